@@ -1,0 +1,285 @@
+"""What an operator is: shapes known at birth, a forward map, and for linear ones the exact adjoint beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .errors import BadInput, BadType
+
+Shape = tuple[int, ...]
+SINGLE_OF = {torch.float64: torch.complex128, torch.float32: torch.complex64}
+
+
+class Operator(nn.Module):
+    """A differentiable map y = A(x) from B x input_shape to B x output_shape.
+
+    A subclass sets its shapes in the constructor and implements `_forward`. Non-linear operators get `jvp` and `vjp`
+    from automatic differentiation. Arrays are kept as float64 buffers and cast to the data's dtype by `constant`,
+    so the same operator serves float32 reconstructions and float64 checks.
+    """
+
+    is_linear: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        output_shape: Shape,
+        *,
+        complex_input: bool = False,
+        complex_output: bool = False,
+    ) -> None:
+        super().__init__()
+        self.input_shape = check_shape(input_shape, "input_shape")
+        self.output_shape = check_shape(output_shape, "output_shape")
+        self.complex_input = complex_input
+        self.complex_output = complex_output
+        self._casts: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+
+    # -- what a subclass implements -----------------------------------------------------------------------------
+
+    def _forward(self, x: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not implement _forward")
+
+    @property
+    def observed(self) -> Tensor | None:
+        """Boolean tensor broadcastable to B x output_shape: which entries of y are measured; None means all."""
+        return None
+
+    # -- what everybody calls -----------------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A(x). x: B x input_shape, real or complex as the operator says; BadInput for another shape."""
+        self._check(x, self.input_shape, self.complex_input, "input")
+        return self._forward(x)
+
+    def jvp(self, x: Tensor, v: Tensor) -> Tensor:
+        """The derivative of A at x in direction v (B x output_shape)."""
+        return torch.func.jvp(self.forward, (x,), (v,))[1]
+
+    def vjp(self, x: Tensor, u: Tensor) -> Tensor:
+        """The adjoint of the derivative of A at x applied to u (B x input_shape)."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(self.forward(x), x, u)[0]
+
+    def constant(self, name: str, like: Tensor) -> Tensor:
+        """The buffer `name` with the precision and on the device of `like`; real stays real, complex stays complex."""
+        buffer: Tensor = getattr(self, name)
+        precision = torch.zeros((), dtype=like.dtype).real.dtype if like.is_complex() else like.dtype
+        if precision not in SINGLE_OF:
+            precision = torch.float32
+        dtype = buffer.dtype
+        if buffer.is_complex():
+            dtype = SINGLE_OF[precision]
+        elif buffer.is_floating_point():
+            dtype = precision
+        if buffer.dtype == dtype and buffer.device == like.device:
+            return buffer
+        key = (name, dtype, like.device)
+        if key not in self._casts:
+            self._casts[key] = buffer.to(device=like.device, dtype=dtype)
+        return self._casts[key]
+
+    def _check(self, data: Tensor, shape: Shape, is_complex: bool, what: str) -> None:
+        if not isinstance(data, Tensor) or not (data.is_floating_point() or data.is_complex()):
+            kind = str(getattr(data, "dtype", type(data).__name__))
+            raise BadType(f"{what} of {type(self).__name__} is {kind}", wanted="a floating-point tensor")
+        if tuple(data.shape[1:]) != shape or data.ndim != len(shape) + 1:
+            raise BadInput(
+                f"{what} of {type(self).__name__} has shape {tuple(data.shape)}",
+                wanted=f"B x {' x '.join(map(str, shape))}",
+                do="An operator is bound to its size: build one for this picture.",
+            )
+        if data.is_complex() and not is_complex:
+            raise BadType(f"{what} of {type(self).__name__} is complex", wanted="real values")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Operator:
+        self._casts = {}
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_casts": {}}
+
+    def __matmul__(self, other: Operator) -> Operator:
+        from .algebra import compose
+
+        return compose(self, other)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_shape} -> {self.output_shape}"
+
+
+class _Linear(torch.autograd.Function):
+    """Apply a linear operator or its adjoint; the backward pass is the other one, to any order."""
+
+    @staticmethod
+    def forward(x: Tensor, operator: LinearOperator, adjoint: bool) -> Tensor:
+        return operator._adjoint(x) if adjoint else operator._forward(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, LinearOperator, bool], output: Tensor) -> None:
+        _, ctx.operator, ctx.adjoint = inputs
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return _Linear.apply(grad[0], ctx.operator, not ctx.adjoint), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:  # type: ignore[override]
+        return _Linear.apply(tangents[0], ctx.operator, ctx.adjoint)
+
+
+@dataclass(frozen=True)
+class SVD:
+    """A = U diag(s) V^H in a fast basis.
+
+    s: singular values (r,), not sorted. Vt: B x input_shape -> B x n, whose first r coordinates pair with s and whose
+    rest span the null space. V: the inverse of Vt. Ut: B x output_shape -> B x r. U: its adjoint.
+    """
+
+    s: Tensor
+    U: Callable[[Tensor], Tensor]
+    Ut: Callable[[Tensor], Tensor]
+    V: Callable[[Tensor], Tensor]
+    Vt: Callable[[Tensor], Tensor]
+
+
+class LinearOperator(Operator):
+    """A linear map with `_forward` and `_adjoint` side by side; differentiating through one applies the other.
+
+    Closed forms are the subclass's to give: override `solve` and `pinv`, or set `svd`, where the operator is diagonal
+    in a fast basis; otherwise conjugate gradients serve.
+    """
+
+    is_linear = True
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not implement _adjoint")
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._check(x, self.input_shape, self.complex_input, "input")
+        return _Linear.apply(x, self, False)  # type: ignore[no-any-return]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^H y. y: B x output_shape; returns B x input_shape (real for a real input space)."""
+        self._check(y, self.output_shape, self.complex_output, "measurement")
+        return _Linear.apply(y, self, True)  # type: ignore[no-any-return]
+
+    @property
+    def H(self) -> LinearOperator:
+        """The adjoint as an operator; `A.H.H` is A."""
+        from .algebra import Adjoint
+
+        return Adjoint(self)
+
+    @property
+    def svd(self) -> SVD | None:
+        """A fast singular value decomposition, or None."""
+        return None
+
+    def gram(self, x: Tensor) -> Tensor:
+        """A^H A x; a subclass fuses the two where that is cheaper."""
+        return self.adjoint(self.forward(x))
+
+    def jvp(self, x: Tensor, v: Tensor) -> Tensor:
+        return self.forward(v)
+
+    def vjp(self, x: Tensor, u: Tensor) -> Tensor:
+        return self.adjoint(u)
+
+    def solve(self, rhs: Tensor, rho: float | Tensor) -> Tensor:
+        """(A^H A + rho I)^-1 rhs. rhs: B x input_shape; rho >= 0, a number or one per batch entry."""
+        from .linear_solvers import conjugate_gradients
+
+        rho = check_rho(rho, rhs)
+        return conjugate_gradients(lambda x: self.gram(x) + rho * x, rhs, preconditioner=self.preconditioner(rho)).x
+
+    def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """An approximate inverse of A^H A + rho I for conjugate gradients, or None."""
+        return None
+
+    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
+        """A^+ y, singular values under rtol times the largest left out (CGLS stopped at rtol where no SVD exists)."""
+        self._check(y, self.output_shape, self.complex_output, "measurement")
+        decomposition = self.svd
+        if decomposition is not None:
+            s = decomposition.s.to(device=y.device)
+            kept = s > rtol * s.max()
+            inverse = torch.where(kept, 1 / torch.where(kept, s, torch.ones_like(s)), torch.zeros_like(s))
+            coordinates = decomposition.Ut(y)
+            coordinates = coordinates * inverse.to(coordinates.real.dtype)
+            null = math.prod(self.input_shape) - coordinates.shape[1]
+            return decomposition.V(torch.nn.functional.pad(coordinates, (0, null)))
+        from .linear_solvers import least_squares
+
+        return least_squares(self, y, rtol=rtol).x
+
+    def norm(self, *, iterations: int = 50) -> float:
+        """The largest singular value; exact from the SVD, otherwise by power iteration from a fixed start."""
+        if self.svd is not None:
+            return float(self.svd.s.max())
+        from .linear_solvers import spectral_norm
+
+        return spectral_norm(self, iterations=iterations)
+
+    def compact(self) -> LinearOperator:
+        """The same physics with unobserved entries of y left out (y becomes B x M); self where all are observed."""
+        if self.observed is None:
+            return self
+        from .algebra import Select
+
+        return Select(self.output_shape, keep=self.observed, complex_values=self.complex_output) @ self  # type: ignore[return-value]
+
+    def as_scipy(self) -> Any:
+        """A scipy.sparse.linalg.LinearOperator on one flattened picture (float64)."""
+        from .interop import to_scipy
+
+        return to_scipy(self)
+
+    def as_deepinv(self) -> Any:
+        """A deepinv.physics.LinearPhysics; MissingExtra without deepinv."""
+        from .interop import to_deepinv
+
+        return to_deepinv(self)
+
+    def __add__(self, other: LinearOperator) -> LinearOperator:
+        from .algebra import Sum
+
+        return Sum(self, other)
+
+    def __mul__(self, factor: float) -> LinearOperator:
+        from .algebra import Scaled
+
+        return Scaled(self, factor=factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> LinearOperator:
+        return self * -1.0
+
+
+def check_shape(shape: Any, name: str) -> Shape:
+    """The shape as a tuple of positive integers, or BadInput."""
+    try:
+        sizes = tuple(int(s) for s in shape)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name} is {shape!r}", wanted="sizes without the batch, such as (3, 256, 256)") from None
+    if not sizes or any(s < 1 for s in sizes):
+        raise BadInput(f"{name} is {sizes}", wanted="positive sizes without the batch, such as (3, 256, 256)")
+    return sizes
+
+
+def check_rho(rho: float | Tensor, like: Tensor) -> Tensor:
+    """rho as a tensor that broadcasts over B x ...; BadInput for negative, non-finite or a wrong length."""
+    value = torch.as_tensor(rho, dtype=like.real.dtype if like.is_complex() else like.dtype, device=like.device)
+    if value.ndim > 0 and value.numel() not in (1, like.shape[0]):
+        raise BadInput(f"rho has {value.numel()} entries", wanted=f"one number, or one for each of the {like.shape[0]} pictures")
+    if not bool(torch.isfinite(value).all()) or bool((value < 0).any()):
+        raise BadInput(f"rho is {rho}", wanted="a finite number that is not negative")
+    return value if value.ndim == 0 else value.reshape(-1, *[1] * (like.ndim - 1))

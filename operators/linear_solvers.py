@@ -1,0 +1,108 @@
+"""Krylov methods over batches: every picture has its own step lengths and its own stopping."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import BadInput, Diverged
+
+if TYPE_CHECKING:
+    from .base import LinearOperator
+
+Map = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """x, whether every picture converged, the largest relative residual, and the iterations used."""
+
+    x: Tensor
+    converged: bool
+    residual: float
+    iterations: int
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Real part of <a, b> per picture, shaped B x 1 x ... x 1, summed in float64."""
+    precise = torch.complex128 if a.is_complex() else torch.float64
+    product = (a.conj() * b).to(precise).flatten(1).sum(1)
+    return product.real.reshape(-1, *[1] * (a.ndim - 1))
+
+
+def conjugate_gradients(
+    matrix: Map,
+    rhs: Tensor,
+    *,
+    start: Tensor | None = None,
+    preconditioner: Map | None = None,
+    rtol: float | None = None,
+    iterations: int = 500,
+) -> Solution:
+    """Solve matrix(x) = rhs for a self-adjoint positive semi-definite map (Hestenes & Stiefel 1952).
+
+    rtol: stop when |residual| <= rtol |rhs|; default 1e-6 in single and 1e-12 in double precision. Diverged where the
+    map turns out indefinite.
+    """
+    if iterations < 1:
+        raise BadInput(f"iterations is {iterations}", wanted="at least 1")
+    single = rhs.real.dtype if rhs.is_complex() else rhs.dtype
+    tolerance = rtol if rtol is not None else (1e-12 if single == torch.float64 else 1e-6)
+    tolerance = max(tolerance, 4 * torch.finfo(single).eps)
+    apply_inverse = preconditioner if preconditioner is not None else (lambda r: r)
+    x = torch.zeros_like(rhs) if start is None else start
+    residual = rhs - matrix(x) if start is not None else rhs
+    direction = z = apply_inverse(residual)
+    energy = inner(residual, z)
+    limit = tolerance**2 * inner(rhs, rhs)
+    done = 0
+    while done < iterations and bool((inner(residual, residual) > limit).any()):
+        image = matrix(direction)
+        curvature = inner(direction, image)
+        if bool((curvature < -1e-8 * inner(direction, direction)).any()):
+            raise Diverged("conjugate gradients met a direction of negative curvature", do="The map must be self-adjoint and not negative: check the operator's adjoint with operators.check.")
+        active = (curvature > 0) & (energy > 0)
+        step = torch.where(active, energy / torch.where(active, curvature, 1.0), 0.0).to(single)
+        x = x + step * direction
+        residual = residual - step * image
+        z = apply_inverse(residual)
+        fresh = inner(residual, z)
+        momentum = torch.where(energy > 0, fresh / torch.where(energy > 0, energy, 1.0), 0.0).to(single)
+        direction = z + momentum * direction
+        energy = fresh
+        done += 1
+    norms = inner(rhs, rhs)
+    relative = torch.sqrt(inner(residual, residual) / torch.where(norms > 0, norms, 1.0))
+    worst = float(relative.max()) if relative.numel() else 0.0
+    return Solution(x, worst <= tolerance * 1.01, worst, done)
+
+
+def least_squares(operator: LinearOperator, y: Tensor, *, rtol: float, iterations: int = 500) -> Solution:
+    """The minimum-norm least-squares solution A^+ y by CGLS from zero (Bjorck 1996, section 7.4)."""
+    return conjugate_gradients(operator.gram, operator.adjoint(y), rtol=rtol, iterations=iterations)
+
+
+def spectral_norm(operator: LinearOperator, *, iterations: int = 50) -> float:
+    """The largest singular value by power iteration on A^H A; the start depends on the shape alone."""
+    rng = np.random.default_rng(zlib.crc32(repr(operator.input_shape).encode()))
+    start = torch.from_numpy(rng.standard_normal((1, *operator.input_shape)))
+    buffer = next(operator.buffers(), None)
+    x = start.to(buffer.device if buffer is not None else "cpu")
+    if operator.complex_input:
+        x = x.to(torch.complex128)
+    value = 0.0
+    with torch.no_grad():
+        for _ in range(iterations):
+            x = x / torch.linalg.vector_norm(x)
+            image = operator.gram(x)
+            previous, value = value, float(torch.linalg.vector_norm(image)) ** 0.5
+            if value == 0.0 or abs(value - previous) <= 1e-9 * value:
+                break
+            x = image
+    return value

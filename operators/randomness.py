@@ -1,0 +1,173 @@
+"""All randomness: one generator per (seed, image, sample, stream), drawn in float64 on the CPU and rounded.
+
+Why: float32 draws differ between processors, CUDA draws between devices and batch layouts. Drawn this way, the
+noise of an image depends on the seed and on that image alone, whatever the order, the batch or the device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import BadInput
+
+MAX_SEED = 2**63 - 1
+
+
+def check_seed(seed: int) -> int:
+    """The seed itself, or BadInput unless 0 <= seed <= 2^63 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise BadInput(f"seed is {seed!r}", wanted="an integer from 0 to 2^63 - 1")
+    return seed
+
+
+def image_id(data: Tensor) -> str:
+    """sha256 of the decoded float32 array (real and imaginary parts where complex) and its shape."""
+    flat = torch.view_as_real(data) if data.is_complex() else data
+    array = flat.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy()
+    digest = hashlib.sha256(repr(tuple(data.shape)).encode())
+    digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def generator(seed: int, image: str, sample: int, stream: str) -> np.random.Generator:
+    """The generator of one stream; its 64-bit key hashes all four names."""
+    name = f"{check_seed(seed)}\x1f{image}\x1f{sample}\x1f{stream}".encode()
+    key = int.from_bytes(hashlib.sha256(name).digest()[:8], "big")
+    return np.random.Generator(np.random.PCG64(key))
+
+
+class Noise(Protocol):
+    """What a solver or a noise model may ask of a source of randomness; B entries are drawn independently."""
+
+    def normal(self, stream: str, like: Tensor) -> Tensor:
+        """Standard normal numbers shaped, typed and placed like `like` (complex: both parts standard normal)."""
+
+    def skip(self, stream: str, like: Tensor) -> None:
+        """Consume a draw that a published method makes and does not use."""
+
+
+class NoiseSource:
+    """The random numbers of a batch: entry b has its own image id and sample index.
+
+    images: id of each batch entry; sample: index of the posterior sample; prefetch: draw one array ahead in a
+    thread for streams that are asked for the same shape again and again (a sampler's loop).
+    """
+
+    def __init__(self, seed: int, images: Sequence[str], *, sample: int = 0, prefetch: bool = False) -> None:
+        self.seed = check_seed(seed)
+        self.images = tuple(images)
+        self.sample = sample
+        self._generators: dict[str, list[np.random.Generator]] = {}
+        self._ahead: dict[tuple[str, tuple[int, ...]], Future[np.ndarray]] = {}
+        self._pool = ThreadPoolExecutor(max_workers=1) if prefetch else None
+
+    def normal(self, stream: str, like: Tensor) -> Tensor:
+        return self._to_tensor(self._array(stream, like), like)
+
+    def skip(self, stream: str, like: Tensor) -> None:
+        """Free: streams are independent, so a draw nobody uses need not be made."""
+
+    def draw(self, stream: str, like: Tensor, sampler: Callable[[np.random.Generator, np.ndarray], np.ndarray]) -> Tensor:
+        """Other laws: `sampler(generator, entry)` for each batch entry of `like` (as float64), stacked."""
+        entries = like.detach().to(device="cpu", dtype=torch.float64).numpy()
+        self._check_batch(like)
+        drawn = [sampler(g, e) for g, e in zip(self._streams(stream), entries, strict=True)]
+        return self._to_tensor(np.stack(drawn) if drawn else entries, like)
+
+    def close(self) -> None:
+        """Stop the prefetch thread."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _array(self, stream: str, like: Tensor) -> np.ndarray:
+        self._check_batch(like)
+        shape = tuple(like.shape[1:]) + ((2,) if like.is_complex() else ())
+        key = (stream, shape)
+        if self._pool is None:
+            return self._draw_normal(stream, shape)
+        # One stream's numbers come in order, so only its last shape may be drawn ahead.
+        for other in [k for k in self._ahead if k[0] == stream and k != key]:
+            raise BadInput(
+                f"stream {stream!r} was asked for shape {shape} after {other[1]}",
+                do="Give draws of different shapes streams of their own.",
+            )
+        ready = self._ahead.pop(key, None)
+        array = ready.result() if ready is not None else self._draw_normal(stream, shape)
+        self._ahead[key] = self._pool.submit(self._draw_normal, stream, shape)
+        return array
+
+    def _draw_normal(self, stream: str, shape: tuple[int, ...]) -> np.ndarray:
+        streams = self._streams(stream)
+        out = np.empty((len(streams), *shape))
+        for entry, source in zip(out, streams, strict=True):
+            source.standard_normal(out=entry)
+        return out
+
+    def _streams(self, stream: str) -> list[np.random.Generator]:
+        if stream not in self._generators:
+            self._generators[stream] = [generator(self.seed, image, self.sample, stream) for image in self.images]
+        return self._generators[stream]
+
+    def _check_batch(self, like: Tensor) -> None:
+        if like.shape[0] != len(self.images):
+            raise BadInput(
+                f"noise for a batch of {like.shape[0]} asked of a source for {len(self.images)} images",
+                do="Make one NoiseSource per batch, with an image id for each entry.",
+            )
+
+    @staticmethod
+    def _to_tensor(array: np.ndarray, like: Tensor) -> Tensor:
+        drawn = torch.from_numpy(np.ascontiguousarray(array))
+        if like.is_complex():
+            drawn = torch.view_as_complex(drawn)
+        return drawn.to(device=like.device, dtype=like.dtype)
+
+
+class DeviceNoise:
+    """Normal numbers drawn on the device itself: fast, equal to NoiseSource in distribution only."""
+
+    def __init__(self, seed: int, images: Sequence[str], *, sample: int = 0, device: torch.device | str) -> None:
+        self.seed, self.images, self.sample = check_seed(seed), tuple(images), sample
+        self.device = torch.device(device)
+        self._generators: dict[str, torch.Generator] = {}
+
+    def normal(self, stream: str, like: Tensor) -> Tensor:
+        if stream not in self._generators:
+            key = generator(self.seed, "\x1e".join(self.images), self.sample, stream).integers(2**63 - 1)
+            self._generators[stream] = torch.Generator(self.device).manual_seed(int(key))
+        if like.is_complex():
+            parts = torch.view_as_real(like)
+            drawn = torch.randn(parts.shape, generator=self._generators[stream], device=self.device, dtype=parts.dtype)
+            return torch.view_as_complex(drawn)
+        return torch.randn(like.shape, generator=self._generators[stream], device=self.device, dtype=like.dtype)
+
+    def skip(self, stream: str, like: Tensor) -> None:
+        """Free, as in NoiseSource."""
+
+
+class Tape:
+    """Recorded draws, handed out in the order in which the method's source made them; stream names are ignored."""
+
+    def __init__(self, draws: Iterable[Any]) -> None:
+        self._draws = [torch.as_tensor(np.asarray(d)) for d in draws]
+        self.position = 0
+
+    def normal(self, stream: str, like: Tensor) -> Tensor:
+        if self.position >= len(self._draws):
+            raise BadInput(f"the tape of {len(self._draws)} draws is at its end (stream {stream!r})")
+        drawn = self._draws[self.position]
+        self.position += 1
+        if drawn.numel() != like.numel():
+            raise BadInput(f"draw {self.position} of the tape has shape {tuple(drawn.shape)}", wanted=str(tuple(like.shape)))
+        return drawn.reshape(like.shape).to(device=like.device, dtype=like.dtype)
+
+    def skip(self, stream: str, like: Tensor) -> None:
+        """Read one recorded draw and drop it."""
+        self.position += 1

@@ -1,0 +1,112 @@
+"""The one question a diffusion prior answers, and the units it answers in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from operators.errors import BadInput
+
+from .schedules import VP, Schedule
+
+Sigma = float | Tensor
+
+
+class DiffusionPrior(nn.Module):
+    """E[x0 | x0 + sigma n = x], in image units; `native` is the same prior in its own units.
+
+    A subclass implements `denoise_native(z, sigma)` in its own units z, x = shift + scale * z.
+
+    shift, scale: how native units map to image units.
+    clip: legal range of a clean picture in the units of this view, or None.
+    channels: channel counts the prior takes, or None for any.
+    schedule: the default schedule of `x0` (VP with 1000 steps).
+    differentiable: whether gradients pass through `denoise`.
+    """
+
+    clip: tuple[float, float] | None
+    differentiable: bool = True
+
+    def __init__(
+        self,
+        *,
+        shift: float = 0.0,
+        scale: float = 1.0,
+        native_clip: tuple[float, float] | None = None,
+        channels: tuple[int, ...] | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__()
+        self.shift, self.scale = float(shift), float(scale)
+        self.native_clip = native_clip
+        self.clip = None if native_clip is None else (shift + scale * native_clip[0], shift + scale * native_clip[1])
+        self.channels = channels
+        self.schedule: Schedule = schedule if schedule is not None else VP()
+
+    def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
+        """E[z0 | z0 + sigma n = z]; z: B x C x H x W in native units, sigma: B positive numbers."""
+        raise TypeError(f"{type(self).__name__} does not implement denoise_native")
+
+    def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
+        """The posterior mean of the clean picture.
+
+        x: B x C x H x W in the units of this view. sigma: noise standard deviation in the same units, a number or one
+        per batch entry; 0 returns x itself. BadInput for a negative or non-finite sigma or a wrong length.
+        """
+        level = check_sigma(sigma, x)
+        if self.channels is not None and x.shape[1] not in self.channels:
+            raise BadInput(
+                f"{type(self).__name__} was given {x.shape[1]} channels",
+                wanted=" or ".join(map(str, self.channels)),
+                do="Choose an adapter (restore priors --help) or a prior for this kind of picture.",
+            )
+        if x.shape[0] == 0:
+            return x
+        noisy = level > 0
+        safe = torch.where(noisy, level, torch.ones_like(level)) / self.scale
+        z0 = self.denoise_native((x - self.shift) / self.scale, safe)
+        x0 = self.shift + self.scale * z0
+        return x0 if bool(noisy.all()) else torch.where(noisy.reshape(-1, *[1] * (x.ndim - 1)), x0, x)
+
+    def alpha(self, t: float) -> float:
+        """Scale of the clean picture at time t of this prior's schedule."""
+        return self.schedule.alpha(t)
+
+    def sigma(self, t: float) -> float:
+        """Noise level at time t of this prior's schedule."""
+        return self.schedule.sigma(t)
+
+    def x0(self, x_t: Tensor, t: float, schedule: Schedule | None = None) -> Tensor:
+        """E[x0 | x_t] for x_t = alpha(t) x0 + sigma(t) n on `schedule` (default: the prior's own)."""
+        table = self.schedule if schedule is None else schedule
+        alpha = table.alpha(t)
+        return self.denoise(x_t / alpha, table.sigma(t) / alpha)
+
+    @property
+    def native(self) -> DiffusionPrior:
+        """This prior in its own units (shift 0, scale 1)."""
+        return self if (self.shift, self.scale) == (0.0, 1.0) else _Native(self)
+
+
+class _Native(DiffusionPrior):
+    """The view of a prior in its own units."""
+
+    def __init__(self, owner: DiffusionPrior) -> None:
+        super().__init__(native_clip=owner.native_clip, channels=owner.channels, schedule=owner.schedule)
+        self.owner = owner
+        self.differentiable = owner.differentiable
+
+    def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
+        return self.owner.denoise_native(z, sigma)
+
+
+def check_sigma(sigma: Sigma, x: Tensor) -> Tensor:
+    """sigma as a tensor of B entries with the precision and on the device of x."""
+    if isinstance(sigma, Tensor) and sigma.device != x.device and sigma.numel() > 1:
+        raise BadInput(f"sigma is on {sigma.device}", wanted=f"{x.device}, where x is")
+    level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1)
+    if level.numel() not in (1, x.shape[0]):
+        raise BadInput(f"sigma has {level.numel()} entries", wanted=f"one number, or one for each of the {x.shape[0]} pictures")
+    if not bool(torch.isfinite(level).all()) or bool((level < 0).any()):
+        raise BadInput(f"sigma is {sigma}", wanted="finite and not negative")
+    return level.expand(x.shape[0])

@@ -1,0 +1,85 @@
+"""A trained denoiser with EDM preconditioning (Karras et al. 2022, arXiv 2206.00364), and its training objective."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .base import DiffusionPrior
+
+GRAY_TO_RGB = 3
+
+
+class EDMPrior(DiffusionPrior):
+    """D(z; sigma) = c_skip z + c_out F(c_in z; c_noise), table 1 of the paper, around a network F.
+
+    network: (B x C x H x W, B) -> B x C x H x W. sigma_data: standard deviation of clean pictures in native units.
+    A gray picture (one channel) is shown to the network as three equal ones; it was trained on such pictures too.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        sigma_data: float = 0.5,
+        shift: float = 0.5,
+        scale: float = 0.5,
+        channels: tuple[int, ...] = (1, 3),
+    ) -> None:
+        super().__init__(shift=shift, scale=scale, native_clip=(-1.0, 1.0), channels=channels)
+        self.network = network
+        self.sigma_data = sigma_data
+
+    def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
+        picture = z.expand(-1, GRAY_TO_RGB, -1, -1) if z.shape[1] == 1 else z
+        c_skip, c_out, c_in, c_noise = preconditioning(sigma.float(), self.sigma_data)
+        single = picture.float()
+        denoised = c_skip * single + c_out * self.network(c_in * single, c_noise).float()
+        return (denoised.mean(1, keepdim=True) if z.shape[1] == 1 else denoised).to(z.dtype)
+
+
+def preconditioning(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(c_skip, c_out, c_in, c_noise), the first three shaped B x 1 x 1 x 1."""
+    level = sigma[:, None, None, None]
+    total = level**2 + sigma_data**2
+    return sigma_data**2 / total, level * sigma_data / total.sqrt(), 1 / total.sqrt(), sigma.log() / 4
+
+
+@dataclass(frozen=True)
+class EDMObjective:
+    """Mean squared error of F against its target, which is EDM's weighting lambda(sigma) = 1 / c_out^2.
+
+    Noise levels: ln sigma ~ N(log_mean, log_std), and a share drawn log-uniformly over [sigma_min, sigma_max] so that
+    the whole range a diffusion chain visits is trained.
+    """
+
+    sigma_data: float = 0.5
+    log_mean: float = -1.4
+    log_std: float = 1.1
+    uniform_share: float = 0.15
+    sigma_min: float = 0.002
+    sigma_max: float = 100.0
+
+    def loss(self, network: nn.Module, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Scalar loss of one batch of clean pictures in native units (B x C x H x W).
+
+        Equal channels (gray pictures) get equal noise, as a gray picture shown in RGB has.
+        """
+        sigma = self.levels(clean.shape[0], generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        is_gray = (clean == clean[:, :1]).flatten(1).all(1)[:, None, None, None]
+        noise = torch.where(is_gray, noise[:, :1].expand_as(noise), noise)
+        c_skip, c_out, c_in, c_noise = preconditioning(sigma, self.sigma_data)
+        noisy = clean + sigma[:, None, None, None] * noise
+        target = (clean - c_skip * noisy) / c_out
+        return (network(c_in * noisy, c_noise) - target).square().mean()
+
+    def levels(self, count: int, generator: torch.Generator) -> Tensor:
+        normal = self.log_mean + self.log_std * torch.randn(count, generator=generator)
+        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
+        uniform = low + (high - low) * torch.rand(count, generator=generator)
+        from_uniform = torch.rand(count, generator=generator) < self.uniform_share
+        return torch.where(from_uniform, uniform, normal).exp()

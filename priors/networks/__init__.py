@@ -1,0 +1,1 @@
+"""Network architectures, each a plain `nn.Module` that knows nothing of diffusion."""

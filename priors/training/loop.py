@@ -1,0 +1,159 @@
+"""The training loop: one for every objective. Resumable, averaged, and quiet about what it trains."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .muon import Muon, split_parameters
+
+
+class Objective(Protocol):
+    """What a batch costs."""
+
+    def loss(self, network: nn.Module, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Scalar loss; all randomness from `generator`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One recipe. The rate is constant after `warmup` and falls linearly to zero over the last `decay` share."""
+
+    steps: int
+    batch: int = 16
+    muon_lr: float = 2e-3
+    adam_lr: float = 1e-3
+    warmup: int = 100
+    decay: float = 0.3
+    ema: float = 0.999
+    seed: int = 0
+    checkpoint_seconds: float = 120.0
+
+    def rate(self, step: int) -> float:
+        """Factor on both learning rates at this step (0-based)."""
+        begin = self.steps * (1 - self.decay)
+        falling = 1.0 if step < begin else (self.steps - step) / (self.steps - begin)
+        return min(1.0, (step + 1) / self.warmup) * max(falling, 0.0)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: step, smoothed loss, seconds of training over all sessions."""
+
+    step: int
+    loss: float
+    seconds: float
+
+
+class Trainer:
+    """Trains `network` in place; `average` is its exponential moving average, the weights to ship.
+
+    checkpoint: file that a later run continues from (tensors and numbers only, loaded with weights_only).
+    """
+
+    def __init__(
+        self, network: nn.Module, objective: Objective, settings: Settings, *, checkpoint: Path, device: str = "cpu"
+    ) -> None:
+        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.objective, self.settings, self.checkpoint, self.device = objective, settings, checkpoint, device
+        matrices, rest = split_parameters(self.network)
+        self.optimisers: list[torch.optim.Optimizer] = [
+            Muon(matrices, lr=settings.muon_lr),
+            torch.optim.AdamW(rest, lr=settings.adam_lr, betas=(0.9, 0.99), weight_decay=0.0),
+        ]
+        self.base_rates = [settings.muon_lr, settings.adam_lr]
+        self.step, self.seconds, self.smoothed = 0, 0.0, float("nan")
+        if checkpoint.exists():
+            self._resume()
+
+    def run(
+        self,
+        batches: Callable[[int], Iterator[Tensor]],
+        report: Callable[[Progress], None],
+        *,
+        report_every: int = 100,
+    ) -> Progress:
+        """Train to the end. batches: start step -> endless batches; report: called every so many steps."""
+        source = batches(self.step)
+        saved = began = time.monotonic()
+        done_before = self.seconds
+        while self.step < self.settings.steps:
+            self._advance(next(source))
+            now = time.monotonic()
+            self.seconds = done_before + now - began
+            if self.step % report_every == 0:
+                report(Progress(self.step, self.smoothed, self.seconds))
+            if now - saved > self.settings.checkpoint_seconds:
+                self.save()
+                saved = now
+        self.save()
+        return Progress(self.step, self.smoothed, self.seconds)
+
+    def _advance(self, clean: Tensor) -> None:
+        # One generator per step: a resumed run draws what an unbroken one would have drawn.
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
+        factor = self.settings.rate(self.step)
+        for optimiser, base in zip(self.optimisers, self.base_rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = base * factor
+        autocast = torch.autocast(self.device, torch.bfloat16, enabled=fast_bfloat16(self.device))
+        with autocast:
+            loss = self.objective.loss(self.network, clean, generator)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self._average()
+        value = float(loss.detach())
+        self.smoothed = value if self.smoothed != self.smoothed else 0.99 * self.smoothed + 0.01 * value
+        self.step += 1
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.settings.ema, (self.step + 1) / (self.step + 10))
+        for mean, parameter in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(parameter, 1 - decay)
+
+    def save(self) -> None:
+        """Write the checkpoint whole under a temporary name, then rename."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "step": self.step,
+            "seconds": self.seconds,
+            "smoothed": self.smoothed,
+        }
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.checkpoint.with_suffix(".part")
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.checkpoint)
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.step, self.seconds, self.smoothed = state["step"], state["seconds"], state["smoothed"]
+
+
+def fast_bfloat16(device: str) -> bool:
+    """Whether bfloat16 is done in hardware there; emulated, it is slower than float32."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())

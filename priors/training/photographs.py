@@ -1,0 +1,115 @@
+"""Random crops of photographs held in memory, with the augmentation that keeps a prior honest about colour.
+
+Most training photographs are 4:2:0 JPEGs: their chroma has half the resolution. A prior that saw nothing else washes
+out real colours, so crops are also taken from 2x2 means (which restores full chroma), and saturation, channel order
+and gray conversion are varied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
+SUFFIXES = {".png", ".jpg", ".jpeg"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder of photographs: path relative to the data root, share of the crops, shrink factor (box mean)."""
+
+    folder: str
+    share: float
+    shrink: int = 1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Probabilities of each change; flips and quarter turns are always drawn."""
+
+    saturation: float = 0.3  # chroma multiplied by U(1, 1.8)
+    channel_order: float = 0.15
+    gray: float = 0.08
+
+
+class Photographs:
+    """Sources decoded once to uint8; `batches` yields B x 3 x size x size float32 crops in [-1, 1] for ever.
+
+    Raises FileNotFoundError naming a source folder that is absent or holds no picture.
+    """
+
+    def __init__(self, root: Path, sources: Sequence[Source], *, size: int, augmentation: Augmentation) -> None:
+        self.size = size
+        self.augmentation = augmentation
+        self.pictures: list[list[np.ndarray]] = []
+        self.weights: list[np.ndarray] = []
+        cache: dict[str, list[np.ndarray]] = {}
+        for source in sources:
+            if source.folder not in cache:
+                cache[source.folder] = _decode_folder(root / source.folder)
+            usable = [_box_mean(p, source.shrink) for p in cache[source.folder]]
+            usable = [p for p in usable if min(p.shape[:2]) >= size]
+            areas = np.array([p.shape[0] * p.shape[1] for p in usable], dtype=np.float64)
+            self.pictures.append(usable)
+            self.weights.append(np.cumsum(areas / areas.sum()))
+        shares = np.array([s.share for s in sources], dtype=np.float64)
+        self.shares = np.cumsum(shares / shares.sum())
+
+    def crop(self, rng: np.random.Generator) -> np.ndarray:
+        """One augmented crop, size x size x 3, float32 in [0, 1]."""
+        source = int(np.searchsorted(self.shares, rng.random()))
+        picture = self.pictures[source][int(np.searchsorted(self.weights[source], rng.random()))]
+        top = int(rng.integers(picture.shape[0] - self.size + 1))
+        left = int(rng.integers(picture.shape[1] - self.size + 1))
+        crop = picture[top : top + self.size, left : left + self.size].astype(np.float32) / 255.0
+        crop = np.rot90(crop, int(rng.integers(4)))
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        chance = self.augmentation
+        if rng.random() < chance.gray:
+            return np.repeat((crop @ LUMA)[..., None], 3, axis=2)
+        if rng.random() < chance.channel_order:
+            crop = crop[:, :, rng.permutation(3)]
+        if rng.random() < chance.saturation:
+            luma = (crop @ LUMA)[..., None]
+            crop = np.clip(luma + rng.uniform(1.0, 1.8) * (crop - luma), 0.0, 1.0)
+        return crop
+
+    def batch(self, count: int, rng: np.random.Generator) -> Tensor:
+        stack = np.stack([self.crop(rng) for _ in range(count)])
+        return torch.from_numpy(stack).permute(0, 3, 1, 2).mul(2).sub(1)
+
+    def batches(self, count: int, *, seed: int, start: int = 0) -> Iterator[Tensor]:
+        """Endless batches; batch k depends on the seed and k alone, so a resumed run sees what an unbroken one sees."""
+        index = start
+        while True:
+            yield self.batch(count, np.random.default_rng([seed, index]))
+            index += 1
+
+
+def _decode_folder(folder: Path) -> list[np.ndarray]:
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if not paths:
+        raise FileNotFoundError(
+            f"no PNG or JPEG pictures in {folder}; name the folder that holds the training sets with --data "
+            "or RESTORE_DATA"
+        )
+    pictures = []
+    for path in paths:
+        with Image.open(path) as image:
+            pictures.append(np.asarray(image.convert("RGB")))
+    return pictures
+
+
+def _box_mean(picture: np.ndarray, factor: int) -> np.ndarray:
+    if factor == 1:
+        return picture
+    height, width = (side // factor for side in picture.shape[:2])
+    blocks = picture[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
+    return np.rint(blocks.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8)

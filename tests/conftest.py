@@ -1,0 +1,41 @@
+"""Where shared files are: folders named by RESTORE_DATA, RESTORE_WEIGHTS and RESTORE_REFERENCE, or a skip that says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def _folder(variable: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set: this test needs the shared files it names")
+    path = Path(value)
+    if not path.is_dir():
+        pytest.fail(f"{variable} names {path}, which is not a folder")
+    return path
+
+
+@pytest.fixture
+def data_root() -> Path:
+    return _folder("RESTORE_DATA")
+
+
+@pytest.fixture
+def weights_root() -> Path:
+    return _folder("RESTORE_WEIGHTS")
+
+
+@pytest.fixture
+def reference() -> Callable[[str], Mapping[str, np.ndarray]]:
+    root = _folder("RESTORE_REFERENCE")
+
+    def load(name: str) -> Mapping[str, np.ndarray]:
+        with np.load(root / f"{name}.npz", allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+
+    return load
