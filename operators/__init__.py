@@ -1,0 +1,80 @@
+"""Forward operators: the physics between a picture and its measurement, and the noise that falls on it.
+
+`operators.build("blur", input_shape, kernel="gaussian")` constructs one by name; `operators.Blur` and the other classes
+are attributes, imported at first use. Every entry of `REGISTRY` can be built from an input shape alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .errors import BadInput, BadType, Diverged, MissingExtra, RestoreError, Unavailable
+from .registry import Entry, Registry
+
+REGISTRY = Registry(
+    "operator",
+    {
+        "identity": Entry("operators.identity:Identity", "the picture itself (denoising)"),
+        "mask": Entry("operators.mask:Mask", "keep some pixels: box, random, or a mask from a file"),
+        "blur": Entry("operators.blur:Blur", "convolution with a kernel under a named boundary"),
+        "downsample": Entry(
+            "operators.downsample:Downsample",
+            "antialiased reduction by a factor (MATLAB bicubic, area, ...)",
+            "R. Keys 1981, doi:10.1109/TASSP.1981.1163711",
+        ),
+        "compressed-sensing": Entry(
+            "operators.compressed_sensing:CompressedSensing",
+            "fewer orthonormal measurements than pixels: scrambled fast transform or block Gaussian",
+            "E. Candes, M. Wakin 2008, doi:10.1109/MSP.2007.914731",
+        ),
+    },
+)
+
+_ATTRIBUTES = {
+    "Operator": "operators.base:Operator",
+    "LinearOperator": "operators.base:LinearOperator",
+    "SVD": "operators.base:SVD",
+    "Identity": "operators.identity:Identity",
+    "Mask": "operators.mask:Mask",
+    "Blur": "operators.blur:Blur",
+    "Downsample": "operators.downsample:Downsample",
+    "CompressedSensing": "operators.compressed_sensing:CompressedSensing",
+    "stack": "operators.algebra:stack",
+    "check": "operators.check:check",
+    "from_function": "operators.interop:from_function",
+    "from_deepinv": "operators.interop:from_deepinv",
+    "NoiseSource": "operators.randomness:NoiseSource",
+    "DeviceNoise": "operators.randomness:DeviceNoise",
+    "Tape": "operators.randomness:Tape",
+    "image_id": "operators.randomness:image_id",
+}
+
+__all__ = [  # noqa: PLE0604 - the lazy names are attributes of this module through __getattr__
+    "REGISTRY",
+    "BadInput",
+    "BadType",
+    "Diverged",
+    "MissingExtra",
+    "RestoreError",
+    "Unavailable",
+    "build",
+    *_ATTRIBUTES,
+]
+
+
+def build(name: str, input_shape: tuple[int, ...], **parameters: Any) -> Any:
+    """An operator by its registry name, bound to `input_shape` (without the batch)."""
+    return REGISTRY.build(name, input_shape, **parameters)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "noise":
+        return importlib.import_module("operators.noise")
+    if name in _ATTRIBUTES:
+        return Entry(_ATTRIBUTES[name], "").load()
+    raise AttributeError(f"module 'operators' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ATTRIBUTES, "noise"})
