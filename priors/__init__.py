@@ -1,0 +1,44 @@
+"""What is known about a picture before it is measured. `priors.load("natural")` gives the embedded diffusion prior."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operators.registry import Entry, Registry
+
+REGISTRY = Registry(
+    "prior",
+    {
+        "natural": Entry(
+            "priors.embedded:natural",
+            "photographs, RGB or gray, any size; trained here, works offline",
+            "EDM preconditioning: Karras et al. 2022, arXiv 2206.00364",
+        ),
+    },
+)
+
+_ATTRIBUTES = {
+    "DiffusionPrior": "priors.base:DiffusionPrior",
+    "EDMPrior": "priors.edm:EDMPrior",
+    "Gaussian": "priors.gaussian:Gaussian",
+    "GaussianMixture": "priors.gaussian_mixture:GaussianMixture",
+    "load": "priors.embedded:load",
+    "schedules": "priors.schedules",
+}
+
+__all__ = ["REGISTRY", *_ATTRIBUTES]  # noqa: PLE0604 - lazy attributes
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ATTRIBUTES:
+        raise AttributeError(f"module 'priors' has no attribute {name!r}")
+    target = _ATTRIBUTES[name]
+    if ":" in target:
+        return Entry(target, "").load()
+    import importlib
+
+    return importlib.import_module(target)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ATTRIBUTES})

@@ -21,11 +21,12 @@ class DiffusionPrior(nn.Module):
     clip: legal range of a clean picture in the units of this view, or None.
     channels: channel counts the prior takes, or None for any.
     schedule: the default schedule of `x0` (VP with 1000 steps).
-    differentiable: whether gradients pass through `denoise`.
+    name, sha256: registry name and hash of the weights, for provenance.
     """
 
     clip: tuple[float, float] | None
-    differentiable: bool = True
+    name: str = ""
+    sha256: str = ""
 
     def __init__(
         self,
@@ -93,8 +94,7 @@ class _Native(DiffusionPrior):
 
     def __init__(self, owner: DiffusionPrior) -> None:
         super().__init__(native_clip=owner.native_clip, channels=owner.channels, schedule=owner.schedule)
-        self.owner = owner
-        self.differentiable = owner.differentiable
+        self.owner, self.name, self.sha256 = owner, owner.name, owner.sha256
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
         return self.owner.denoise_native(z, sigma)

@@ -1,0 +1,51 @@
+"""Solvers: one file per method. `solvers.build("diffpir", steps=20)` constructs one by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operators import BadInput
+from operators.registry import Entry, Registry
+
+from .base import Solver, State
+
+__all__ = ["REGISTRY", "Solver", "State", "build"]
+
+REGISTRY = Registry(
+    "solver",
+    {
+        "diffpir": Entry(
+            "restore.solvers.diffpir:DiffPIR",
+            "half-quadratic splitting: denoise, exact data step, renoise",
+            "Zhu et al. 2023, arXiv 2305.08995",
+        ),
+        "red-diff": Entry(
+            "restore.solvers.red_diff:REDDiff",
+            "variational: gradient descent on data term plus score-matching regulariser",
+            "Mardani et al. 2024, arXiv 2305.04391",
+        ),
+        "dps": Entry(
+            "restore.solvers.dps:DPS",
+            "ancestral sampling steered by the gradient of the data misfit through the prior",
+            "Chung et al. 2023, arXiv 2209.14687",
+        ),
+        "tikhonov": Entry(
+            "restore.solvers.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients", "Tikhonov 1963"
+        ),
+        "tv": Entry("restore.solvers.tv:TV", "total variation", "Rudin, Osher, Fatemi 1992; Chambolle, Pock 2011"),
+        "wavelet": Entry(
+            "restore.solvers.wavelet:Wavelet", "sparse wavelet coefficients by FISTA", "Beck, Teboulle 2009"
+        ),
+    },
+)
+
+
+def build(name: str, **settings: Any) -> Solver:
+    """A solver by name. `preset` (such as "paper") chooses a named group of settings; others given win over it."""
+    preset = settings.pop("preset", None)
+    if preset is not None:
+        presets = REGISTRY.load(name).presets
+        if preset not in presets:
+            raise BadInput(f"solver {name!r} has no preset {preset!r}", do=f"It has: {', '.join(presets) or 'none'}.")
+        settings = {**presets[preset], **settings}
+    return REGISTRY.build(name, **settings)
