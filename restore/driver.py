@@ -1,0 +1,284 @@
+"""`solve`: runs any solver on any problem. Units, seeds, devices, tiling, timing and counts are kept here."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+import priors
+from operators import BadInput, BadType, DeviceNoise, Diverged, NoiseSource
+from operators.base import LinearOperator
+from operators.randomness import Noise, check_seed
+from operators.registry import plain
+from priors.base import DiffusionPrior
+from priors.tiled import TiledPrior
+from priors.training.loop import fast_bfloat16
+
+from . import solvers
+from .meters import MeteredNoise, MeteredPrior
+from .problem import Problem
+from .reconstruction import Reconstruction, Seconds
+from .solvers.base import Solver, State
+
+TILE_ABOVE = 1280  # pixels on the longer side; above it the prior is called in tiles
+TILE = 768
+RECORDED_ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was stopped by the user; `samples` holds those that were finished (n x B x C x H x W, or None)."""
+
+    def __init__(self, samples: Tensor | None) -> None:
+        super().__init__("interrupted")
+        self.samples = samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a run is carried out, apart from the method.
+
+    dtype: "auto" is bfloat16 inside the network where the processor has it, else float32. noise: "cpu" is the same
+    everywhere, "device" is drawn on the device. tile: side of the tiles in which the prior is called; None: TILE above
+    TILE_ABOVE pixels; 0: never.
+    """
+
+    device: str = "cpu"
+    dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
+    noise: Literal["cpu", "device"] = "cpu"
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("dtype", ("auto", "float32", "bfloat16", "float64")), ("noise", ("cpu", "device"))):
+            if getattr(self, name) not in allowed:
+                raise BadInput(f"{name} is {getattr(self, name)!r}", wanted=" or ".join(map(repr, allowed)))
+        if self.tile is not None and self.tile != 0 and self.tile < 64:
+            raise BadInput(f"tile is {self.tile}", wanted="0 (never), or at least 64")
+
+
+def solve(
+    problem: Problem,
+    prior: DiffusionPrior | str | None = None,
+    solver: Solver | str = "diffpir",
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    settings: Settings | None = None,
+    watch: Callable[[int, State, int], None] | None = None,
+    finished: Tensor | None = None,
+) -> Reconstruction:
+    """Estimate the picture behind a measurement.
+
+    problem: in the picture's units. prior: a prior or its name ("natural" where the solver needs one and None is given).
+    solver: a solver or its name. samples: independent posterior samples, at least 1; the estimate is their mean.
+    seed: 0 to 2^63 - 1; sample s of image k depends on seed, s and k alone.
+    watch: called with (sample, state, total states) at every step. finished: samples of an earlier, interrupted run.
+
+    Raises BadInput or BadType before any work where problem, prior and solver do not fit, Diverged where the iteration
+    leaves the finite numbers, and Interrupted (with the finished samples) on Ctrl-C.
+    """
+    chosen = settings if settings is not None else Settings()
+    method = solvers.build(solver) if isinstance(solver, str) else solver
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise BadInput(f"samples is {samples!r}", wanted="an integer of at least 1")
+    check_seed(seed)
+    known = _choose_prior(prior, method, problem)
+    _check_fit(problem, method)
+    began = time.perf_counter()
+    with _plain_context():
+        device = torch.device(chosen.device)
+        meter = _meter(known, chosen, problem)
+        posed = _pose(_ordinary(problem).to(device), method, meter)
+        done = [] if finished is None else list(finished[:samples])
+        trace: list[dict[str, float]] = []
+        noise_seconds = 0.0
+        try:
+            for sample in range(len(done), samples):
+                source = _noise(chosen, seed, problem.image_ids, sample)
+                timed = MeteredNoise(source)
+                estimate = _run(method, posed, meter, timed, sample, trace if sample == 0 else None, watch)
+                noise_seconds += timed.seconds
+                done.append(_to_picture(estimate, meter))
+        except KeyboardInterrupt:
+            raise Interrupted(torch.stack(done) if done else None) from None
+        stacked = torch.stack(done)
+    fresh = samples - (0 if finished is None else min(len(finished), samples))
+    timing = Seconds(
+        total=time.perf_counter() - began, network=0.0 if meter is None else meter.seconds, noise=noise_seconds
+    )
+    return Reconstruction(
+        estimate=stacked.mean(0),
+        samples=stacked,
+        std=stacked.std(0) if samples > 1 else None,
+        trace=tuple(trace),
+        nfe=0 if meter is None or fresh == 0 else meter.nfe // fresh,
+        timing=timing,
+        provenance=_provenance(problem, method, known, chosen, seed, samples, meter),
+        problem=problem,
+    )
+
+
+def _choose_prior(prior: DiffusionPrior | str | None, method: Solver, problem: Problem) -> DiffusionPrior | None:
+    if not method.needs_prior:
+        return None
+    known = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
+    if not isinstance(known, DiffusionPrior):
+        raise BadType(f"prior is {type(known).__name__}", wanted="a DiffusionPrior or the name of one")
+    shape = problem.operator.input_shape
+    if problem.operator.complex_input:
+        raise BadInput(
+            "the picture is complex and the prior is real",
+            do="Use a classical solver (tikhonov, tv, wavelet), or wrap the prior with priors.adapters.MagnitudePhase.",
+        )
+    if known.channels is not None and shape[0] not in known.channels:
+        raise BadInput(
+            f"the picture has {shape[0]} channels and prior {known.name!r} takes {' or '.join(map(str, known.channels))}",
+            do="Wrap the prior with priors.adapters.BandByBand, or use a classical solver.",
+        )
+    return known
+
+
+def _check_fit(problem: Problem, method: Solver) -> None:
+    if method.needs_linear and not isinstance(problem.operator, LinearOperator):
+        fitting = [n for n in solvers.REGISTRY if not solvers.REGISTRY.load(n).needs_linear]
+        raise BadInput(
+            f"{type(method).__name__} needs a linear operator and {type(problem.operator).__name__} is not",
+            do=f"Solvers that fit: {', '.join(fitting)}.",
+        )
+
+
+def _meter(prior: DiffusionPrior | None, settings: Settings, problem: Problem) -> MeteredPrior | None:
+    if prior is None:
+        return None
+    longest = max(problem.operator.input_shape[-2:])
+    tile = settings.tile if settings.tile is not None else (TILE if longest > TILE_ABOVE else 0)
+    placed = prior.to(settings.device)
+    if tile and longest > tile:
+        placed = TiledPrior(placed, tile=tile, overlap=min(64, tile // 2))
+    autocast = settings.dtype == "bfloat16" or (settings.dtype == "auto" and fast_bfloat16(settings.device))
+    return MeteredPrior(placed, autocast=autocast)
+
+
+def _ordinary(problem: Problem) -> Problem:
+    """A measurement made in inference mode cannot enter a gradient; its copy can."""
+    return dataclasses.replace(problem, y=problem.y.clone()) if problem.y.is_inference() else problem
+
+
+def _pose(problem: Problem, method: Solver, meter: MeteredPrior | None) -> Problem:
+    suited = problem.gaussian() if method.needs_gaussian else problem
+    return suited if meter is None else suited.posed(meter.shift, meter.scale)
+
+
+def _noise(settings: Settings, seed: int, images: Sequence[str], sample: int) -> Noise:
+    # Sample 0 of the posterior and the measurement share a seed and an image; their streams have different names.
+    if settings.noise == "device":
+        return DeviceNoise(seed, images, sample=sample, device=settings.device)
+    return NoiseSource(seed, images, sample=sample, prefetch=True)
+
+
+def _run(
+    method: Solver,
+    posed: Problem,
+    meter: MeteredPrior | None,
+    noise: MeteredNoise,
+    sample: int,
+    trace: list[dict[str, float]] | None,
+    watch: Callable[[int, State, int], None] | None,
+) -> Tensor:
+    """Drive the generator to its end and return the last estimate, in native units."""
+    gradients = torch.enable_grad() if method.differentiates else torch.inference_mode()
+    state = None
+    try:
+        with gradients:
+            for state in method.iterate(posed, None if meter is None else meter.native, noise):
+                if not bool(torch.isfinite(torch.view_as_real(state.estimate) if state.estimate.is_complex() else state.estimate).all()):
+                    raise Diverged(
+                        f"{type(method).__name__} left the finite numbers at step {state.step}",
+                        do="Lower its step size or guidance (--set solver.KEY=VALUE), or check the noise level.",
+                    )
+                if trace is not None:
+                    trace.append(_row(posed, state))
+                if watch is not None:
+                    watch(sample, state, method.total)
+    finally:
+        source = noise.source
+        if isinstance(source, NoiseSource):
+            source.close()
+    if state is None:
+        raise BadInput(f"{type(method).__name__} yielded no state")
+    return state.estimate.detach().clone()
+
+
+def _row(posed: Problem, state: State) -> dict[str, float]:
+    row: dict[str, float] = {"step": float(state.step)}
+    if state.sigma is not None:
+        row["sigma"] = float(state.sigma)
+    residual = posed.residual(state.estimate.detach())
+    row["residual_rms"] = float((residual.abs() ** 2).sum().div(max(posed.observed_count * len(residual), 1)).sqrt())
+    row.update({k: float(v) for k, v in state.info.items()})
+    return row
+
+
+def _to_picture(native: Tensor, meter: MeteredPrior | None) -> Tensor:
+    picture = native if meter is None else meter.shift + meter.scale * native
+    return picture.cpu()
+
+
+@contextlib.contextmanager
+def _plain_context() -> Iterator[None]:
+    """Whatever mode the caller is in (inference, autocast, default device), a solve computes the same numbers."""
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.autocast("cpu", enabled=False),
+        torch.device("cpu"),
+    ):
+        yield
+
+
+def _provenance(
+    problem: Problem,
+    method: Solver,
+    prior: DiffusionPrior | None,
+    settings: Settings,
+    seed: int,
+    samples: int,
+    meter: MeteredPrior | None,
+) -> dict[str, Any]:
+    from . import __version__
+
+    return {
+        "restore": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "environment": {k: os.environ[k] for k in RECORDED_ENVIRONMENT if k in os.environ},
+        "solver": {"name": solver_name(method), **{k: plain(v) for k, v in dataclasses.asdict(method).items()}},
+        "prior": None if prior is None else {"name": prior.name or type(prior).__name__, "sha256": prior.sha256},
+        "operator": f"{type(problem.operator).__name__}({problem.operator.extra_repr()})",
+        "noise": repr(problem.noise),
+        "gaussian_stand_in": bool(method.needs_gaussian) and problem.gaussian() is not problem,
+        "settings": dataclasses.asdict(settings),
+        "bfloat16": meter is not None and meter.autocast,
+        "backward_passes": 0 if meter is None else meter.backward_passes // samples,
+        "seed": seed,
+        "samples": samples,
+        "image_ids": list(problem.image_ids),
+    }
+
+
+def solver_name(method: Solver) -> str:
+    """The registry name of a solver, or its class name."""
+    for name, entry in solvers.REGISTRY.items():
+        module, _, attribute = entry.target.partition(":")
+        if (type(method).__module__, type(method).__name__) == (module, attribute):
+            return name
+    return type(method).__name__

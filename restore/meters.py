@@ -1,0 +1,87 @@
+"""Wrappers that count and time what a solver uses: network calls and noise. They change no number."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from operators.randomness import Noise
+from priors.base import DiffusionPrior
+
+
+class MeteredPrior(DiffusionPrior):
+    """A prior that counts its forward calls (nfe) and backward passes, and the seconds spent in both.
+
+    autocast: run the prior in bfloat16 where its operations allow.
+    """
+
+    def __init__(self, prior: DiffusionPrior, *, autocast: bool = False) -> None:
+        super().__init__(
+            shift=prior.shift,
+            scale=prior.scale,
+            native_clip=prior.native_clip,
+            channels=prior.channels,
+            schedule=prior.schedule,
+        )
+        self.prior, self.autocast = prior, autocast
+        self.nfe = self.backward_passes = 0
+        self.seconds = 0.0
+        self._backward_began: float | None = None
+
+    def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
+        began = _now(z)
+        if z.requires_grad:
+            z = _Mark.apply(z, self, False)
+        with torch.autocast(z.device.type, torch.bfloat16, enabled=self.autocast):
+            clean = self.prior.denoise_native(z, sigma)
+        if clean.requires_grad:
+            clean = _Mark.apply(clean, self, True)
+        self.nfe += 1
+        self.seconds += _now(z) - began
+        return clean
+
+
+class _Mark(torch.autograd.Function):
+    """The identity; its backward starts or stops the clock of the prior's backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, meter: MeteredPrior, enters: bool) -> Tensor:
+        ctx.meter, ctx.enters = meter, enters
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        meter: MeteredPrior = ctx.meter
+        if ctx.enters:
+            meter._backward_began = _now(grad[0])
+        elif meter._backward_began is not None:
+            meter.seconds += _now(grad[0]) - meter._backward_began
+            meter.backward_passes += 1
+            meter._backward_began = None
+        return grad[0], None, None
+
+
+class MeteredNoise:
+    """A source of noise that times its draws."""
+
+    def __init__(self, source: Noise) -> None:
+        self.source = source
+        self.seconds = 0.0
+
+    def normal(self, stream: str, like: Tensor) -> Tensor:
+        began = time.perf_counter()
+        drawn = self.source.normal(stream, like)
+        self.seconds += time.perf_counter() - began
+        return drawn
+
+    def skip(self, stream: str, like: Tensor) -> None:
+        self.source.skip(stream, like)
+
+
+def _now(data: Tensor) -> float:
+    if data.is_cuda:
+        torch.cuda.synchronize(data.device)
+    return time.perf_counter()

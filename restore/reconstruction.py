@@ -1,0 +1,129 @@
+"""What a solver leaves behind, and the HDF5 file that holds all of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from operators import BadInput
+
+from .io.atomic import atomic_path
+from .problem import Problem
+
+FORMAT = "restore-result-1"
+ARRAYS = ("estimate", "samples", "std", "y", "truth")
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where the time went: total, in the prior, drawing noise, and the rest (operator and algebra)."""
+
+    total: float
+    network: float
+    noise: float
+
+    @property
+    def other(self) -> float:
+        return max(self.total - self.network - self.noise, 0.0)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The answer to a problem.
+
+    estimate: B x C x H x W, mean over the samples, in the picture's units (values may leave the legal range a little).
+    samples: S x B x C x H x W. std: B x C x H x W over the samples, None for one sample.
+    trace: one row of numbers per step of the first sample. nfe: network forwards per sample.
+    seconds: wall-clock seconds of the whole solve; `timing` splits them. provenance: plain data that says how.
+    """
+
+    estimate: Tensor
+    samples: Tensor = field(repr=False)
+    std: Tensor | None = field(repr=False)
+    trace: Sequence[Mapping[str, float]] = field(repr=False)
+    nfe: int
+    timing: Seconds
+    provenance: Mapping[str, Any] = field(repr=False)
+    problem: Problem = field(repr=False)
+
+    @property
+    def seconds(self) -> float:
+        return self.timing.total
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to one HDF5 file with checksums: whole, or not at all."""
+        arrays = {
+            "estimate": self.estimate,
+            "samples": self.samples,
+            "std": self.std,
+            "y": self.problem.y,
+            "truth": self.problem.truth,
+        }
+        recipe = dict(self.problem.recipe or {})
+        setup = {k: v for k, v in recipe.pop("arrays", {}).items()}
+        attributes = {
+            "provenance": dict(self.provenance),
+            "recipe": recipe,
+            "trace": [dict(row) for row in self.trace],
+            "nfe": self.nfe,
+            "timing": {"total": self.timing.total, "network": self.timing.network, "noise": self.timing.noise},
+            "image_ids": list(self.problem.image_ids),
+        }
+        return write_result(Path(path), arrays, setup, attributes)
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """A result file as read back: arrays by name, the operator's own arrays, and the plain data."""
+
+    arrays: Mapping[str, Tensor]
+    setup: Mapping[str, Tensor]
+    attributes: Mapping[str, Any]
+
+
+def write_result(
+    path: Path,
+    arrays: Mapping[str, Tensor | None],
+    setup: Mapping[str, Tensor],
+    attributes: Mapping[str, Any],
+) -> Path:
+    """HDF5 with fletcher32 under a temporary name, then renamed."""
+    import h5py
+
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        for key, value in attributes.items():
+            file.attrs[key] = json.dumps(value, allow_nan=False)
+        for group, members in (("", arrays), ("setup/", setup)):
+            for name, tensor in members.items():
+                if tensor is not None:
+                    data = torch.as_tensor(tensor).detach().cpu().numpy()
+                    file.create_dataset(group + name, data=data, fletcher32=data.ndim > 0, chunks=True if data.ndim else None)
+    return path
+
+
+def read_result(path: str | Path) -> StoredResult:
+    """Read a result file; BadInput where it is missing, damaged or of another kind."""
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"no result file at {path}", do="Name a result.h5 that `restore run` wrote.")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise BadInput(f"{path} is not a {FORMAT} file", do="Name a result.h5 that `restore run` wrote.")
+            arrays = {k: torch.from_numpy(file[k][()]) for k in ARRAYS if k in file}
+            setup = {k: torch.as_tensor(v[()]) for k, v in file["setup"].items()} if "setup" in file else {}
+            attributes = {k: json.loads(v) for k, v in file.attrs.items() if k != "format"}
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{path} is damaged ({error})", do="Run again: `restore run`.") from error
+    return StoredResult(arrays, setup, attributes)
