@@ -59,7 +59,7 @@ class DiffusionPrior(nn.Module):
             raise BadInput(
                 f"{type(self).__name__} was given {x.shape[1]} channels",
                 wanted=" or ".join(map(str, self.channels)),
-                do="Choose an adapter (restore priors --help) or a prior for this kind of picture.",
+                do="Choose an adapter (priors.adapters) or a prior for this kind of picture.",
             )
         if x.shape[0] == 0:
             return x
@@ -104,7 +104,8 @@ def check_sigma(sigma: Sigma, x: Tensor) -> Tensor:
     """sigma as a tensor of B entries with the precision and on the device of x."""
     if isinstance(sigma, Tensor) and sigma.device != x.device and sigma.numel() > 1:
         raise BadInput(f"sigma is on {sigma.device}", wanted=f"{x.device}, where x is")
-    level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1)
+    precision = x.real.dtype if x.is_complex() else x.dtype
+    level = torch.as_tensor(sigma, dtype=precision, device=x.device).reshape(-1)
     if level.numel() not in (1, x.shape[0]):
         raise BadInput(f"sigma has {level.numel()} entries", wanted=f"one number, or one for each of the {x.shape[0]} pictures")
     if not bool(torch.isfinite(level).all()) or bool((level < 0).any()):

@@ -9,17 +9,21 @@ from pathlib import Path
 from operators.errors import BadInput
 
 from . import REGISTRY
+from .adapters import adapt
 from .base import DiffusionPrior
 from .checkpoints import load_network
 from .edm import EDMPrior
 
 
 def load(name: str | Path) -> DiffusionPrior:
-    """A prior by registry name, or from a safetensors file written by `restore train` or `restore import`.
+    """A prior by registry name, or from a safetensors file written by `restore train`.
 
-    The prior carries `name` and `sha256` (of its weights). BadInput with a suggestion for an unknown name,
+    "NAME:ADAPTER" fits it to another kind of picture (`priors.adapters`). The prior carries `name` and `sha256` (of its weights). BadInput with a suggestion for an unknown name,
     Unavailable for a file that is absent.
     """
+    base, colon, adapter = str(name).partition(":")
+    if colon and base in REGISTRY:
+        return adapt(load(base), adapter)
     if str(name) in REGISTRY:
         return REGISTRY.load(str(name))()  # type: ignore[no-any-return]
     path = Path(name)

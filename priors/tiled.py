@@ -17,7 +17,7 @@ class TiledPrior(DiffusionPrior):
     Exact wherever the network sees less than half the overlap to each side; elsewhere seams are blended.
     """
 
-    def __init__(self, prior: DiffusionPrior, *, tile: int, overlap: int = 64) -> None:
+    def __init__(self, prior: DiffusionPrior, *, tile: int, overlap: int) -> None:
         super().__init__(
             shift=prior.shift,
             scale=prior.scale,

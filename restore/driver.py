@@ -132,15 +132,15 @@ def _choose_prior(prior: DiffusionPrior | str | None, method: Solver, problem: P
     if not isinstance(known, DiffusionPrior):
         raise BadType(f"prior is {type(known).__name__}", wanted="a DiffusionPrior or the name of one")
     shape = problem.operator.input_shape
-    if problem.operator.complex_input:
+    if problem.operator.complex_input and known.channels is not None:
         raise BadInput(
-            "the picture is complex and the prior is real",
-            do="Use a classical solver (tikhonov, tv, wavelet), or wrap the prior with priors.adapters.MagnitudePhase.",
+            f"the picture is complex and prior {known.name!r} is real",
+            do=f"Use a classical solver (tikhonov, tv, wavelet), or --prior {known.name}:magnitude-phase.",
         )
     if known.channels is not None and shape[0] not in known.channels:
         raise BadInput(
             f"the picture has {shape[0]} channels and prior {known.name!r} takes {' or '.join(map(str, known.channels))}",
-            do="Wrap the prior with priors.adapters.BandByBand, or use a classical solver.",
+            do=f"Use --prior {known.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
         )
     return known
 
