@@ -26,7 +26,7 @@ _ATTRIBUTES = {
     "schedules": "priors.schedules",
 }
 
-__all__ = ["REGISTRY", *_ATTRIBUTES]  # noqa: PLE0604 - lazy attributes
+__all__ = ["REGISTRY", *_ATTRIBUTES]
 
 
 def __getattr__(name: str) -> Any:

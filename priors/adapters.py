@@ -19,9 +19,7 @@ class BandByBand(DiffusionPrior):
     """Every band is a gray picture of its own to the inner prior: any number of channels."""
 
     def __init__(self, prior: DiffusionPrior) -> None:
-        super().__init__(
-            shift=prior.shift, scale=prior.scale, native_clip=prior.native_clip, schedule=prior.schedule
-        )
+        super().__init__(shift=prior.shift, scale=prior.scale, native_clip=prior.native_clip, schedule=prior.schedule)
         _need_gray(prior, "bands")
         self.prior, self.name, self.sha256 = prior, f"{prior.name}:bands", prior.sha256
 
@@ -56,7 +54,10 @@ class Window(DiffusionPrior):
 
     def __init__(self, prior: DiffusionPrior, *, low: float, high: float) -> None:
         if prior.clip is None or not low < high:
-            raise BadInput(f"window ({low:g}, {high:g}) for prior {prior.name!r}", wanted="low < high and a prior with a legal range")
+            raise BadInput(
+                f"window ({low:g}, {high:g}) for prior {prior.name!r}",
+                wanted="low < high and a prior with a legal range",
+            )
         gain = (high - low) / (prior.clip[1] - prior.clip[0])
         super().__init__(
             shift=low + gain * (prior.shift - prior.clip[0]),

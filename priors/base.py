@@ -107,7 +107,9 @@ def check_sigma(sigma: Sigma, x: Tensor) -> Tensor:
     precision = x.real.dtype if x.is_complex() else x.dtype
     level = torch.as_tensor(sigma, dtype=precision, device=x.device).reshape(-1)
     if level.numel() not in (1, x.shape[0]):
-        raise BadInput(f"sigma has {level.numel()} entries", wanted=f"one number, or one for each of the {x.shape[0]} pictures")
+        raise BadInput(
+            f"sigma has {level.numel()} entries", wanted=f"one number, or one for each of the {x.shape[0]} pictures"
+        )
     if not bool(torch.isfinite(level).all()) or bool((level < 0).any()):
         raise BadInput(f"sigma is {sigma}", wanted="finite and not negative")
     return level.expand(x.shape[0])

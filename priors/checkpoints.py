@@ -61,17 +61,21 @@ def save_network(
 
 
 def load_network(path: Path) -> Checkpoint:
-    """Rebuild the network in `path`; Unavailable where the file is absent, BadInput where it is damaged or does not fit."""
+    """Rebuild the network in `path`; Unavailable where it is absent, BadInput where it is damaged or does not fit."""
     if not path.is_file():
         raise Unavailable(f"no weights at {path}", do="Train them (restore train NAME) or name a file that exists.")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors: dict[str, Tensor] = {key: file.get_tensor(key).float() for key in file.keys()}
+            tensors: dict[str, Tensor] = {key: file.get_tensor(key).float() for key in file}
     except SafetensorError as error:
-        raise BadInput(f"{path} is not a whole safetensors file ({error})", do="Fetch or train the weights again.") from error
+        raise BadInput(
+            f"{path} is not a whole safetensors file ({error})", do="Fetch or train the weights again."
+        ) from error
     if header.get("format") != "restore-network-1":
-        raise BadInput(f"{path} has no restore-network-1 header", do="Official checkpoints come in through `restore import`.")
+        raise BadInput(
+            f"{path} has no restore-network-1 header", do="Official checkpoints come in through `restore import`."
+        )
     network = ARCHITECTURES.build(header["architecture"], **json.loads(header["settings"]))
     expected = network.state_dict()
     wrong = sorted(set(expected) ^ set(tensors)) + sorted(

@@ -34,7 +34,7 @@ def load(name: str | Path) -> DiffusionPrior:
 
 
 def natural() -> DiffusionPrior:
-    """The embedded prior of photographs: native units [-1, 1], sigma from 0.002 to 100 in them, any size, RGB or gray."""
+    """The embedded prior of photographs: native units [-1, 1], sigma 0.002 to 100 in them, any size, RGB or gray."""
     with resources.as_file(resources.files(__package__) / "weights" / "natural.safetensors") as path:
         return from_file(path, name="natural")
 

@@ -26,7 +26,9 @@ class TiledPrior(DiffusionPrior):
             schedule=prior.schedule,
         )
         if tile < 16 or not 0 <= overlap <= tile // 2:
-            raise BadInput(f"tile {tile} with overlap {overlap}", wanted="a tile of 16 or more and an overlap up to half of it")
+            raise BadInput(
+                f"tile {tile} with overlap {overlap}", wanted="a tile of 16 or more and an overlap up to half of it"
+            )
         self.prior, self.tile, self.overlap = prior, tile, overlap
         self.name, self.sha256 = prior.name, prior.sha256
 

@@ -76,7 +76,7 @@ def solve(
 ) -> Reconstruction:
     """Estimate the picture behind a measurement.
 
-    problem: in the picture's units. prior: a prior or its name ("natural" where the solver needs one and None is given).
+    problem: in the picture's units. prior: a prior or its name; None is "natural" where the solver needs one.
     solver: a solver or its name. samples: independent posterior samples, at least 1; the estimate is their mean.
     seed: 0 to 2^63 - 1; sample s of image k depends on seed, s and k alone.
     watch: called with (sample, state, total states) at every step. finished: samples of an earlier, interrupted run.
@@ -139,7 +139,8 @@ def _choose_prior(prior: DiffusionPrior | str | None, method: Solver, problem: P
         )
     if known.channels is not None and shape[0] not in known.channels:
         raise BadInput(
-            f"the picture has {shape[0]} channels and prior {known.name!r} takes {' or '.join(map(str, known.channels))}",
+            f"the picture has {shape[0]} channels",
+            wanted=f"{' or '.join(map(str, known.channels))} for prior {known.name!r}",
             do=f"Use --prior {known.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
         )
     return known
@@ -198,7 +199,11 @@ def _run(
     try:
         with gradients:
             for state in method.iterate(posed, None if meter is None else meter.native, noise):
-                if not bool(torch.isfinite(torch.view_as_real(state.estimate) if state.estimate.is_complex() else state.estimate).all()):
+                if not bool(
+                    torch.isfinite(
+                        torch.view_as_real(state.estimate) if state.estimate.is_complex() else state.estimate
+                    ).all()
+                ):
                     raise Diverged(
                         f"{type(method).__name__} left the finite numbers at step {state.step}",
                         do="Lower its step size or guidance (--set solver.KEY=VALUE), or check the noise level.",

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import operators.noise
 import torch
+from operators.noise import NoiseModel
 from torch import Tensor
 
-import operators.noise
 from operators import BadInput, BadType, image_id
 from operators.base import LinearOperator, Operator
-from operators.noise import NoiseModel
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,15 @@ class Problem:
         """
         if (shift, scale) == (0.0, 1.0):
             return self
-        units = {"shift": self.shift + self.scale * shift, "scale": self.scale * scale}
         truth = None if self.truth is None else (self.truth - shift) / scale
         if isinstance(self.operator, LinearOperator) and isinstance(self.noise, operators.noise.Gaussian):
             ones = torch.full((1, *self.operator.input_shape), shift, dtype=_real(self.y), device=self.y.device)
             y = self._keep((self.y - self.operator(ones)) / scale)
             noise = operators.noise.Gaussian(sigma=self.noise.sigma / scale)
-            return replace(self, y=y, noise=noise, truth=truth, **units)
-        return replace(self, operator=InUnits(self.operator, shift=shift, scale=scale), truth=truth, **units)
+            moved = replace(self, y=y, noise=noise, truth=truth)
+        else:
+            moved = replace(self, operator=InUnits(self.operator, shift=shift, scale=scale), truth=truth)
+        return replace(moved, shift=self.shift + self.scale * shift, scale=self.scale * scale)
 
     def gaussian(self) -> Problem:
         """Itself under Gaussian noise; otherwise with the Gaussian of the same mean variance in the noise's place."""

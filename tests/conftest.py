@@ -1,4 +1,4 @@
-"""Where shared files are: folders named by RESTORE_DATA, RESTORE_WEIGHTS and RESTORE_REFERENCE, or a skip that says so."""
+"""Shared files, from the folders RESTORE_DATA, RESTORE_WEIGHTS and RESTORE_REFERENCE; a skip that says so without."""
 
 from __future__ import annotations
 

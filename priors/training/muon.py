@@ -52,7 +52,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def split_parameters(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """(matrices for Muon, the rest for AdamW): hidden convolutions on one side; ends, biases, embeddings on the other."""
+    """(matrices for Muon, the rest for AdamW): hidden convolutions; ends, biases and embeddings."""
     matrices, rest = [], []
     ends = ("enter.", "leave.")
     for name, parameter in network.named_parameters():

@@ -43,7 +43,9 @@ class Recipe:
 
 def names() -> list[str]:
     """Recipes that ship with the package."""
-    return sorted(p.name.removesuffix(".toml") for p in resources.files(__package__).iterdir() if p.name.endswith(".toml"))
+    return sorted(
+        p.name.removesuffix(".toml") for p in resources.files(__package__).iterdir() if p.name.endswith(".toml")
+    )
 
 
 def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Recipe:
@@ -72,7 +74,7 @@ def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Re
 def train(
     recipe: Recipe, *, data: Path, out: Path, device: str = "cpu", report: Callable[[Progress], None] = lambda _: None
 ) -> Path:
-    """Train, or go on training, and write OUT/NAME.safetensors; the checkpoint OUT/NAME.ckpt lets a killed run resume."""
+    """Train, or go on training, and write OUT/NAME.safetensors; a killed run resumes from OUT/NAME.ckpt."""
     photographs = Photographs(data, recipe.sources, size=recipe.crop, augmentation=recipe.augmentation)
     trainer = Trainer(
         recipe.build_network(), recipe.objective, recipe.settings, checkpoint=out / f"{recipe.name}.ckpt", device=device
