@@ -1,0 +1,332 @@
+"""Fewer measurements than pixels: rows of an orthonormal basis that spread every pixel over all measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import SVD, LinearOperator, Shape, check_rho
+from .errors import BadInput
+from .randomness import generator
+from .registry import unknown_name
+from .transforms import dct, hadamard, idct
+
+
+class Ensemble(LinearOperator):
+    """m rows of an orthonormal basis of R^N, N = H W, the same for each channel: B x C x H x W -> B x C x m.
+
+    A subclass gives the measured coefficients (`_forward`, `_adjoint`) and the whole basis: `_analyse` has all N
+    coefficients with the measured ones first, `_synthesise` is its inverse and transpose.
+    """
+
+    def __init__(self, input_shape: Shape, rows: int) -> None:
+        super().__init__(input_shape, (*tuple(input_shape)[:-2], rows))
+
+    def _analyse(self, x: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not implement _analyse")
+
+    def _synthesise(self, coefficients: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not implement _synthesise")
+
+
+class Scrambled(Ensemble):
+    """S T P: permute all pixels, transform, keep m coefficients at random (structurally random matrix, Do et al. 2012).
+
+    Permutation leaves the mean alone, so the constant row of T is meaningful, and it is always kept.
+    A subclass is its transform T of the last axis.
+    """
+
+    order: Tensor
+    place: Tensor
+    rows: Tensor
+
+    def __init__(self, input_shape: Shape, *, ratio: float, seed: int) -> None:
+        pixels = _pixels(input_shape)
+        measured = _count(ratio, pixels)
+        super().__init__(input_shape, measured)
+        rng = generator(seed, "", 0, "compressed-sensing")
+        order = rng.permutation(pixels)
+        first = self._constant_rows(pixels)[:measured]
+        others = rng.permutation(np.setdiff1d(np.arange(pixels), first))
+        drawn = np.sort(np.concatenate([first, others[: measured - len(first)]]).astype(np.int64))
+        rest = np.setdiff1d(np.arange(pixels), drawn)
+        self.register_buffer("order", torch.from_numpy(order))
+        self.register_buffer("place", torch.from_numpy(np.argsort(order)))
+        self.register_buffer("rows", torch.from_numpy(np.concatenate([drawn, rest])))
+
+    def _transform(self, x: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not implement _transform")
+
+    def _inverse(self, coefficients: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not implement _inverse")
+
+    def _constant_rows(self, pixels: int) -> list[int]:
+        """Rows of T that take means, the largest first."""
+        return [0]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._transformed(x)[..., self.constant("rows", x)[: self.output_shape[-1]]]
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._synthesise(torch.nn.functional.pad(y, (0, _pixels(self.input_shape) - y.shape[-1])))
+
+    def _analyse(self, x: Tensor) -> Tensor:
+        return self._transformed(x)[..., self.constant("rows", x)]
+
+    def _synthesise(self, coefficients: Tensor) -> Tensor:
+        spectrum = torch.empty_like(coefficients)
+        spectrum[..., self.constant("rows", coefficients)] = coefficients
+        pixels = self._inverse(spectrum)[..., self.constant("place", coefficients)]
+        return pixels.reshape(coefficients.shape[0], *self.input_shape)
+
+    def _transformed(self, x: Tensor) -> Tensor:
+        return self._transform(x.flatten(-2)[..., self.constant("order", x)])
+
+
+class ScrambledDCT(Scrambled):
+    """T is the DCT-II of all permuted pixels: any size, O(N log N)."""
+
+    def _transform(self, x: Tensor) -> Tensor:
+        return dct(x)
+
+    def _inverse(self, coefficients: Tensor) -> Tensor:
+        return idct(coefficients)
+
+
+class ScrambledHadamard(Scrambled):
+    """T has entries +1 and -1 (over a root): what a micromirror array shows.
+
+    N that is no power of two: the permuted pixels fall into groups of 2^k, largest first, each with a Hadamard
+    transform of its own. Padding the picture with zeros instead would measure no more and lose A A^T = I.
+    """
+
+    def _transform(self, x: Tensor) -> Tensor:
+        return torch.cat([hadamard(group) for group in x.split(_binary_parts(x.shape[-1]), dim=-1)], dim=-1)
+
+    def _inverse(self, coefficients: Tensor) -> Tensor:
+        return self._transform(coefficients)
+
+    def _constant_rows(self, pixels: int) -> list[int]:
+        groups = _binary_parts(pixels)
+        return [sum(groups[:i]) for i in range(len(groups))]
+
+
+class BlockGaussian(Ensemble):
+    """One random matrix with orthonormal rows for every block x block square of the picture (as in ReconNet, 2016).
+
+    The matrix is Gaussian, its rows orthonormalised by QR. Squares cut by the right and lower border have smaller
+    matrices of their own at the same ratio, so that no pixel is padded and A A^T = I holds for every size.
+    Measurements: whole blocks row by row, then the right edge, the lower edge and the corner.
+    """
+
+    def __init__(self, input_shape: Shape, *, ratio: float, seed: int, block: int) -> None:
+        if isinstance(block, bool) or not isinstance(block, int) or block < 1:
+            raise BadInput(f"block is {block!r}", wanted="a whole number of pixels above 0")
+        _check_ratio(ratio)
+        regions = tuple(_regions(tuple(input_shape)[-2:], block))
+        counts = [_count(ratio, region.area) for region in regions]
+        super().__init__(input_shape, sum(n * region.blocks for n, region in zip(counts, regions, strict=True)))
+        self.block = block
+        self._regions, self._counts = regions, counts
+        for i, (region, count) in enumerate(zip(regions, counts, strict=True)):
+            self.register_buffer(f"matrix_{i}", torch.from_numpy(_orthonormal_rows(region.area, count, seed)).clone())
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._measure(x, "matrix")
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._back(y, "matrix", self._counts)
+
+    def _analyse(self, x: Tensor) -> Tensor:
+        self._complete()
+        return torch.cat([self._forward(x), self._measure(x, "complement")], dim=-1)
+
+    def _synthesise(self, coefficients: Tensor) -> Tensor:
+        self._complete()
+        measured = self.output_shape[-1]
+        left = [region.area - n for region, n in zip(self._regions, self._counts, strict=True)]
+        return self._adjoint(coefficients[..., :measured]) + self._back(
+            coefficients[..., measured:], "complement", left
+        )
+
+    def _measure(self, x: Tensor, name: str) -> Tensor:
+        parts = []
+        for i, region in enumerate(self._regions):
+            measured = torch.matmul(region.gather(x), self.constant(f"{name}_{i}", x).mT)
+            parts.append(measured.flatten(-2))
+        return torch.cat(parts, dim=-1)
+
+    def _back(self, y: Tensor, name: str, counts: list[int]) -> Tensor:
+        x = y.new_empty(y.shape[0], *self.input_shape)
+        sizes = [n * region.blocks for n, region in zip(counts, self._regions, strict=True)]
+        for i, (region, part) in enumerate(zip(self._regions, y.split(sizes, dim=-1), strict=True)):
+            rows = part.reshape(*part.shape[:-1], region.blocks, counts[i])
+            region.scatter(torch.matmul(rows, self.constant(f"{name}_{i}", y)), x)
+        return x
+
+    def _complete(self) -> None:
+        """Orthonormal bases of what the blocks do not measure: made at first use, no part of the state."""
+        for i, region in enumerate(self._regions):
+            if f"complement_{i}" not in self._buffers:
+                rows = self.get_buffer(f"matrix_{i}").detach().cpu().double().numpy()
+                basis = np.linalg.qr(rows.T, mode="complete")[0]
+                with torch.inference_mode(False):
+                    rest = torch.from_numpy(np.ascontiguousarray(basis[:, self._counts[i] :].T))
+                    self.register_buffer(f"complement_{i}", rest.reshape(-1, region.area), persistent=False)
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A rectangle of the picture tiled by equal blocks."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    down: int  # blocks along the rows
+    across: int
+
+    @property
+    def area(self) -> int:
+        return self.height * self.width
+
+    @property
+    def blocks(self) -> int:
+        return self.down * self.across
+
+    def gather(self, x: Tensor) -> Tensor:
+        """B x ... x blocks x area."""
+        tiles = self._view(x).unflatten(-1, (self.across, self.width)).unflatten(-3, (self.down, self.height))
+        return tiles.transpose(-3, -2).reshape(*x.shape[:-2], self.blocks, self.area)
+
+    def scatter(self, tiles: Tensor, x: Tensor) -> None:
+        """Write blocks into their places in x."""
+        grid = tiles.reshape(*tiles.shape[:-2], self.down, self.across, self.height, self.width).transpose(-3, -2)
+        self._view(x).copy_(grid.reshape(*tiles.shape[:-2], self.down * self.height, self.across * self.width))
+
+    def _view(self, x: Tensor) -> Tensor:
+        bottom, right = self.top + self.down * self.height, self.left + self.across * self.width
+        return x[..., self.top : bottom, self.left : right]
+
+
+class CompressedSensing(LinearOperator):
+    """y = Phi x with orthonormal rows, Phi Phi^T = I, the same Phi for each channel.
+
+    input_shape: (..., H, W); output_shape: (..., m), m close to ratio * H * W (exact for the scrambled kinds).
+    ratio: measurements per pixel, in (0, 1]. kind: scrambled-dct, scrambled-hadamard or block-gaussian.
+    block: side of the squares of block-gaussian. seed: of the random rows.
+
+    A+ = A^T; (A^T A + rho I)^-1 r = (r - A^T A r) / rho + A^T A r / (1 + rho); all singular values are 1.
+    Reference: E. Candes and M. Wakin, "An introduction to compressive sampling", 2008; fast ensembles: T. Do et al.,
+    "Fast and efficient compressive sensing using structurally random matrices", 2012.
+    """
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        ratio: float = 0.25,
+        kind: str = "scrambled-dct",
+        block: int = 32,
+        seed: int = 0,
+    ) -> None:
+        if len(tuple(input_shape)) < 2:
+            raise BadInput(f"input_shape is {tuple(input_shape)}", wanted="(..., H, W)")
+        _check_ratio(ratio)
+        if kind == "block-gaussian":
+            ensemble: Ensemble = BlockGaussian(input_shape, ratio=ratio, seed=seed, block=block)
+        elif kind in SCRAMBLED:
+            ensemble = SCRAMBLED[kind](input_shape, ratio=ratio, seed=seed)
+        else:
+            raise unknown_name("kind of measurement", kind, dict.fromkeys((*SCRAMBLED, "block-gaussian")))
+        super().__init__(ensemble.input_shape, ensemble.output_shape)
+        self.ratio, self.kind, self.seed = ratio, kind, seed
+        self.ensemble = ensemble
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.ensemble._forward(x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.ensemble._adjoint(y)
+
+    def solve(self, rhs: Tensor, rho: float | Tensor) -> Tensor:
+        level = check_rho(rho, rhs)
+        measured = self.gram(rhs)
+        unmeasured = torch.where(level > 0, (rhs - measured) / torch.where(level > 0, level, 1.0), 0.0)
+        return unmeasured + measured / (1 + level)
+
+    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
+        """A^T y: every singular value is 1."""
+        return self.adjoint(y)
+
+    def norm(self, *, iterations: int = 50) -> float:
+        return 1.0
+
+    @property
+    def svd(self) -> SVD:
+        """U = I; V is the whole basis, measured rows first."""
+        measured, channels = self.output_shape[-1], self.output_shape[:-1]
+        s = torch.ones(int(np.prod(self.output_shape)), dtype=torch.float64)
+
+        def in_input(x: Tensor) -> Tensor:
+            c = self.ensemble._analyse(x)
+            return torch.cat([c[..., :measured].flatten(1), c[..., measured:].flatten(1)], dim=1)
+
+        def from_input(c: Tensor) -> Tensor:
+            parts = [part.reshape(c.shape[0], *channels, -1) for part in (c[:, : len(s)], c[:, len(s) :])]
+            return self.ensemble._synthesise(torch.cat(parts, dim=-1))
+
+        def from_output(c: Tensor) -> Tensor:
+            return c.reshape(c.shape[0], *self.output_shape)
+
+        return SVD(s=s, U=from_output, Ut=lambda y: y.flatten(1), V=from_input, Vt=in_input)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, ratio={self.ratio}, kind={self.kind!r}, seed={self.seed}"
+
+
+SCRAMBLED: dict[str, type[Scrambled]] = {"scrambled-dct": ScrambledDCT, "scrambled-hadamard": ScrambledHadamard}
+
+
+def _check_ratio(ratio: float) -> None:
+    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 1:
+        raise BadInput(f"ratio is {ratio!r}", wanted="above 0 and at most 1")
+
+
+def _pixels(input_shape: Shape) -> int:
+    height, width = tuple(input_shape)[-2:]
+    return int(height) * int(width)
+
+
+def _count(ratio: float, pixels: int) -> int:
+    return max(1, round(ratio * pixels))
+
+
+def _binary_parts(n: int) -> list[int]:
+    """The powers of two that sum to n, largest first."""
+    return [1 << bit for bit in reversed(range(n.bit_length())) if n >> bit & 1]
+
+
+def _regions(size: tuple[int, ...], block: int) -> list[_Region]:
+    """Whole blocks, the right edge, the lower edge, the corner; empty ones left out."""
+    height, width = size
+    rows = [(0, block, height // block), (height - height % block, height % block, 1)]
+    columns = [(0, block, width // block), (width - width % block, width % block, 1)]
+    return [
+        _Region(top, left, tall, wide, down, across)
+        for top, tall, down in rows
+        for left, wide, across in columns
+        if tall * wide * down * across > 0
+    ]
+
+
+@lru_cache(maxsize=8)
+def _orthonormal_rows(columns: int, rows: int, seed: int) -> np.ndarray:
+    """rows x columns with orthonormal rows, uniformly distributed: Q of a Gaussian matrix, signs from R's diagonal."""
+    gaussian = generator(seed, "", columns, "compressed-sensing").standard_normal((columns, rows))
+    q, r = np.linalg.qr(gaussian)
+    return np.ascontiguousarray((q * np.sign(np.diag(r))).T)
