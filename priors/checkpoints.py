@@ -67,7 +67,8 @@ def load_network(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors: dict[str, Tensor] = {key: file.get_tensor(key).float() for key in file}
+            names = file.keys()  # the handle itself cannot be iterated
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in names}
     except SafetensorError as error:
         raise BadInput(
             f"{path} is not a whole safetensors file ({error})", do="Fetch or train the weights again."
