@@ -1,0 +1,75 @@
+"""Scores whose name holds their convention: `psnr[y601,crop=4]`, `ssim[gauss1.5,rgb]`, `lpips[alex,v0.1]`.
+
+`parse(name)` gives the metric, `evaluate(estimate, truth, names)` the scores of a batch, `score_pair` those of two
+pictures, `canonical(name)` the normalised name. Nothing here loads torch, torchvision or lpips before it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operators.registry import Entry, Registry
+
+REGISTRY = Registry(
+    "metric",
+    {
+        "psnr": Entry("benchmarks.metrics.pixelwise:PSNR", "peak signal-to-noise ratio in dB"),
+        "rmse": Entry("benchmarks.metrics.pixelwise:RMSE", "root of the mean squared error, in the picture's units"),
+        "mae": Entry("benchmarks.metrics.pixelwise:MAE", "mean absolute error, in the picture's units"),
+        "chroma-rmse": Entry(
+            "benchmarks.metrics.pixelwise:ChromaRMSE",
+            "root mean squared error of the two colour-difference channels",
+            "ITU-R BT.601-7",
+        ),
+        "ssim": Entry(
+            "benchmarks.metrics.ssim:SSIM",
+            "structural similarity under an 11x11 Gaussian window",
+            "Z. Wang et al. 2004, doi:10.1109/TIP.2003.819861",
+        ),
+        "lpips": Entry(
+            "benchmarks.metrics.lpips:LPIPS",
+            "learned perceptual distance on AlexNet features",
+            "R. Zhang et al. 2018, arXiv 1801.03924",
+        ),
+    },
+)
+
+# A bare family name stands for this convention.
+DEFAULT_CONVENTIONS = {
+    "psnr": "psnr[rgb,clip,peak=1]",
+    "ssim": "ssim[gauss1.5,rgb]",
+    "lpips": "lpips[alex,v0.1]",
+    "chroma-rmse": "chroma-rmse[bt601]",
+    "rmse": "rmse[any]",
+    "mae": "mae[any]",
+}
+
+_ATTRIBUTES = {
+    "Metric": "benchmarks.metrics.base:Metric",
+    "NotApplicable": "benchmarks.metrics.base:NotApplicable",
+    "parse": "benchmarks.metrics.convention:parse",
+    "canonical": "benchmarks.metrics.convention:canonical",
+    "Score": "benchmarks.metrics.scores:Score",
+    "Summary": "benchmarks.metrics.scores:Summary",
+    "evaluate": "benchmarks.metrics.scores:evaluate",
+    "score_pair": "benchmarks.metrics.scores:score_pair",
+    "summarize": "benchmarks.metrics.scores:summarize",
+    "as_metrics_json": "benchmarks.metrics.scores:as_metrics_json",
+    "to_json": "benchmarks.metrics.scores:to_json",
+    "from_json": "benchmarks.metrics.scores:from_json",
+    "coverage": "benchmarks.metrics.posterior:coverage",
+    "coverages": "benchmarks.metrics.posterior:coverages",
+    "crps": "benchmarks.metrics.posterior:crps",
+}
+
+__all__ = ["DEFAULT_CONVENTIONS", "REGISTRY", *_ATTRIBUTES]  # the lazy names come through __getattr__
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ATTRIBUTES:
+        return Entry(_ATTRIBUTES[name], "").load()
+    raise AttributeError(f"module 'benchmarks.metrics' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ATTRIBUTES})

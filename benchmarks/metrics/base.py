@@ -1,0 +1,159 @@
+"""What every metric shares: one picture at a time, refusals before numbers, the options of colour, range and border."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from operators.errors import BadInput
+
+from .checks import check_inside, check_pair, check_range, range_text
+from .colour import luma_bt601
+from .convention import Option, spell
+
+Range = tuple[float, float] | None
+
+Space = Literal["any", "rgb", "y601", "magnitude"]
+Limit = Literal["refuse", "clip", "round8", "unclipped"]
+
+SPACE = Option("space", words=("any", "rgb", "y601", "magnitude"))
+LIMIT = Option("limit", words=("refuse", "clip", "round8", "unclipped"))
+CROP = Option("crop", key="crop", number=int)
+
+# A value may leave its range by this share of the width: the rounding of float32 arithmetic, not an overshoot.
+_ROUNDING = 1e-5
+# Clipping mends an overshoot, not a wrong unit: a mean further outside than this share of the width is refused.
+_MEAN_SLACK = 0.1
+
+
+class NotApplicable(BadInput):
+    """The metric is not defined for this kind of picture (too small, wrong channels, no range); others may be."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number for each pair of pictures under a fixed convention; entries of a batch never touch each other."""
+
+    FAMILY: ClassVar[str] = ""
+    UNIT: ClassVar[str] = ""
+    HIGHER_IS_BETTER: ClassVar[bool] = False
+    OPTIONS: ClassVar[tuple[Option, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for option in self.OPTIONS:
+            option.check(getattr(self, option.field), self.FAMILY)
+
+    @property
+    def name(self) -> str:
+        """The canonical name, from which `parse` builds an equal metric."""
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        return spell(self.FAMILY, self.OPTIONS, dataclasses.asdict(self), defaults)
+
+    def __call__(self, estimate: Tensor, truth: Tensor, *, data_range: Range = (0.0, 1.0)) -> Tensor:
+        """The score of each batch entry, B numbers in float64 on the CPU.
+
+        estimate, truth: B x C x H x W (some metrics take volumes B x C x D x H x W), same shape, floating point,
+        finite. data_range: lowest and highest legal value of the truth in the picture's units, None where there are
+        none. BadInput where shapes differ, a value is not finite, or the range is left (unless the convention clips);
+        NotApplicable where the metric is not defined for such pictures; BadType for anything but floating point.
+        """
+        check_pair(estimate, truth)
+        check_range(data_range)
+        with torch.inference_mode():
+            pairs = zip(_plain(estimate), _plain(truth), strict=True)
+            values = [self.picture(one, other, data_range) for one, other in pairs]
+        return torch.tensor(values, dtype=torch.float64, device="cpu")
+
+    def picture(self, estimate: Tensor, truth: Tensor, data_range: Range) -> float:
+        """The score of one pair, C x ..., double precision on the CPU."""
+        raise TypeError(f"{type(self).__name__} does not implement picture")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pair ready for arithmetic: colours chosen, limits kept, border cut; `width` of the legal range or None."""
+
+    estimate: Tensor
+    truth: Tensor
+    width: float | None
+
+
+def prepare(estimate: Tensor, truth: Tensor, data_range: Range, *, space: Space, limit: Limit, crop: int) -> Prepared:
+    """Apply the colour space, range and border of a convention to one pair (C x ...)."""
+    if space == "magnitude":
+        estimate, truth = estimate.abs(), truth.abs()
+    elif truth.is_complex():
+        raise NotApplicable(
+            "the pictures are complex", do="Name a convention of magnitudes, such as psnr[magnitude,volume-max]."
+        )
+    if space in ("rgb", "y601") and truth.shape[0] not in (1, 3):
+        raise NotApplicable(f"the pictures have {truth.shape[0]} channels", wanted=f"1 or 3 for {space!r}")
+    estimate, truth = keep_limits(estimate, truth, data_range, limit)
+    width = None if data_range is None else data_range[1] - data_range[0]
+    if space == "y601" and truth.shape[0] == 3:
+        low, width = needs_range(data_range, "y601")
+        # Luma of stored pictures: codes of 0..1, whatever the declared range was.
+        estimate, truth, width = luma_bt601((estimate - low) / width), luma_bt601((truth - low) / width), 1.0
+    return Prepared(cut(estimate, crop), cut(truth, crop), width)
+
+
+def keep_limits(estimate: Tensor, truth: Tensor, data_range: Range, limit: Limit) -> tuple[Tensor, Tensor]:
+    """Refuse values out of the declared range, or clip (and round) the estimate where the convention says so."""
+    if data_range is None:
+        if limit in ("clip", "round8"):
+            raise NotApplicable(f"the convention has {limit!r}, and the pictures have no declared range")
+        return estimate, truth
+    low, high = data_range
+    slack = _ROUNDING * (high - low)
+    check_inside(truth, low - slack, high + slack, "the truth", data_range, "Check its units.")
+    if limit == "refuse":
+        do = "Clip it, or name a convention that does, such as psnr[rgb,clip,peak=1]."
+        check_inside(estimate, low - slack, high + slack, "the estimate", data_range, do)
+        return estimate, truth
+    mean, far = float(estimate.mean()), _MEAN_SLACK * (high - low)
+    if not low - far <= mean <= high + far:
+        raise BadInput(
+            f"the mean of the estimate is {mean:.6g}",
+            wanted=f"a picture in {range_text(data_range)}",
+            do="Check its units.",
+        )
+    if limit == "unclipped":
+        return estimate, truth
+    estimate = estimate.clamp(low, high)
+    if limit == "round8":
+        estimate, truth = (
+            low + torch.round((x - low) / (high - low) * 255) / 255 * (high - low) for x in (estimate, truth)
+        )
+    return estimate, truth
+
+
+def needs_range(data_range: Range, what: str) -> tuple[float, float]:
+    """Lowest value and width of the range; NotApplicable where none is declared."""
+    if data_range is None:
+        raise NotApplicable(f"{what!r} needs the range of the pictures, and none is declared")
+    return data_range[0], data_range[1] - data_range[0]
+
+
+def cut(x: Tensor, crop: int) -> Tensor:
+    """The picture (C x ... x H x W) without `crop` pixels at each side."""
+    if crop == 0:
+        return x
+    if min(x.shape[-2:]) <= 2 * crop:
+        smallest = 2 * crop + 1
+        raise NotApplicable(
+            f"a picture of {_size(x)} has nothing left after crop={crop}", wanted=f"at least {smallest}x{smallest}"
+        )
+    return x[..., crop:-crop, crop:-crop]
+
+
+def _plain(x: Tensor) -> Tensor:
+    kind = torch.complex128 if x.is_complex() else torch.float64
+    return x.detach().to(device="cpu", dtype=kind)
+
+
+def _size(x: Tensor) -> str:
+    return f"{x.shape[-2]}x{x.shape[-1]}"

@@ -1,0 +1,111 @@
+"""From a metric's name to the metric and back: `family[token,key=value,...]`.
+
+A family is a frozen dataclass whose fields are its convention; its `OPTIONS` say which tokens set which field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from operators.errors import BadInput
+
+from . import DEFAULT_CONVENTIONS, REGISTRY
+
+if TYPE_CHECKING:
+    from .base import Metric
+
+_NAME = re.compile(r"(?P<family>[^\[\]]+)(?:\[(?P<options>[^\[\]]*)\])?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One slot of a convention: the field it sets, the words it may be, or the key and type of its number."""
+
+    field: str
+    words: tuple[str, ...] = ()
+    key: str = ""  # "crop" for crop=4
+    number: type[int] | type[float] | None = None
+    positive: bool = False  # zero is refused as well
+
+    def check(self, value: Any, family: str) -> None:
+        """BadInput unless `value` is None, one of the words, or a legal number."""
+        if value is None or (isinstance(value, str) and value in self.words):
+            return
+        legal = self.number is not None and isinstance(value, int | float) and not isinstance(value, bool)
+        if legal and self.number is int:
+            legal = isinstance(value, int)
+        if legal and math.isfinite(value) and (value > 0 if self.positive else value >= 0):
+            return
+        number = "a whole number, 0 or more" if self.number is int else "a positive number"
+        wanted = [repr(word) for word in self.words] + ([f"{self.key}={number}"] if self.number else [])
+        raise BadInput(f"{family} with {self.field}={value!r}", wanted=" or ".join(wanted))
+
+
+def parse(name: str) -> Metric:
+    """The metric that a name stands for; a bare family name stands for its entry in DEFAULT_CONVENTIONS.
+
+    BadInput for an unknown family or option (with a suggestion), an option given twice, or two that exclude each other.
+    """
+    text = str(name).strip().lower()
+    match = _NAME.fullmatch(DEFAULT_CONVENTIONS.get(text, text))
+    if match is None or match["options"] == "":
+        raise BadInput(f"{name!r} is not a metric name", wanted="family[option,key=value], such as psnr[y601,crop=4]")
+    family = REGISTRY.load(match["family"].strip())
+    settings = _settings(match["options"].split(",") if match["options"] else [], family.OPTIONS, name)
+    metric: Metric = family(**settings)
+    return metric
+
+
+def canonical(name: str) -> str:
+    """The normalised name: options in the family's order, numbers in their shortest form, defaults left out."""
+    return parse(name).name
+
+
+def spell(family: str, options: Sequence[Option], values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """The name of a convention: one token for each option that is not at its default."""
+    tokens = []
+    for option in options:
+        value = values[option.field]
+        if value is None or value == defaults[option.field]:
+            continue
+        tokens.append(value if isinstance(value, str) else f"{option.key}={value:.15g}")
+    return f"{family}[{','.join(tokens) or 'any'}]"
+
+
+def _settings(tokens: Sequence[str], options: Sequence[Option], name: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    given: dict[str, str] = {}
+    for token in (t.strip() for t in tokens):
+        field, value = _read(token, options, name)
+        if field in settings:
+            raise BadInput(
+                f"{name!r} holds both {given[field]!r} and {token!r}", do="They exclude each other; keep one."
+            )
+        settings[field], given[field] = value, token
+    return settings
+
+
+def _read(token: str, options: Sequence[Option], name: str) -> tuple[str, Any]:
+    key, equals, text = (part.strip() for part in token.partition("="))
+    for option in options:
+        if not equals and token in option.words:
+            return option.field, token
+        if equals and option.number is not None and key == option.key:
+            return option.field, _number(text, option.number, token, name)
+    known = [word for option in options for word in option.words] + [f"{o.key}=" for o in options if o.key]
+    close = difflib.get_close_matches(f"{key}=" if equals else token, known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known)}."
+    raise BadInput(f"unknown option {token!r} in metric {name!r}", do=hint)
+
+
+def _number(text: str, kind: type[int] | type[float], token: str, name: str) -> int | float:
+    try:
+        return kind(text)
+    except ValueError as error:
+        wanted = "a whole number" if kind is int else "a number"
+        raise BadInput(f"option {token!r} in metric {name!r}", wanted=wanted) from error

@@ -1,0 +1,1 @@
+"""Side-by-side runs against published methods; each module is a command, `python -m benchmarks.peers.NAME`."""
