@@ -1,0 +1,60 @@
+"""Reading and writing every format, with metadata: one reader per format family, chosen by the file's first bytes.
+
+image = restore.io.read("photo.png")            # image.data: C x H x W float32, image.meta: what the file said
+restore.io.write("out.png", image.data, bits=16)
+restore.io.write_native("out/estimate", estimate, image.meta)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .atomic import atomic_path
+    from .errors import ReadError, WriteError
+    from .folders import Pairs, expand, pair_by_stem
+    from .formats import FORMATS
+    from .image import Image, Metadata
+    from .reading import read
+    from .source import MAX_PIXELS
+    from .writing import write, write_native
+
+# Loaded at first use: the command line needs `atomic_path` and folder names without waiting for torch.
+_HOMES = {
+    "atomic": ("atomic_path",),
+    "errors": ("ReadError", "WriteError"),
+    "folders": ("Pairs", "expand", "pair_by_stem"),
+    "formats": ("FORMATS",),
+    "image": ("Image", "Metadata"),
+    "reading": ("read",),
+    "source": ("MAX_PIXELS",),
+    "writing": ("write", "write_native"),
+}
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "Image",
+    "Metadata",
+    "Pairs",
+    "ReadError",
+    "WriteError",
+    "atomic_path",
+    "expand",
+    "pair_by_stem",
+    "read",
+    "write",
+    "write_native",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,131 @@
+"""MATLAB files: version 5 to 7 through scipy, 7.3 (HDF5) through h5py with its axes put back in MATLAB's order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .decoded import Decoded
+from .hdf5 import candidates, check_storage, opened, resolve
+from .inside import choose_name, join_parts
+from .layout import Layout, plan
+from .source import Options, Source, check_whole
+from .values import full_range, stored_bits
+from .write_spec import Spec
+
+NUMERIC = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
+HEADER = 128  # bytes before the first element of a version 5 file
+
+
+def read(source: Source, options: Options) -> Decoded:
+    """Read one variable; `dataset` names it ("x", or "s.x" for a field of a structure)."""
+    name = options.dataset
+    if source.head[:10] == b"MATLAB 7.3":
+        options = replace(options, dataset=None if name is None else name.replace(".", "/"))
+        return _read_hdf5(source, options)
+    return _read_version5(source, options)
+
+
+def _decoded(stored: np.ndarray, layout: Layout, name: str, notes: tuple[str, ...]) -> Decoded:
+    return Decoded(
+        layout.arrange(stored),
+        axes=layout.axes,
+        bits=stored_bits(stored),
+        full=full_range(stored.dtype),
+        fields={"dataset": name, "dtype": stored.dtype.str},
+        notes=notes + layout.notes,
+    )
+
+
+def _read_hdf5(source: Source, options: Options) -> Decoded:
+    with opened(source) as file:
+        everything = candidates(file)
+        # Text is stored as numbers of two bytes; a one-row matrix is a parameter rather than a picture.
+        pictures = {k: v for k, v in everything.items() if _class(file[k]) != "char" and min(file[k].shape) > 1}
+        name = options.dataset or ""
+        notes: tuple[str, ...] = ()
+        if not name:
+            name, notes = choose_name(source, pictures or everything, None)
+        data = resolve(source, file, name)
+        check_storage(source, data, options)
+        layout = plan(source, data.shape[::-1], options)  # MATLAB counts its first index fastest
+        stored = join_parts(np.asarray(data[layout.selection[::-1]]).T)
+        stored = stored.astype(bool) if _class(data) == "logical" else stored
+    return _decoded(stored, layout, name.replace("/", "."), notes)
+
+
+def _class(data: Any) -> str:
+    value = data.attrs.get("MATLAB_class", b"")
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _read_version5(source: Source, options: Options) -> Decoded:
+    import scipy.io
+
+    _check_elements(source)
+    inside = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(str(source.path))}
+    pictures = {
+        name: f"{kind} {shape}"
+        for name, (shape, kind) in inside.items()
+        if kind in NUMERIC and len(shape) >= 2 and min(shape) > 1
+    }
+    everything = {name: f"{kind} {shape}" for name, (shape, kind) in inside.items()}
+    path = (options.dataset or "").split(".")
+    path[0], notes = choose_name(source, everything if options.dataset else pictures or everything, path[0] or None)
+    shape, kind = inside[path[0]]
+    if kind in NUMERIC:  # on the header alone, before the values are unpacked
+        plan(source, shape, options)
+        check_whole(source, shape, options)
+    value = scipy.io.loadmat(str(source.path), variable_names=[path[0]])[path[0]]
+    stored = _field(source, value, path)
+    stored = stored.astype(bool) if kind == "logical" else stored
+    layout = plan(source, stored.shape, options)
+    return _decoded(stored[layout.selection], layout, ".".join(path), notes)
+
+
+def _field(source: Source, value: Any, path: list[str]) -> np.ndarray:
+    """Follow field names into structures of one element."""
+    for depth, key in enumerate(path[1:], start=1):
+        names = getattr(getattr(value, "dtype", None), "names", None) or ()
+        if key not in names or value.size != 1:
+            raise source.fail(
+                f"no field {key!r} in {'.'.join(path[:depth])!r}", do=f"It has: {', '.join(names) or 'none'}."
+            )
+        value = value[key].item()
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "buifc":
+        names = getattr(getattr(value, "dtype", None), "names", None) or ()
+        kind = f"a structure with fields {', '.join(names)}" if names else "no array of numbers"
+        dataset = ".".join(path)
+        raise source.fail(
+            f"{dataset!r} is {kind}", "an array", f"Name a field: {dataset}.FIELD (--dataset)." if names else ""
+        )
+    return value
+
+
+def _check_elements(source: Source) -> None:
+    """Every top-level element lies inside the file; scipy would read on in some that do not."""
+    order: Any = "little" if source.head[126:128] == b"IM" else "big"
+    position, count = HEADER, 0
+    with source.path.open("rb") as file:
+        while position < source.size:
+            file.seek(position)
+            tag = file.read(8)
+            position += 8 + int.from_bytes(tag[4:], order)
+            count += 1
+            if len(tag) < 8 or position > source.size:
+                raise source.fail(
+                    "truncated MAT file: a variable runs past its end", do="Get or export the file again."
+                )
+    if not count:
+        raise source.fail("a MAT file without variables", do="Get or export the file again.")
+
+
+def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
+    """Write one variable as version 5, compressed."""
+    import scipy.io
+
+    name = str(spec.fields.get("dataset") or "image").rsplit(".", 1)[-1]
+    scipy.io.savemat(path, {name: stored}, do_compression=True, appendmat=False)

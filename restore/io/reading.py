@@ -1,0 +1,89 @@
+"""`read`: from a path to an `Image`, whatever the format."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from operators.errors import BadInput
+
+from .decoded import Decoded
+from .errors import as_read_error, one_line, shown
+from .formats import FORMATS, detect
+from .image import Image, Metadata
+from .source import MAX_PIXELS, Options, Source, open_source
+from .values import check_unit, to_values
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    dataset: str | None = None,
+    index: int | None = None,
+    axes: str | None = None,
+    unit: str | None = None,
+    offset: float = 0.0,
+    max_pixels: int = MAX_PIXELS,
+) -> Image:
+    """Read a picture, a volume or an array; the format is told by the file's first bytes.
+
+    Parameters
+    ----------
+    path: file of one of the kinds in `restore.io.formats.FORMATS`.
+    dataset: array to take from .npz, .h5 or .mat; needed where there are several.
+    index: picture to take along the leading axis (N or D) of an array, or page of a TIFF; from 0.
+    axes: a letter for each axis of the stored array: C channels, D depth, H height, W width, N pictures (with index).
+        Needed for three axes or more, unless the last of three has length 3 or 4.
+    unit: "[0,1]", "hu", "counts", "reflectance", "radiance" or "magnitude". Without it, integers of 8 and 16 bits are
+        divided by their full range and floats are taken as they are; with one of the last five, numbers are kept.
+    offset: added to the stored numbers, with a unit: value = stored + offset (-1024 for CT counts to HU).
+    max_pixels: refuse more pixels than this (one pixel: up to four values).
+
+    Returns
+    -------
+    Image
+        `data` C x H x W or C x D x H x W, float32 or complex64. Orientation tags are applied once. NaN stay NaN.
+
+    Raises
+    ------
+    ReadError
+        The file is missing, damaged, too large, of another kind, or leaves a choice open.
+    BadInput
+        An option is wrong by itself (unknown unit, max_pixels below 1).
+    """
+    options = Options(dataset, index, axes, unit, float(offset), max_pixels)
+    if max_pixels < 1:
+        raise BadInput(f"max_pixels is {max_pixels}", wanted="at least 1")
+    if not np.isfinite(options.offset):
+        raise BadInput(f"offset is {offset}", wanted="a finite number")
+    check_unit(options)
+    source = open_source(path)
+    name = detect(source)
+    with as_read_error(source.path, FORMATS[name].summary.split(",", 1)[0]):
+        decoded: Decoded = FORMATS.load(name)(source, options)
+        return _image(source, name, decoded, options)
+
+
+def _image(source: Source, name: str, decoded: Decoded, options: Options) -> Image:
+    if options.unit is None and decoded.unit is not None and not options.offset:
+        # Our own writer left the unit beside integers only where they are scaled, so a declared unit needs no scaling.
+        options = replace(options, unit=decoded.unit if decoded.unit != "[0,1]" else None)
+    values = to_values(source, decoded.array, options, full=decoded.full, picture=decoded.picture)
+    meta = Metadata(
+        format=name,
+        sha256=source.sha256(),
+        name=one_line(shown(source.path.name)),
+        unit=values.unit,
+        value_range=values.value_range,
+        bits=decoded.bits,
+        dtype=decoded.array.dtype.name,
+        axes=decoded.axes,
+        orientation=decoded.orientation,
+        pages=decoded.pages,
+        fields={**decoded.fields, **values.fields},
+        notes=decoded.notes + values.notes,
+    )
+    return Image(torch.from_numpy(np.ascontiguousarray(values.array)), meta)

@@ -1,0 +1,100 @@
+"""A file that exists, can be read and is no larger than it claims: what every reader starts from."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import math
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import ReadError, one_line
+
+HEAD = 1024  # bytes looked at to tell the format; the HDF5 signature may sit at 512
+MAX_PIXELS = 178_000_000  # default limit of one read; a pixel is up to four values
+
+_REASONS = {
+    errno.ENOENT: ("no such file", "Check the path."),
+    errno.ENOTDIR: ("a part of its path is a file, not a folder", "Check the path."),
+    errno.EACCES: ("no permission to read it", "Change its permissions."),
+    errno.EPERM: ("no permission to read it", "Change its permissions."),
+    errno.ENAMETOOLONG: ("the name is longer than this system allows", "Check the path."),
+    errno.ELOOP: ("a symbolic link that leads to itself", "Check the link."),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open-able regular file: path, size in bytes and its first kilobyte."""
+
+    path: Path
+    size: int
+    head: bytes = field(repr=False)
+
+    def fail(self, found: str, wanted: str = "", do: str = "") -> ReadError:
+        """The error to raise about this file."""
+        return ReadError(self.path, found, wanted, do)
+
+    def content(self) -> bytes:
+        """All bytes of the file."""
+        return self.path.read_bytes()
+
+    def sha256(self) -> str:
+        """Digest of the file's bytes (hexadecimal)."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the caller wants a file read; the meaning of each is in `restore.io.read`."""
+
+    dataset: str | None = None
+    index: int | None = None
+    axes: str | None = None
+    unit: str | None = None
+    offset: float = 0.0
+    max_pixels: int = MAX_PIXELS
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """Look at a file without reading it whole; ReadError where it is missing, empty, no file or not readable."""
+    named = Path(path)
+    try:
+        status = named.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ReadError(named, "this is a folder", "a file", "Name one file in it, or give the folder as --input.")
+        if not stat.S_ISREG(status.st_mode):
+            # A pipe would block for ever and cannot be checked against its size.
+            raise ReadError(named, "this is a device or pipe", "a file", "Save the data to a file first.")
+        with named.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        found, do = _REASONS.get(error.errno or 0, (f"cannot be opened ({one_line(error.strerror or error)})", ""))
+        if str(named) == "-":
+            found, do = "standard input is not read", "Save the data to a file and name that."
+        raise ReadError(named, found, "", do) from error
+    except ValueError as error:  # a zero byte in the name
+        raise ReadError(named, f"not a file name ({one_line(error)})", "", "Check the path.") from error
+    if not head:
+        raise ReadError(named, "the file is empty (0 bytes)", "", "Get or export the file again.")
+    return Source(named, status.st_size, head)
+
+
+def check_whole(source: Source, shape: Sequence[int], options: Options) -> None:
+    """The pixel limit for an array that must be unpacked whole, even where only a part of it is wanted."""
+    what = f"the array of {' x '.join(map(str, shape))}, which must be unpacked whole,"
+    check_pixels(source, -(-math.prod(shape) // 4), options, what=what)
+
+
+def check_pixels(source: Source, pixels: int, options: Options, *, what: str) -> None:
+    """Refuse a picture above the limit, before anything of its size is allocated."""
+    if pixels > options.max_pixels:
+        raise source.fail(
+            f"{what} is {pixels} pixels",
+            wanted=f"at most {options.max_pixels}",
+            do="If you trust the file, raise max_pixels (--max-pixels), or read a part of it (index).",
+        )

@@ -1,0 +1,164 @@
+"""TIFF and BigTIFF through tifffile: integers and floats, one picture, a volume of pages, or one page of many.
+
+Format: TIFF 6.0 (Adobe, 1992).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .decoded import Decoded, arrays_only, drop_alpha, orientation_notes, upright
+from .layout import Layout, plan
+from .source import Options, Source, check_pixels, check_whole
+from .tiff_structure import check_structure
+from .values import full_range
+from .write_spec import Spec
+
+INVERTED, GRAY, COLOUR = 0, 1, 2  # photometric kinds that are read; the others are refused by name
+LETTERS = {"Y": "H", "X": "W", "S": "C", "C": "C"}
+KEPT = {"ADOBE_DEFLATE": "zlib", "DEFLATE": "zlib", "LZMA": "lzma"}  # written back; others become uncompressed
+
+
+def read(source: Source, options: Options) -> Decoded:
+    """Decode a TIFF file; ReadError where it is damaged, of an unusual colour kind, or needs a codec that is absent."""
+    arrays_only(source, options, "TIFF picture", allowed=("index", "axes"))
+    check_structure(source)
+    with _opened(source) as file:
+        series, options = _choose(source, file.series, options)
+        page = series.keyframe
+        kind = getattr(page.photometric, "name", str(page.photometric))
+        if int(page.photometric) not in (INVERTED, GRAY, COLOUR):
+            raise source.fail(f"a {kind} TIFF", wanted="gray or RGB", do="Convert it to RGB first.")
+        shape, axes = _axes(source, series, options)
+        layout = plan(source, shape, options, axes=axes)
+        check_pixels(source, page.tilewidth * page.tilelength if page.is_tiled else 1, options, what="a TIFF tile that")
+        _check_segments(source, series)
+        stored = _load(source, series, layout, shape, options)
+        pages = len(file.pages)
+        compression, byteorder, extras = page.compression.name, file.byteorder, page.extrasamples
+        tag = page.tags.get(274)
+        orientation = int(tag.value) if tag is not None else 1
+        bits = int(page.bitspersample)
+    array = layout.arrange(stored)
+    full = full_range(stored.dtype, bits if stored.dtype.kind == "u" else None)
+    notes = layout.notes + orientation_notes(orientation)
+    if int(page.photometric) == INVERTED:
+        if full is None:
+            raise source.fail(f"an inverted (MINISWHITE) TIFF of {stored.dtype}", wanted="8 or 16 bits")
+        array, notes = (
+            (full - array.astype(np.int32)).astype(stored.dtype),
+            (*notes, "inverted: stored with white as 0"),
+        )
+    if extras and full is not None and array.shape[0] in (2, 4):
+        array, more = drop_alpha(source, array, full)
+        notes += more
+    return Decoded(
+        upright(array, orientation),
+        axes=layout.axes,
+        bits=bits,
+        full=full,
+        picture=True,
+        orientation=orientation,
+        pages=pages,
+        fields={"compression": KEPT.get(compression), "byteorder": byteorder, "dtype": stored.dtype.str},
+        notes=notes,
+    )
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Any]:
+    """The file; pages that were written one by one, all alike, are seen as one stack."""
+    import tifffile
+
+    with tifffile.TiffFile(source.path) as file:
+        kinds = {(tuple(entry.shape), entry.axes, str(entry.dtype)) for entry in file.series}
+        if len(file.series) == 1 or len(kinds) > 1:
+            yield file
+            return
+    with tifffile.TiffFile(source.path, is_shaped=False) as file:
+        yield file
+
+
+def _choose(source: Source, series: Any, options: Options) -> tuple[Any, Options]:
+    """The only series, or the one that index names; the index is used up then."""
+    if not series:
+        raise source.fail("a TIFF without a picture", do="Get or export the file again.")
+    if len(series) == 1:
+        return series[0], options
+    shapes = ", ".join("x".join(map(str, entry.shape)) for entry in series[:6])
+    if options.index is None or not 0 <= options.index < len(series):
+        found = f"a TIFF of {len(series)} pictures of different kinds ({shapes})"
+        raise source.fail(found, do=f"Choose one with index 0 to {len(series) - 1} (--index).")
+    return series[options.index], replace(options, index=None)
+
+
+def _axes(source: Source, series: Any, options: Options) -> tuple[tuple[int, ...], str | None]:
+    """Shape without axes of length 1, and our letters: pages are depth; a second page axis must be indexed (N)."""
+    kept = [(n, c) for n, c in zip(series.shape, series.axes, strict=True) if n > 1 or c in "YX"]
+    shape, stored = tuple(n for n, _ in kept), "".join(c for _, c in kept)
+    if options.axes is not None:
+        return shape, None
+    pages = [c for c in stored if c not in LETTERS]
+    if len(pages) > 2 or stored.count("S") + stored.count("C") > 1:
+        raise source.fail(f"a TIFF of shape {shape} with axes {stored}", do="Give axes (--axes), or export one stack.")
+    letters = dict(zip(pages, "ND"[-len(pages) :] if pages else "", strict=True))
+    return shape, "".join(LETTERS.get(c) or letters[c] for c in stored)
+
+
+def _check_segments(source: Source, series: Any) -> None:
+    """Every strip or tile lies inside the file, and uncompressed ones are as long as the picture."""
+    advice = "Get or export the file again."
+    if series.dataoffset is not None and series.dataoffset + series.nbytes > source.size:
+        raise source.fail("truncated TIFF: its values run past the end of the file", do=advice)
+    for page in series.pages:
+        if page is None:
+            raise source.fail("a TIFF with missing pages", do=advice)
+        offsets, counts = page.dataoffsets, page.databytecounts
+        if any(offset + count > source.size for offset, count in zip(offsets, counts, strict=True)):
+            raise source.fail("truncated TIFF: a strip or tile runs past the end of the file", do=advice)
+        if not offsets or (0 in counts and series.dataoffset is None):
+            raise source.fail("a TIFF with missing strips or tiles", do=advice)
+        if int(page.compression) == 1 and sum(counts) * 8 < page.size * page.bitspersample:
+            raise source.fail("truncated TIFF: fewer bytes than pixels", do=advice)
+
+
+def _load(source: Source, series: Any, layout: Layout, shape: tuple[int, ...], options: Options) -> np.ndarray:
+    try:
+        first = layout.selection[0]
+        pages = series.pages
+        if isinstance(first, int) and len(pages) == shape[0] and tuple(pages[first].shape) == shape[1:]:
+            return pages[first].asarray()
+        check_whole(source, shape, options)
+        return series.asarray().reshape(shape)[layout.selection]
+    except (ImportError, KeyError, ValueError) as error:
+        codec = series.keyframe.compression.name
+        if "imagecodecs" in str(error) or isinstance(error, ImportError):
+            raise source.fail(
+                f"a TIFF compressed with {codec}, which needs the package imagecodecs",
+                do="Install it (pip install imagecodecs), or save the picture uncompressed or with deflate.",
+            ) from error
+        raise
+
+
+def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
+    """Write H x W, H x W x 3, D x H x W (pages) or C x H x W (bands as pages)."""
+    import tifffile
+
+    letters = spec.axes.translate(str.maketrans("HWD", "YXZ"))
+    colour = letters.endswith("C") and stored.shape[-1] == 3
+    letters = letters[:-1] + "S" if colour else letters
+    tifffile.imwrite(
+        path,
+        np.ascontiguousarray(stored),
+        photometric="rgb" if colour else "minisblack",
+        compression=spec.fields.get("compression"),
+        byteorder=spec.fields.get("byteorder") or "<",
+        metadata={"axes": letters},
+        bigtiff=stored.nbytes > 3 << 30,
+    )

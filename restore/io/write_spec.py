@@ -1,0 +1,26 @@
+"""How a tensor is stored: decided once, then the same for every format's writer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Type, scaling and axes of the stored array.
+
+    dtype: stored type. full: stored value of 1 (integers), None: values as they are. offset: value - stored.
+    axes: letters of the stored axes. unit: recorded where the format has a place for it.
+    fields: of the format: "dataset" (npz, hdf5, mat), "compression", "byteorder" (tiff), "quality" (jpeg), ...
+    """
+
+    dtype: np.dtype
+    full: float | None = None
+    offset: float = 0.0
+    axes: str = "HW"
+    unit: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
