@@ -41,8 +41,10 @@ _ATTRIBUTES = {
     "Downsample": "operators.downsample:Downsample",
     "CompressedSensing": "operators.compressed_sensing:CompressedSensing",
     "stack": "operators.algebra:stack",
-    "check": "operators.check:check",
+    "check": "operators.diagnosis:check",
     "from_function": "operators.interop:from_function",
+    "from_matrix": "operators.interop:from_matrix",
+    "from_scipy": "operators.interop:from_scipy",
     "from_deepinv": "operators.interop:from_deepinv",
     "NoiseSource": "operators.randomness:NoiseSource",
     "DeviceNoise": "operators.randomness:DeviceNoise",
@@ -50,7 +52,7 @@ _ATTRIBUTES = {
     "image_id": "operators.randomness:image_id",
 }
 
-__all__ = [  # noqa: PLE0604 - the lazy names are attributes of this module through __getattr__
+__all__ = [
     "REGISTRY",
     "BadInput",
     "BadType",

@@ -37,10 +37,13 @@ class Adjoint(LinearOperator):
 def compose(outer: Operator, inner: Operator) -> Operator:
     """outer @ inner: x -> outer(inner(x)); BadType for anything but two operators, BadInput where shapes differ."""
     if not isinstance(inner, Operator):
-        raise BadType(f"the right side of @ is {type(inner).__name__}", wanted="an operator", do="Apply an operator with A(x).")
+        raise BadType(
+            f"the right side of @ is {type(inner).__name__}", wanted="an operator", do="Apply an operator with A(x)."
+        )
     if outer.input_shape != inner.output_shape:
         raise BadInput(
-            f"cannot compose: the inner operator gives {inner.output_shape}", wanted=f"{outer.input_shape} for the outer one"
+            f"cannot compose: the inner operator gives {inner.output_shape}",
+            wanted=f"{outer.input_shape} for the outer one",
         )
     if isinstance(outer, LinearOperator) and isinstance(inner, LinearOperator):
         return Composed(outer, inner)
@@ -52,7 +55,10 @@ class ComposedNonlinear(Operator):
 
     def __init__(self, outer: Operator, inner: Operator) -> None:
         super().__init__(
-            inner.input_shape, outer.output_shape, complex_input=inner.complex_input, complex_output=outer.complex_output
+            inner.input_shape,
+            outer.output_shape,
+            complex_input=inner.complex_input,
+            complex_output=outer.complex_output,
         )
         self.outer, self.inner = outer, inner
 
@@ -69,7 +75,10 @@ class Composed(LinearOperator):
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
         super().__init__(
-            inner.input_shape, outer.output_shape, complex_input=inner.complex_input, complex_output=outer.complex_output
+            inner.input_shape,
+            outer.output_shape,
+            complex_input=inner.complex_input,
+            complex_output=outer.complex_output,
         )
         self.outer, self.inner = outer, inner
 
@@ -90,7 +99,9 @@ class Sum(LinearOperator):
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
         shapes = [(a.input_shape, a.output_shape) for a in (first, second)]
         if shapes[0] != shapes[1]:
-            raise BadInput(f"cannot add an operator {shapes[1][0]} -> {shapes[1][1]}", wanted=f"{shapes[0][0]} -> {shapes[0][1]}")
+            raise BadInput(
+                f"cannot add an operator {shapes[1][0]} -> {shapes[1][1]}", wanted=f"{shapes[0][0]} -> {shapes[0][1]}"
+            )
         super().__init__(
             *shapes[0],
             complex_input=first.complex_input or second.complex_input,
@@ -116,7 +127,11 @@ class Scaled(LinearOperator):
             complex_output=operator.complex_output,
         )
         if isinstance(factor, bool) or not isinstance(factor, int | float):
-            raise BadType(f"an operator was multiplied by {type(factor).__name__}", wanted="a real number", do="Apply it with A(x).")
+            raise BadType(
+                f"an operator was multiplied by {type(factor).__name__}",
+                wanted="a real number",
+                do="Apply it with A(x).",
+            )
         self.operator, self.factor = operator, float(factor)
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -177,10 +192,8 @@ class Stack(LinearOperator):
 
     def split(self, y: Tensor) -> tuple[Tensor, ...]:
         """The measurement of each operator in its own shape."""
-        pieces = y.split(self.sizes, dim=1)
-        return tuple(
-            p.reshape(y.shape[0], *a.output_shape) for p, a in zip(pieces, self._operators(), strict=True)
-        )
+        pieces = torch.split(y, self.sizes, dim=1)
+        return tuple(p.reshape(y.shape[0], *a.output_shape) for p, a in zip(pieces, self._operators(), strict=True))
 
     @property
     def observed(self) -> Tensor | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -60,7 +61,10 @@ class Operator(nn.Module):
 
     def jvp(self, x: Tensor, v: Tensor) -> Tensor:
         """The derivative of A at x in direction v (B x output_shape)."""
-        return torch.func.jvp(self.forward, (x,), (v,))[1]
+        with warnings.catch_warnings():
+            # torch warns about its own use of torch.jit when forward differentiation is first used in a process.
+            warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+            return torch.func.jvp(self.forward, (x,), (v,))[1]
 
     def vjp(self, x: Tensor, u: Tensor) -> Tensor:
         """The adjoint of the derivative of A at x applied to u (B x input_shape)."""
@@ -83,8 +87,17 @@ class Operator(nn.Module):
             return buffer
         key = (name, dtype, like.device)
         if key not in self._casts:
-            self._casts[key] = buffer.to(device=like.device, dtype=dtype)
+            # Made under inference mode, a cast could never take part in a gradient later.
+            with torch.inference_mode(False):
+                self._casts[key] = buffer.to(device=like.device, dtype=dtype)
         return self._casts[key]
+
+    def derived(self, name: str, make: Callable[[], Tensor], like: Tensor) -> Tensor:
+        """`constant(name, like)` for an array that the state implies: made at first use, moved along, never saved."""
+        if name not in self._buffers:
+            with torch.inference_mode(False):
+                self.register_buffer(name, make(), persistent=False)
+        return self.constant(name, like)
 
     def _check(self, data: Tensor, shape: Shape, is_complex: bool, what: str) -> None:
         if not isinstance(data, Tensor) or not (data.is_floating_point() or data.is_complex()):
@@ -101,7 +114,7 @@ class Operator(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Operator:
         self._casts = {}
-        return super()._apply(fn, recurse)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_casts": {}}
@@ -210,7 +223,7 @@ class LinearOperator(Operator):
         decomposition = self.svd
         if decomposition is not None:
             s = decomposition.s.to(device=y.device)
-            kept = s > rtol * s.max()
+            kept = s > rtol * s.amax() if s.numel() else s > 0
             inverse = torch.where(kept, 1 / torch.where(kept, s, torch.ones_like(s)), torch.zeros_like(s))
             coordinates = decomposition.Ut(y)
             coordinates = coordinates * inverse.to(coordinates.real.dtype)
@@ -223,7 +236,7 @@ class LinearOperator(Operator):
     def norm(self, *, iterations: int = 50) -> float:
         """The largest singular value; exact from the SVD, otherwise by power iteration from a fixed start."""
         if self.svd is not None:
-            return float(self.svd.s.max())
+            return float(self.svd.s.max()) if self.svd.s.numel() else 0.0
         from .linear_solvers import spectral_norm
 
         return spectral_norm(self, iterations=iterations)
@@ -279,7 +292,9 @@ def check_rho(rho: float | Tensor, like: Tensor) -> Tensor:
     """rho as a tensor that broadcasts over B x ...; BadInput for negative, non-finite or a wrong length."""
     value = torch.as_tensor(rho, dtype=like.real.dtype if like.is_complex() else like.dtype, device=like.device)
     if value.ndim > 0 and value.numel() not in (1, like.shape[0]):
-        raise BadInput(f"rho has {value.numel()} entries", wanted=f"one number, or one for each of the {like.shape[0]} pictures")
+        raise BadInput(
+            f"rho has {value.numel()} entries", wanted=f"one number, or one for each of the {like.shape[0]} pictures"
+        )
     if not bool(torch.isfinite(value).all()) or bool((value < 0).any()):
         raise BadInput(f"rho is {rho}", wanted="a finite number that is not negative")
     return value if value.ndim == 0 else value.reshape(-1, *[1] * (like.ndim - 1))

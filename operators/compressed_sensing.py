@@ -105,7 +105,7 @@ class ScrambledHadamard(Scrambled):
     """
 
     def _transform(self, x: Tensor) -> Tensor:
-        return torch.cat([hadamard(group) for group in x.split(_binary_parts(x.shape[-1]), dim=-1)], dim=-1)
+        return torch.cat([hadamard(group) for group in torch.split(x, _binary_parts(x.shape[-1]), dim=-1)], dim=-1)
 
     def _inverse(self, coefficients: Tensor) -> Tensor:
         return self._transform(coefficients)
@@ -142,11 +142,9 @@ class BlockGaussian(Ensemble):
         return self._back(y, "matrix", self._counts)
 
     def _analyse(self, x: Tensor) -> Tensor:
-        self._complete()
         return torch.cat([self._forward(x), self._measure(x, "complement")], dim=-1)
 
     def _synthesise(self, coefficients: Tensor) -> Tensor:
-        self._complete()
         measured = self.output_shape[-1]
         left = [region.area - n for region, n in zip(self._regions, self._counts, strict=True)]
         return self._adjoint(coefficients[..., :measured]) + self._back(
@@ -156,27 +154,28 @@ class BlockGaussian(Ensemble):
     def _measure(self, x: Tensor, name: str) -> Tensor:
         parts = []
         for i, region in enumerate(self._regions):
-            measured = torch.matmul(region.gather(x), self.constant(f"{name}_{i}", x).mT)
+            measured = torch.matmul(region.gather(x), self._rows(name, i, x).mT)
             parts.append(measured.flatten(-2))
         return torch.cat(parts, dim=-1)
 
     def _back(self, y: Tensor, name: str, counts: list[int]) -> Tensor:
         x = y.new_empty(y.shape[0], *self.input_shape)
         sizes = [n * region.blocks for n, region in zip(counts, self._regions, strict=True)]
-        for i, (region, part) in enumerate(zip(self._regions, y.split(sizes, dim=-1), strict=True)):
+        for i, (region, part) in enumerate(zip(self._regions, torch.split(y, sizes, dim=-1), strict=True)):
             rows = part.reshape(*part.shape[:-1], region.blocks, counts[i])
-            region.scatter(torch.matmul(rows, self.constant(f"{name}_{i}", y)), x)
+            region.scatter(torch.matmul(rows, self._rows(name, i, y)), x)
         return x
 
-    def _complete(self) -> None:
-        """Orthonormal bases of what the blocks do not measure: made at first use, no part of the state."""
-        for i, region in enumerate(self._regions):
-            if f"complement_{i}" not in self._buffers:
-                rows = self.get_buffer(f"matrix_{i}").detach().cpu().double().numpy()
-                basis = np.linalg.qr(rows.T, mode="complete")[0]
-                with torch.inference_mode(False):
-                    rest = torch.from_numpy(np.ascontiguousarray(basis[:, self._counts[i] :].T))
-                    self.register_buffer(f"complement_{i}", rest.reshape(-1, region.area), persistent=False)
+    def _rows(self, name: str, i: int, like: Tensor) -> Tensor:
+        """The matrix of a region, or an orthonormal basis of what it does not measure."""
+        if name == "matrix":
+            return self.constant(f"matrix_{i}", like)
+        return self.derived(f"complement_{i}", lambda: self._rest(i), like)
+
+    def _rest(self, i: int) -> Tensor:
+        rows = self.get_buffer(f"matrix_{i}").detach().cpu().double().numpy()
+        basis = np.linalg.qr(rows.T, mode="complete")[0]
+        return torch.from_numpy(np.ascontiguousarray(basis[:, self._counts[i] :].T))
 
 
 @dataclass(frozen=True)
@@ -200,8 +199,8 @@ class _Region:
 
     def gather(self, x: Tensor) -> Tensor:
         """B x ... x blocks x area."""
-        tiles = self._view(x).unflatten(-1, (self.across, self.width)).unflatten(-3, (self.down, self.height))
-        return tiles.transpose(-3, -2).reshape(*x.shape[:-2], self.blocks, self.area)
+        grid = self._view(x).reshape(*x.shape[:-2], self.down, self.height, self.across, self.width)
+        return grid.transpose(-3, -2).reshape(*x.shape[:-2], self.blocks, self.area)
 
     def scatter(self, tiles: Tensor, x: Tensor) -> None:
         """Write blocks into their places in x."""

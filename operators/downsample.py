@@ -78,36 +78,37 @@ class Downsample(LinearOperator):
     @property
     def svd(self) -> SVD:
         """Singular values are products of the axes' own, per channel; the null space is the rest of both bases."""
-        (_u_r, s_r, _), (_u_c, s_c, _) = (_full(axis) for axis in self._axes)
-        for side, axis in zip(("rows", "columns"), self._axes, strict=True):
-            u, _, v = _full(axis)
-            self._keep(f"u_{side}", u)
-            self._keep(f"full_v_{side}", v)
+        height, width = self.input_shape[-2:]
         channels = int(np.prod(self.input_shape[:-2]))
-        kept = (len(s_r), len(s_c))
-        s = torch.from_numpy(np.tile(np.outer(s_r, s_c).ravel(), channels))
+        values = [_thin(axis)[0] for axis in self._axes]
+        s = torch.from_numpy(np.tile(np.outer(*values).ravel(), channels))
+        tall, wide = len(values[0]), len(values[1])
+        # The grid of coordinates in three rectangles; the first pairs with s.
+        rectangles = [(tall, wide), (tall, width - wide), (height - tall, width)]
 
         def in_output(y: Tensor) -> Tensor:
-            return _sandwich(self.constant("u_rows", y).mT, y, self.constant("u_columns", y)).flatten(1)
+            u_rows, u_columns = self._bases("u", y)
+            return _sandwich(u_rows.mT, y, u_columns).flatten(1)
 
         def from_output(c: Tensor) -> Tensor:
-            grid = c.reshape(c.shape[0], *self.input_shape[:-2], *kept)
-            return _sandwich(self.constant("u_rows", c), grid, self.constant("u_columns", c).mT)
+            u_rows, u_columns = self._bases("u", c)
+            return _sandwich(u_rows, c.reshape(c.shape[0], *self.input_shape[:-2], tall, wide), u_columns.mT)
 
         def in_input(x: Tensor) -> Tensor:
-            grid = _sandwich(self.constant("full_v_rows", x).mT, x, self.constant("full_v_columns", x))
-            top, below = grid[..., : kept[0], :], grid[..., kept[0] :, :]
-            return torch.cat([p.flatten(1) for p in (top[..., : kept[1]], top[..., kept[1] :], below)], dim=1)
+            v_rows, v_columns = self._bases("v", x)
+            grid = _sandwich(v_rows.mT, x, v_columns)
+            parts = [grid[..., :tall, :wide], grid[..., :tall, wide:], grid[..., tall:, :]]
+            return torch.cat([part.flatten(1) for part in parts], dim=1)
 
         def from_input(c: Tensor) -> Tensor:
-            height, width = self.input_shape[-2:]
-            shapes = [kept, (kept[0], width - kept[1]), (height - kept[0], width)]
-            parts = c.split([channels * a * b for a, b in shapes], dim=1)
+            v_rows, v_columns = self._bases("v", c)
+            parts = torch.split(c, [channels * h * w for h, w in rectangles], dim=1)
             left, right, below = (
-                p.reshape(c.shape[0], *self.input_shape[:-2], *shape) for p, shape in zip(parts, shapes, strict=True)
+                part.reshape(c.shape[0], *self.input_shape[:-2], *shape)
+                for part, shape in zip(parts, rectangles, strict=True)
             )
             grid = torch.cat([torch.cat([left, right], dim=-1), below], dim=-2)
-            return _sandwich(self.constant("full_v_rows", c), grid, self.constant("full_v_columns", c).mT)
+            return _sandwich(v_rows, grid, v_columns.mT)
 
         return SVD(s=s, U=from_output, Ut=in_output, V=from_input, Vt=in_input)
 
@@ -116,17 +117,21 @@ class Downsample(LinearOperator):
         return [(block, self.constant(f"{side}_{i}", like)) for i, block in enumerate(blocks)]
 
     def _factors(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Singular values (k_r x k_c) and the right singular vectors of both axes."""
-        (s_r, v_r), (s_c, v_c) = (_thin(axis) for axis in self._axes)
-        for name, array in (("s_grid", np.outer(s_r, s_c)), ("v_rows", v_r), ("v_columns", v_c)):
-            self._keep(name, array)
-        return self.constant("s_grid", like), self.constant("v_rows", like), self.constant("v_columns", like)
+        """Singular values (k_r x k_c) and the right singular vectors (H x k_r, W x k_c) that belong to them."""
+        rows, columns = self._axes
+        return (
+            self.derived("s", lambda: torch.from_numpy(np.outer(_thin(rows)[0], _thin(columns)[0])), like),
+            self.derived("v_rows", lambda: torch.from_numpy(_thin(rows)[1]), like),
+            self.derived("v_columns", lambda: torch.from_numpy(_thin(columns)[1]), like),
+        )
 
-    def _keep(self, name: str, array: np.ndarray) -> None:
-        """A factor that the matrices imply: made at first use, moved with the operator, no part of its state."""
-        if name not in self._buffers:
-            with torch.inference_mode(False):
-                self.register_buffer(name, torch.from_numpy(array), persistent=False)
+    def _bases(self, which: str, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Left singular vectors ("u") or all of the input basis ("v") of both axes."""
+        rows, columns = self._axes
+        return (
+            self.derived(f"full_{which}_rows", lambda: torch.from_numpy(_full(rows)[which]), like),
+            self.derived(f"full_{which}_columns", lambda: torch.from_numpy(_full(columns)[which]), like),
+        )
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, factor={self.factor}, filter={self.filter!r}, boundary={self.boundary!r}"
@@ -152,10 +157,10 @@ def _thin(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=4)
-def _full(axis: Axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """U (size_out x k), s (k) and all of V (size_in x size_in), whose columns after k span the null space."""
+def _full(axis: Axis) -> dict[str, np.ndarray]:
+    """u (size_out x k) and all of v (size_in x size_in), whose columns after k span the null space."""
     u, s, vt = np.linalg.svd(dense_matrix(axis).numpy(), full_matrices=True)
-    return np.ascontiguousarray(u[:, : len(s)]), s, np.ascontiguousarray(vt.T)
+    return {"u": np.ascontiguousarray(u[:, : len(s)]), "v": np.ascontiguousarray(vt.T)}
 
 
 def _sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:

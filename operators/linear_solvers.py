@@ -66,8 +66,12 @@ def conjugate_gradients(
         image = matrix(direction)
         curvature = inner(direction, image)
         if bool((curvature < -1e-8 * inner(direction, direction)).any()):
-            raise Diverged("conjugate gradients met a direction of negative curvature", do="The map must be self-adjoint and not negative: check the operator's adjoint with operators.check.")
-        active = (curvature > 0) & (energy > 0)
+            raise Diverged(
+                "conjugate gradients met a direction of negative curvature",
+                do="The map must be self-adjoint and not negative: check the operator's adjoint with operators.check.",
+            )
+        # A picture that has converged stays as it is, so that its result does not depend on its neighbours.
+        active = (curvature > 0) & (energy > 0) & (inner(residual, residual) > limit)
         step = torch.where(active, energy / torch.where(active, curvature, 1.0), 0.0).to(single)
         x = x + step * direction
         residual = residual - step * image

@@ -74,7 +74,9 @@ class NoiseSource:
     def skip(self, stream: str, like: Tensor) -> None:
         """Free: streams are independent, so a draw nobody uses need not be made."""
 
-    def draw(self, stream: str, like: Tensor, sampler: Callable[[np.random.Generator, np.ndarray], np.ndarray]) -> Tensor:
+    def draw(
+        self, stream: str, like: Tensor, sampler: Callable[[np.random.Generator, np.ndarray], np.ndarray]
+    ) -> Tensor:
         """Other laws: `sampler(generator, entry)` for each batch entry of `like` (as float64), stacked."""
         entries = like.detach().to(device="cpu", dtype=torch.float64).numpy()
         self._check_batch(like)
@@ -165,7 +167,9 @@ class Tape:
         drawn = self._draws[self.position]
         self.position += 1
         if drawn.numel() != like.numel():
-            raise BadInput(f"draw {self.position} of the tape has shape {tuple(drawn.shape)}", wanted=str(tuple(like.shape)))
+            raise BadInput(
+                f"draw {self.position} of the tape has shape {tuple(drawn.shape)}", wanted=str(tuple(like.shape))
+            )
         return drawn.reshape(like.shape).to(device=like.device, dtype=like.dtype)
 
     def skip(self, stream: str, like: Tensor) -> None:
