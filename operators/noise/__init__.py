@@ -1,0 +1,47 @@
+"""Noise laws: y given the clean measurement z = A(x). `noise.build("gaussian", sigma=0.1)` makes one by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..registry import Entry, Registry
+from .base import NoiseModel
+
+REGISTRY = Registry(
+    "noise",
+    {
+        "gaussian": Entry("operators.noise.gaussian:Gaussian", "y = z + sigma n"),
+        "poisson": Entry("operators.noise.poisson:Poisson", "photon counts scaled back: y = Poisson(peak z) / peak"),
+        "poisson-gaussian": Entry(
+            "operators.noise.poisson_gaussian:PoissonGaussian",
+            "photon counts and read-out noise: y = Poisson(peak z) / peak + sigma n",
+            "A. Foi et al. 2008, doi:10.1109/TIP.2008.2001399",
+        ),
+        "gamma": Entry(
+            "operators.noise.gamma:Gamma",
+            "multiplicative speckle of L looks: y = z g, g ~ Gamma(L, 1 / L)",
+            "J. Goodman 1976, doi:10.1364/JOSA.66.001145",
+        ),
+    },
+)
+
+_ATTRIBUTES = {
+    "Gaussian": "gaussian",
+    "Poisson": "poisson",
+    "PoissonGaussian": "poisson-gaussian",
+    "Gamma": "gamma",
+}
+
+__all__ = ["REGISTRY", "Gamma", "Gaussian", "NoiseModel", "Poisson", "PoissonGaussian", "build"]
+
+
+def build(name: str, **parameters: Any) -> NoiseModel:
+    """A noise model by its registry name; BadInput or BadType with a suggestion for an unknown name or parameter."""
+    model: NoiseModel = REGISTRY.build(name, **parameters)
+    return model
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ATTRIBUTES:
+        return REGISTRY.load(_ATTRIBUTES[name])
+    raise AttributeError(f"module 'operators.noise' has no attribute {name!r}")

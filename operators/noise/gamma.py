@@ -1,0 +1,42 @@
+"""Speckle."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..randomness import NoiseSource
+from .base import STREAM, NoiseModel, refuse_negative, require
+
+FLOOR = 1e-6  # intensity; a mean of zero has no density
+
+
+@dataclass(frozen=True)
+class Gamma(NoiseModel):
+    """y = z g with g ~ Gamma(shape looks, scale 1 / looks): mean z, variance z^2 / looks.
+
+    looks: averaged looks, above 0.
+    """
+
+    looks: float = 4.0
+
+    def __post_init__(self) -> None:
+        require("looks", self.looks, positive=True)
+
+    def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
+        def speckle(generator: np.random.Generator, mean: np.ndarray) -> np.ndarray:
+            return mean * generator.standard_gamma(self.looks, size=mean.shape) / self.looks
+
+        return source.draw(STREAM, refuse_negative(clean), speckle)
+
+    def log_likelihood(self, y: Tensor, clean: Tensor) -> Tensor:
+        mean, value = clean.clamp_min(FLOOR), y.clamp_min(FLOOR)
+        constant = self.looks * math.log(self.looks) - math.lgamma(self.looks)
+        return constant + (self.looks - 1) * torch.log(value) - self.looks * (torch.log(mean) + value / mean)
+
+    def variance(self, clean: Tensor) -> Tensor:
+        return clean.clamp_min(FLOOR) ** 2 / self.looks

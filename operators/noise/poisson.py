@@ -1,0 +1,47 @@
+"""Photon counting."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..randomness import NoiseSource
+from .base import STREAM, NoiseModel, refuse_negative, require
+
+FLOOR = 1e-3  # counts; keeps the likelihood finite where an estimate is dark, and its gradient pointing up
+
+
+@dataclass(frozen=True)
+class Poisson(NoiseModel):
+    """y = Poisson(peak z) / peak, so that E[y] = z.
+
+    peak: expected photons where z = 1, above 0.
+    """
+
+    peak: float = 30.0
+
+    def __post_init__(self) -> None:
+        require("peak", self.peak, positive=True)
+
+    def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
+        def counts(generator: np.random.Generator, mean: np.ndarray) -> np.ndarray:
+            return generator.poisson(mean * self.peak).astype(np.float64)
+
+        return source.draw(STREAM, refuse_negative(clean), counts) / self.peak
+
+    def log_likelihood(self, y: Tensor, clean: Tensor) -> Tensor:
+        """The log density of y, which lives on the grid 1 / peak; the mean is floored at FLOOR counts."""
+        counts, mean = y * self.peak, floored(clean * self.peak)
+        return counts * torch.log(mean) - mean - torch.lgamma(counts.clamp_min(0.0) + 1) + math.log(self.peak)
+
+    def variance(self, clean: Tensor) -> Tensor:
+        return floored(clean * self.peak) / self.peak**2
+
+
+def floored(counts: Tensor) -> Tensor:
+    """max(counts, FLOOR) whose gradient is still one below the floor, so that a descent can come back."""
+    return counts + (counts.clamp_min(FLOOR) - counts).detach()
