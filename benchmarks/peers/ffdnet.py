@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,17 +111,18 @@ def compare(
             yield Line(data_set, sigma, name, means["psnr"], means["chroma"], len(listed))
 
 
-def table(lines: Sequence[Line]) -> str:
-    """The lines as a Markdown table; the gain is over the first method of the same set and level."""
-    rows = ["| set | images | sigma | method | PSNR (dB) | gain | chroma RMSE |", "|---|---|---|---|---|---|---|"]
+HEAD = "| set | images | sigma | method | PSNR (dB) | gain | chroma RMSE |\n|---|---|---|---|---|---|---|"
+
+
+def rows(lines: Iterable[Line]) -> Iterator[str]:
+    """The lines as rows of a Markdown table under HEAD; the gain is over the first method of the same set and level."""
     first: dict[tuple[str, int], float] = {}
     for line in lines:
         gain = line.psnr - first.setdefault((line.data_set, line.sigma), line.psnr)
-        rows.append(
+        yield (
             f"| {line.data_set} | {line.images} | {line.sigma} | {line.method} "
             f"| {line.psnr:.2f} | {gain:+.2f} | {line.chroma:.5f} |"
         )
-    return "\n".join(rows)
 
 
 def positive(text: str) -> int:
@@ -156,15 +157,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         methods: dict[str, Denoiser] = {"ffdnet": FFDNet.load(weights / "ffdnet" / "ffdnet_color.npz").denoise}
         for name in given.prior:
             methods[name] = priors.load(name).denoise
-        lines: list[Line] = []
+        print(HEAD)
         for data_set in given.set or SETS:
             truths = pictures(data_set, root, every=given.every, limit=given.limit)
             for sigma in given.sigma or SIGMAS:
-                lines += compare(methods, truths, data_set=data_set, sigma=sigma, seed=given.seed)
+                for row in rows(compare(methods, truths, data_set=data_set, sigma=sigma, seed=given.seed)):
+                    print(row, flush=True)
     except RestoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(table(lines))
     return 0
 
 
