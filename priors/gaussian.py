@@ -63,14 +63,13 @@ class Gaussian(DiffusionPrior):
         self.register_buffer("basis", basis)
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
-        centred = z - self.mean.to(z)
-        variance = self._variance(sigma)
-        return self.mean.to(z) + self._synthesis(self._analysis(self._check(centred)) * (self._spread(z) / variance))
+        gain = self._spread(z) / self._variance(sigma)
+        return self.mean.to(z) + self._synthesis(self._analysis(self._centred(z)) * gain)
 
     def log_density(self, x: Tensor, sigma: Sigma) -> Tensor:
         """log p(x) of x = x0 + sigma n (B), normalised; -inf or NaN where the covariance is singular and sigma is 0."""
         variance = self._variance(check_sigma(sigma, x))
-        energy = self._analysis(self._check(x - self.mean.to(x))).abs() ** 2 / variance
+        energy = self._analysis(self._centred(x)).abs() ** 2 / variance
         return -0.5 * (energy + torch.log(2 * math.pi * variance)).flatten(1).sum(1)
 
     def sample(self, count: int, noise: Noise) -> Tensor:
@@ -92,12 +91,10 @@ class Gaussian(DiffusionPrior):
         unit = torch.eye(size, dtype=torch.float64, device=self.mean.device).reshape(size, *self.mean.shape)
         return self._synthesis(self._analysis(unit) * self._spread(unit)).flatten(1)
 
-    def _check(self, centred: Tensor) -> Tensor:
-        if centred.shape[1:] != self.mean.shape:
-            raise BadInput(
-                f"pictures of shape {tuple(centred.shape[1:])}", wanted=f"{tuple(self.mean.shape)}, as the mean"
-            )
-        return centred
+    def _centred(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != self.mean.shape:
+            raise BadInput(f"pictures of shape {tuple(x.shape[1:])}", wanted=f"{tuple(self.mean.shape)}, as the mean")
+        return x - self.mean.to(x)
 
     def _spread(self, like: Tensor) -> Tensor:
         return self.eigenvalues.to(like)

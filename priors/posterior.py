@@ -1,4 +1,4 @@
-"""Exact posteriors of Gaussian and Gaussian-mixture priors, by dense algebra: the oracle that samplers are judged by."""
+"""Exact posteriors of Gaussian and Gaussian-mixture priors, by dense algebra: the oracle that judges samplers."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def condition(means: Tensor, covariance: Tensor, log_weights: Tensor, problem: L
 
 
 def dense_matrix(operator: LinearOperator) -> Tensor:
-    """The operator as a matrix, observed rows only (M x N, float64); complex outputs as real parts, then imaginary ones."""
+    """The operator as a matrix, observed rows only (M x N, float64); complex outputs: real parts, then imaginary ones."""
     unknowns = torch.Size(operator.input_shape).numel()
     if unknowns > MAX_UNKNOWNS or operator.complex_input:
         raise BadInput(

@@ -62,9 +62,24 @@ class Solver:
         raise TypeError(f"{type(self).__name__} does not implement iterate")
 
 
+def expect_prior(prior: DiffusionPrior | None, method: Solver) -> DiffusionPrior:
+    """The prior, or BadInput where a method that needs one was given None."""
+    if prior is None:
+        raise BadInput(f"{type(method).__name__} was given no prior", wanted="a DiffusionPrior")
+    return prior
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """BadInput unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise BadInput(f"{name} is {value!r}", wanted=" or ".join(map(repr, allowed)))
+
+
 def check_range(name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False) -> None:
     """BadInput unless low <= value <= high (low < value where `open_low`)."""
     inside = (low < value if open_low else low <= value) and value <= high
     if not inside:
-        bound = f"{'above' if open_low else 'at least'} {low:g}" + ("" if high == float("inf") else f" and at most {high:g}")
+        bound = f"{'above' if open_low else 'at least'} {low:g}" + (
+            "" if high == float("inf") else f" and at most {high:g}"
+        )
         raise BadInput(f"{name} is {value:g}", wanted=bound)

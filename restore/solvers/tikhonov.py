@@ -1,0 +1,108 @@
+"""Quadratic regularisation, solved by conjugate gradients; the discrepancy principle chooses its strength.
+
+Reference: Tikhonov 1963; discrepancy principle: Morozov 1966, see Engl, Hanke, Neubauer 1996, section 4.3.
+
+    x(rho) = argmin |A x - y|^2 + rho |L x|^2,   (A^H A + rho L^H L) x = A^H y,   L = gradient or identity
+    rho such that |A x(rho) - y|^2 = number of observed entries * sigma^2
+
+Any linear operator; Gaussian noise or its stand-in. No network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from operators.linear_solvers import conjugate_gradients
+from operators.randomness import Noise
+from priors.tv import divergence, gradient
+
+from .base import Solver, State, check_choice, check_range
+from .discrepancy import Search, per_picture
+
+if TYPE_CHECKING:
+    from priors.base import DiffusionPrior
+
+    from ..problem import Problem
+
+Penalty = Literal["gradient", "identity"]
+
+
+@dataclass(frozen=True)
+class Tikhonov(Solver):
+    """Smooth least squares.
+
+    rho: strength of the penalty, in units of |A|^2; None: by the discrepancy principle, or `noise_free_rho` at sigma 0.
+    penalty: "gradient" (smooth pictures) or "identity" (small ones). noise_free_rho: strength where sigma is 0.
+    steps: most solves in the search for rho. iterations: most conjugate-gradient iterations in one solve.
+    rtol: relative residual at which a solve stops.
+    """
+
+    needs_prior: ClassVar[bool] = False
+
+    rho: float | None = None
+    penalty: Penalty = "gradient"
+    noise_free_rho: float = 1e-4
+    steps: int = 12
+    iterations: int = 100
+    rtol: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.rho is not None:
+            check_range("rho", self.rho, 0)
+        check_choice("penalty", self.penalty, ("gradient", "identity"))
+        check_range("noise_free_rho", self.noise_free_rho, 0)
+        check_range("steps", self.steps, 1)
+        check_range("iterations", self.iterations, 1)
+        check_range("rtol", self.rtol, 0, 1)
+
+    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
+        unit = problem.linear.norm() ** 2
+        fixed = self.rho if self.rho is not None else (self.noise_free_rho if problem.sigma == 0 else None)
+        x = start = constant_start(problem)
+        search = Search(problem, first=1e-2 if fixed is None else fixed, fixed=fixed is not None, steps=self.steps)
+        for step, rho in enumerate(search):
+            x = smooth_solution(
+                problem,
+                rho=per_picture(rho, start) * unit,
+                penalty=self.penalty,
+                start=x,
+                iterations=self.iterations,
+                rtol=self.rtol,
+            )
+            search.tell(x)
+            yield State(x=x, x0=x, estimate=x, step=step, info={"rho": float(rho.mean()) * unit})
+
+
+def smooth_solution(
+    problem: Problem,
+    *,
+    rho: float | Tensor,
+    penalty: Penalty = "gradient",
+    start: Tensor | None = None,
+    iterations: int = 100,
+    rtol: float = 1e-4,
+) -> Tensor:
+    """argmin |A x - y|^2 + rho |L x|^2, by conjugate gradients from `start` (B x input_shape)."""
+    operator = problem.linear
+
+    def normal_matrix(x: Tensor) -> Tensor:
+        return operator.gram(x) + rho * (x if penalty == "identity" else -divergence(gradient(x)))
+
+    data = operator.adjoint(problem.y)
+    return conjugate_gradients(normal_matrix, data, start=start, rtol=rtol, iterations=iterations).x
+
+
+def constant_start(problem: Problem) -> Tensor:
+    """The constant picture that explains each measurement best (B x input_shape)."""
+    operator, y = problem.linear, problem.y
+    like = operator.adjoint(y)
+    image = operator(torch.ones_like(like[:1])).flatten(1)
+    energy = (image.abs() ** 2).sum()
+    level = (image.conj() * y.flatten(1)).sum(1) / torch.where(energy > 0, energy, torch.ones_like(energy))
+    level = level if like.is_complex() else level.real
+    return per_picture(level, like) * torch.ones_like(like)

@@ -1,0 +1,136 @@
+"""Sparse wavelet reconstruction by FISTA.
+
+Beck, Teboulle 2009, "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems",
+doi:10.1137/080716542; for wavelets Daubechies, Defrise, De Mol 2004, doi:10.1002/cpa.20042.
+
+    min_c 1/2 |A W^T c - y|^2 + w |details of c|_1,   W an orthonormal wavelet transform, x = W^T c
+    c <- soft(v - (1 / |A|^2) W A^H (A W^T v - y), w / |A|^2),   v = c + momentum (c - c_previous)
+
+The threshold comes down in stages, each begun where the last one ended. weight None: the discrepancy principle chooses
+w. Pictures whose sides 2^levels does not divide are continued beyond the border, where nothing is observed.
+Any linear operator, real or complex pictures, Gaussian noise or its stand-in, sigma 0 included. No network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from operators.randomness import Noise
+from priors.wavelet import Wavelets, soft_threshold
+
+from .base import Solver, State, check_range
+from .discrepancy import Search, per_picture
+from .start import start_estimate
+
+if TYPE_CHECKING:
+    from priors.base import DiffusionPrior
+
+    from ..problem import Problem
+
+
+@dataclass(frozen=True)
+class Wavelet(Solver):
+    """Sparse wavelet coefficients.
+
+    weight: w above, in units of |A|^2 times the picture; None: by the discrepancy principle, or `noise_free_weight`
+    times the largest detail at sigma 0. name: an orthogonal wavelet of PyWavelets. levels: most levels.
+    steps: most stages. iterations: FISTA iterations in a stage.
+    """
+
+    needs_prior: ClassVar[bool] = False
+
+    weight: float | None = None
+    noise_free_weight: float = 1e-3
+    name: str = "db4"
+    levels: int = 4
+    steps: int = 8
+    iterations: int = 20
+
+    def __post_init__(self) -> None:
+        if self.weight is not None:
+            check_range("weight", self.weight, 0)
+        check_range("noise_free_weight", self.noise_free_weight, 0)
+        check_range("steps", self.steps, 1)
+        check_range("iterations", self.iterations, 1)
+        Wavelets(self.name, self.levels)
+
+    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
+        frame = Frame(problem.operator.input_shape, self.name, self.levels)
+        bound = max(problem.linear.norm() ** 2, 1e-12)
+        x = start_estimate(problem)
+        c = frame.analysis(x)
+        largest = (frame.details(c) * c.abs()).flatten(1).amax(1).double().cpu().clamp_min(1e-12)
+        known = self.weight is not None or problem.sigma == 0
+        search = Search(problem, first=0.1, fixed=known, steps=self.steps)
+        strengths = self._stages(largest, bound) if known else iter(search)
+        for step, strength in enumerate(strengths):
+            c = self._stage(problem, frame, c, per_picture(strength * largest, c), bound)
+            x = frame.synthesis(c)
+            search.tell(x)
+            yield State(x=x, x0=x, estimate=x, step=step, info={"weight": float((strength * largest).mean()) * bound})
+
+    def _stages(self, largest: Tensor, bound: float) -> Iterator[Tensor]:
+        """Thresholds relative to the largest detail, from a tenth of it (or more) down to the one asked for."""
+        relative = torch.full_like(largest, self.noise_free_weight)
+        target = relative if self.weight is None else self.weight / (bound * largest)
+        first = target.clamp_min(0.1)
+        floor = target.clamp_min(1e-12)
+        for stage in range(1, self.steps):
+            yield first * (floor / first) ** (stage / self.steps)
+        yield target
+
+    def _stage(self, problem: Problem, frame: Frame, c: Tensor, threshold: Tensor, bound: float) -> Tensor:
+        """`iterations` of FISTA from c; threshold: w / |A|^2 for each picture."""
+        shrink = threshold * frame.details(c)
+        ahead, momentum = c, 1.0
+        for _ in range(self.iterations):
+            pull = problem.linear.adjoint(problem.residual(frame.synthesis(ahead)))
+            previous, c = c, soft_threshold(ahead + frame.embed(pull) / bound, shrink)
+            following = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
+            ahead = c + (momentum - 1) / following * (c - previous)
+            momentum = following
+        return c
+
+
+class Frame:
+    """x = crop(W^T c) for pictures of any size: coefficients live on a grid that 2^levels divides."""
+
+    def __init__(self, shape: tuple[int, ...], name: str, levels: int) -> None:
+        self.shape = shape
+        height, width = shape[-2:]
+        fitting = max(1, min(levels, int(math.log2(max(min(height, width), 2)))))
+        self.wavelets = Wavelets(name, fitting)
+        self.padding = (0, -width % 2**fitting, 0, -height % 2**fitting)
+
+    def analysis(self, x: Tensor) -> Tensor:
+        """Coefficients of x, continued by its border pixels (B x channels x H' x W')."""
+        flat = self._planes(x)
+        if x.is_complex():
+            return self.wavelets.forward(
+                torch.complex(*(F.pad(p, self.padding, "replicate") for p in (flat.real, flat.imag)))
+            )
+        return self.wavelets.forward(F.pad(flat, self.padding, mode="replicate"))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The adjoint of `synthesis`: coefficients of x continued by zeros."""
+        return self.wavelets.forward(F.pad(self._planes(x), self.padding))
+
+    def synthesis(self, c: Tensor) -> Tensor:
+        """The picture of coefficients (B x shape)."""
+        height, width = self.shape[-2:]
+        return self.wavelets.inverse(c)[..., :height, :width].reshape(c.shape[0], *self.shape)
+
+    def details(self, c: Tensor) -> Tensor:
+        """1 at detail coefficients, 0 at coarse ones (H' x W')."""
+        return self.wavelets.details(c.shape[-2:]).to(device=c.device, dtype=c.real.dtype)
+
+    @staticmethod
+    def _planes(x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], -1, *x.shape[-2:])
