@@ -29,7 +29,7 @@ def choose_name(source: Source, members: Mapping[str, str], wanted: str | None) 
     if len(members) > 1:
         raise source.fail(f"{len(members)} arrays", "one", f"Choose with dataset (--dataset): {listing(members)}.")
     (name,) = members
-    return name, (f"took the only array, {name!r}",)
+    return name, (f"took the only array that could be a picture, {name!r}",)
 
 
 def listing(members: Mapping[str, str]) -> str:

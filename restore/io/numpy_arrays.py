@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,7 @@ from typing import IO
 import numpy as np
 
 from .decoded import Decoded, arrays_only
+from .errors import ReadError
 from .inside import choose_name, join_parts
 from .layout import Layout, plan
 from .source import Options, Source, check_whole
@@ -57,7 +59,7 @@ def read_npz(source: Source, options: Options) -> Decoded:
                 "a zip archive without .npy members", "a .npz file", "If it is a checkpoint, use `restore import`."
             )
         if options.dataset is None and len(arrays) > 1:
-            described = {name: _describe(source, archive, info) for name, info in arrays.items()}
+            described = _described(source, archive, arrays)
         else:
             described = dict.fromkeys(arrays, "")
         name, notes = choose_name(source, described, options.dataset)
@@ -97,7 +99,7 @@ def _header(source: Source, file: IO[bytes]) -> Header:
             raise source.fail(f"a .npy header of version {version}", wanted="1.0, 2.0 or 3.0")
         shape, fortran, dtype = parse(file)
     except (ValueError, EOFError, OSError, SyntaxError) as error:
-        if isinstance(error, type(source.fail(""))):
+        if isinstance(error, ReadError):
             raise
         raise source.fail("truncated or damaged .npy header", do="Write the array again with numpy.save.") from error
     if dtype.hasobject:
@@ -116,13 +118,23 @@ def _check_length(source: Source, header: Header, size: int) -> None:
         raise source.fail(f"{kind}: {found} bytes of values", f"{wanted} for {shape}", "Write the array again.")
 
 
-def _describe(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
+def _described(source: Source, archive: zipfile.ZipFile, arrays: Mapping[str, zipfile.ZipInfo]) -> dict[str, str]:
+    """Name -> type and shape of the members that could be a picture; of all, where none could."""
+    everything, pictures = {}, {}
+    for name, info in arrays.items():
+        header = _member_header(source, archive, info)
+        everything[name] = "not readable" if header is None else f"{header.dtype} {header.shape}"
+        if header is not None and len(header.shape) >= 2 and (header.dtype.kind in "buifc" or header.dtype.names):
+            pictures[name] = everything[name]
+    return pictures or everything
+
+
+def _member_header(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header | None:
     with archive.open(info) as file:
         try:
-            header = _header(source, file)
+            return _header(source, file)
         except ValueError:
-            return "not readable"
-    return f"{header.dtype} {header.shape}"
+            return None
 
 
 def write_npy(path: Path, stored: np.ndarray, spec: Spec) -> None:

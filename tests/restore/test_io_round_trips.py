@@ -371,6 +371,13 @@ def test_native_writing_takes_an_estimate_of_another_size_and_channel_count(tmp_
     assert np.load(rio.write_native(tmp_path / "b", torch.rand(1, 3, 20, 24), meta)).shape == (20, 24, 3)
 
 
+def test_the_only_picture_among_small_arrays_is_taken_with_a_note(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", spacing=np.ones(2), name=np.array(["x"]), slice=levels((4, 5)))
+    image = rio.read(tmp_path / "a.npz")
+    assert image.shape == (1, 4, 5)
+    assert any("slice" in note for note in image.meta.notes)
+
+
 def test_metadata_survives_json(tmp_path: Path) -> None:
     Pillow.fromarray(levels((5, 6))).save(tmp_path / "a.png")
     meta = rio.read(tmp_path / "a.png").meta
