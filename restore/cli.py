@@ -1,0 +1,76 @@
+"""The command line. Only typer is imported here; each command loads what it needs when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from operators.errors import RestoreError
+
+from .commands import doctor, report, rerun, run, score, tables, train
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="restore",
+    help="Restore pictures from measurements: denoise, deblur, enlarge, fill in.\n\n"
+    "Start with: restore run --task sr4x",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from . import __version__
+
+        typer.echo(__version__)
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for module in (run, score, tables, train, report, rerun, doctor):
+    module.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, 2 for input that cannot be used, 130 after Ctrl-C.
+
+    What a user can mend is told in one line on the error stream; any other exception is a defect and shows its trace.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = app(args=given, standalone_mode=False, obj={"arguments": given})
+    except RestoreError as error:
+        return _complain(str(error), USAGE_ERROR)
+    except typer.Abort:
+        return _complain("stopped", INTERRUPTED)
+    except KeyboardInterrupt:
+        return _complain("stopped before anything was finished", INTERRUPTED)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}", USAGE_ERROR)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # click's own errors: unknown option, missing argument, wrong type
+            raise
+        return _complain(f"{error.format_message()} Try --help.", getattr(error, "exit_code", USAGE_ERROR))
+    return status if isinstance(status, int) else 0
+
+
+def _complain(text: str, status: int) -> int:
+    sys.stderr.write("restore: " + " ".join(text.split()) + "\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

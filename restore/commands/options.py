@@ -1,0 +1,41 @@
+"""Options that several commands share, with the types and help texts the command line shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no table.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as solver.steps=50. Repeatable."),
+]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="Precision inside the network: auto, float32, bfloat16, float64.")]
+NoiseWhere = Annotated[
+    str, typer.Option("--noise", help="cpu (the same everywhere) or device (faster, equal in distribution).")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
+Dataset = Annotated[str | None, typer.Option("--dataset", help="Key of the array in an npz, HDF5 or MAT file.")]
+Index = Annotated[int | None, typer.Option("--index", help="Entry along the leading axis, or page of a TIFF.")]
+Axes = Annotated[str | None, typer.Option("--axes", help="Meaning of the axes, such as HWC, CHW, DHW.")]
+Unit = Annotated[str | None, typer.Option("--unit", help="Unit of the values, such as counts or hu.")]
+Offset = Annotated[float | None, typer.Option("--offset", help="Number added to the stored values, such as -1024.")]
+MaxPixels = Annotated[int | None, typer.Option("--max-pixels", help="Refuse larger pictures.")]
+
+
+def chosen(**options: Any) -> dict[str, Any]:
+    """Those that were given."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def existing(path: Path, what: str) -> Path:
+    """The path, or BadInput where nothing is there."""
+    from operators.errors import BadInput
+
+    if not path.exists():
+        raise BadInput(f"no {what} at {path}", do="Check the path.")
+    return path

@@ -1,0 +1,25 @@
+"""`restore report result.h5`: the page again, from what is stored."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command("report", help="Write report.html again from a result.h5 (and the metrics.json beside it).")(report)
+
+
+def report(
+    file: Annotated[Path, typer.Argument(help="A result.h5 that `restore run` wrote.")],
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: report.html beside it.")] = None,
+) -> None:
+    from .. import report as pages
+
+    page = pages.page_from_result(file, file.with_name("metrics.json"))
+    target = out if out is not None else file.with_name("report.html")
+    pages.write(target, page)
+    sys.stdout.write(f"{target}\n")

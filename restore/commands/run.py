@@ -1,0 +1,174 @@
+"""`restore run`: measure (or take a measurement), solve, judge, write a folder with a report to open."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .options import chosen
+
+if TYPE_CHECKING:
+    from ..workflow.execute import Outcome
+    from ..workflow.plan import Plan
+
+FAILED_PICTURES = 1
+INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run", help="Restore a picture or a folder of pictures, and write a report.")(run)
+
+
+def run(
+    context: typer.Context,
+    task: Annotated[str, typer.Option("--task", help="Name of a task (restore tasks), or a TOML file.")],
+    input: Annotated[
+        Path | None, typer.Option("--input", help="File or folder; default: a picture that ships with scikit-image.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write; default: restore-out/TASK-STEM-SEED.")
+    ] = None,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="The input is the measurement itself; no ground truth.")
+    ] = False,
+    sigma: Annotated[
+        str | None, typer.Option("--sigma", help="With --measured: noise standard deviation, or 'estimate'.")
+    ] = None,
+    peak: Annotated[float | None, typer.Option("--peak", help="With --measured: peak of Poisson noise.")] = None,
+    kernel: Annotated[Path | None, typer.Option("--kernel", help="With --measured: file with the blur kernel.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", help="With --measured: file with the mask, nonzero = measured.")
+    ] = None,
+    shape: Annotated[
+        str | None, typer.Option("--shape", help="With --measured: C,H,W of the picture where y does not tell it.")
+    ] = None,
+    solver: Annotated[str | None, typer.Option("--solver", help="Name of a solver (restore solvers).")] = None,
+    prior: Annotated[
+        str | None, typer.Option("--prior", help="Name of a prior (restore priors), or a safetensors file.")
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", help="Posterior samples; the estimate is their mean.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="0 to 2^63 - 1.")] = 0,
+    set: options.Set = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = "auto",
+    tile: Annotated[
+        int | None, typer.Option("--tile", help="Side of the tiles of large pictures; 0: never tile.")
+    ] = None,
+    noise: options.NoiseWhere = "cpu",
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="Compute the task's simple baseline too.")
+    ] = True,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    dataset: options.Dataset = None,
+    index: options.Index = None,
+    axes: options.Axes = None,
+    unit: options.Unit = None,
+    offset: options.Offset = None,
+    max_pixels: options.MaxPixels = None,
+) -> None:
+    from ..driver import Settings
+    from ..workflow import execute
+    from ..workflow import plan as planning
+
+    told = planning.Options(
+        task=task,
+        input=input,
+        out=out,
+        measured=measured,
+        sigma=sigma,
+        peak=peak,
+        kernel=kernel,
+        mask=mask,
+        shape=shape,
+        solver=solver,
+        prior=prior,
+        samples=samples,
+        seed=seed,
+        set=tuple(set or ()),
+        settings=Settings(device=device, dtype=dtype, noise=noise, tile=tile),  # type: ignore[arg-type]
+        reading=chosen(dataset=dataset, index=index, axes=axes, unit=unit, offset=offset, max_pixels=max_pixels),
+        overwrite=overwrite,
+        baseline=baseline,
+        command=shlex.join(["restore", *(context.obj or {}).get("arguments", ["run", "--task", task])]),
+    )
+    plan = planning.make(told)
+    try:
+        outcome = execute.execute(plan, quiet=quiet, say=_say(quiet))
+    except execute.Stopped as stopped:
+        sys.stderr.write(f"restore: {stopped}\n")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        shown = outcome.summary if plan.folder else next(iter(outcome.metrics.values()))
+        sys.stdout.write(json.dumps(shown, indent=2, allow_nan=False) + "\n")
+    elif not quiet:
+        _show(plan, outcome)
+    if outcome.failed:
+        raise typer.Exit(FAILED_PICTURES)
+
+
+def _say(quiet: bool) -> Any:
+    def say(text: str) -> None:
+        if not quiet:
+            sys.stderr.write(f"note: {' '.join(text.split())}\n")
+
+    return say
+
+
+def _show(plan: Plan, outcome: Outcome) -> None:
+    """A short table: one line per picture, its baseline under it, then where the time went."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    keys = ("psnr", "ssim", "lpips", "chi2", "seconds")
+    for heading in ("picture", "estimate", *keys):
+        table.add_column(heading, justify="left" if heading in ("picture", "estimate") else "right")
+    for name, row in outcome.metrics.items():
+        label = row["solver"] + (f", {row['samples']} samples" if row["samples"] > 1 else "")
+        table.add_row(Text(name), label, *(_number(row, key) for key in keys))
+        table.add_row("", row["baseline"]["name"], *(_number(row["baseline"], key) for key in keys))
+    console = Console()
+    console.print(table)
+    for text in _remarks(plan, outcome):
+        console.print(Text(text), soft_wrap=True)
+
+
+def _number(row: Any, key: str) -> str:
+    value = row.get(key)
+    if value is None:
+        return "infinite" if row.get("flags", {}).get(key) == "infinite" else "-"
+    return f"{value:.{ {'psnr': 2, 'ssim': 4, 'lpips': 4, 'chi2': 3, 'seconds': 1}[key] }f}"
+
+
+def _remarks(plan: Plan, outcome: Outcome) -> list[str]:
+    lines = []
+    for split in outcome.timing.values():
+        if len(outcome.timing) == 1 and split["total"] > 0:
+            shares = ", ".join(
+                f"{part} {100 * split[part] / split['total']:.1f} %" for part in ("network", "noise", "other")
+            )
+            lines.append(f"time of the solver: {split['total']:.1f} s ({shares})")
+    if not plan.folder:
+        row = next(iter(outcome.metrics.values()))
+        lines += [
+            f"{key}: no value, {reason}" for key, reason in row["reasons"].items() if key in ("psnr", "ssim", "lpips")
+        ]
+        if row["coverage"] is not None:
+            shown = ", ".join(
+                f"{100 * share:.0f} % in the {level} % interval" for level, share in row["coverage"].items()
+            )
+            lines.append(f"coverage of the truth: {shown}")
+        lines.append(f"conventions: {', '.join(row['conventions'].values())}")
+        lines.append(f"report: {plan.out / 'report.html'}")
+    else:
+        lines.append(f"summary: {plan.out / 'summary.json'}")
+    return lines

@@ -1,0 +1,101 @@
+"""`restore tasks | solvers | priors | operators`: what there is; with a name, one card."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import options
+
+KINDS: Mapping[str, tuple[str, str]] = {
+    "tasks": ("restore.tasks", "Presets: operator, noise, default prior and solver, metrics."),
+    "solvers": ("restore.solvers", "Methods that estimate the picture."),
+    "priors": ("priors", "What is known about pictures before measuring."),
+    "operators": ("operators", "Forward operators: the physics of a measurement."),
+}
+
+
+WIDE = 110  # columns from which the table has room for sources
+
+
+def register(app: typer.Typer) -> None:
+    for kind, (module, text) in KINDS.items():
+        app.command(kind, help=f"{text} With a name: its card.")(_command(kind, module))
+
+
+def _command(kind: str, module: str) -> Callable[..., None]:
+    def command(
+        name: Annotated[str | None, typer.Argument(help="Show one entry.")] = None,
+        as_json: options.Json = False,
+    ) -> None:
+        registry = import_module(module).REGISTRY
+        if as_json:
+            shown = registry.describe(name) if name is not None else [registry.describe(each) for each in registry]
+            sys.stdout.write(json.dumps(shown, indent=2, allow_nan=False) + "\n")
+        elif name is not None:
+            _show_card(kind, registry.describe(name))
+        else:
+            _show_table(kind, registry)
+
+    return command
+
+
+def _show_table(kind: str, registry: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column(kind[:-1], no_wrap=True)
+    table.add_column("what it is")
+    console = Console()
+    wide = console.width >= WIDE
+    if wide:
+        table.add_column("source")
+    for name, entry in registry.items():
+        table.add_row(name, Text(entry.summary), *([Text(entry.source)] if wide else []))
+    console.print(table)
+    console.print(Text(f"restore {kind} NAME shows one; --json prints all for machines."), style="dim")
+
+
+def _show_card(kind: str, row: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    console.print(Text(f"{row['name']}: {row['summary']}"), style="bold")
+    if row["source"]:
+        console.print(Text(row["source"]))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for key, value in _flat(row["parameters"]):
+        table.add_row(Text(key), Text("(must be given)" if value is None else json.dumps(value)))
+    console.print(table)
+    text = card_text(kind, row["name"])
+    if text is not None:
+        console.print()
+        console.print(Markdown(text))
+
+
+def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in parameters.items():
+        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
+    return rows
+
+
+def card_text(kind: str, name: str) -> str | None:
+    """The Markdown card of an entry: from the wheel, or from the repository beside the packages; None without one."""
+    shipped = resources.files("restore") / "_cards" / kind / f"{name}.md"
+    beside = Path(__file__).resolve().parents[2] / "docs" / "cards" / kind / f"{name}.md"
+    for place in (shipped, beside):
+        if place.is_file():
+            return place.read_text("utf-8")
+    return None

@@ -1,0 +1,146 @@
+"""The numbers of a result, as `metrics.json` holds them: metrics, baseline, chi-square, coverage. None is made up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from operators import BadInput, RestoreError
+
+from .reconstruction import Reconstruction
+from .tasks import Task
+
+SCHEMA = 1
+SCORES = ("psnr", "ssim", "lpips")
+NO_TRUTH = "no ground truth: chi-square and the residual picture are the judge"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The simple estimate that a task names (None where it could not be made, with the reason), and its seconds."""
+
+    name: str
+    estimate: Tensor | None
+    seconds: float
+    reason: str | None = None
+
+
+def make_baseline(task: Task, problem: Any) -> Baseline:
+    """Run the task's baseline; one that does not fit this problem is reported, not raised."""
+    name = task.table["baseline"]["name"]
+    began = time.perf_counter()
+    try:
+        estimate, reason = task.baseline(problem), None
+    except RestoreError as error:
+        estimate, reason = None, str(error)
+    return Baseline(name, estimate, time.perf_counter() - began, reason)
+
+
+def no_baseline(task: Task) -> Baseline:
+    """What stands in the baseline's place when it was not asked for."""
+    return Baseline(task.table["baseline"]["name"], None, 0.0, "left out (--no-baseline)")
+
+
+def judge(result: Reconstruction, task: Task, baseline: Baseline) -> dict[str, Any]:
+    """The table of `metrics.json` (schema 1): plain data, finite numbers, null with a reason where there is none."""
+    from benchmarks.metrics import as_metrics_json, to_json
+
+    truth = result.problem.truth
+    reasons: dict[str, str] = {}
+    scores = score(result.estimate, truth, task.metrics)
+    shown = as_metrics_json(scores) if scores is not None else _without_truth(task.metrics)
+    reasons.update(shown.pop("reasons"))
+    chi2, why = _chi2(result)
+    if why is not None:
+        reasons["chi2"] = why
+    covered, why = _coverage(result)
+    if why is not None:
+        reasons["coverage"] = why
+    conventions = shown.pop("conventions")
+    flags = shown.pop("flags", {})
+    prior = result.provenance["prior"]
+    table = {
+        "schema": SCHEMA,
+        "task": task.name,
+        "task_version": task.version,
+        "solver": result.provenance["solver"]["name"],
+        "prior": None if prior is None else prior["name"],
+        "seed": result.provenance["seed"],
+        "samples": result.provenance["samples"],
+        "nfe": result.nfe,
+        "seconds": round(result.seconds, 3),
+        **dict.fromkeys(SCORES),
+        **shown,
+        "conventions": conventions,
+        "reasons": reasons,
+        "chi2": to_json(chi2)[0],
+        "coverage": covered,
+        "baseline": _baseline(baseline, truth, task.metrics),
+    }
+    for key in SCORES:
+        if key not in conventions:
+            reasons[key] = f"task {task.name!r} names no convention for it"
+    return {**table, **({"flags": flags} if flags else {})}
+
+
+def score(estimate: Tensor | None, truth: Tensor | None, conventions: Mapping[str, str]) -> Any:
+    """Scores by key, or None where there is nothing to compare.
+
+    An estimate that no number can be right for (its mean far outside the range, say) has null scores with that reason:
+    the run that made it is kept.
+    """
+    from benchmarks.metrics import Score, canonical, evaluate
+
+    if estimate is None or truth is None:
+        return None
+    try:
+        return evaluate(estimate.float(), truth.float(), conventions)
+    except BadInput as error:
+        return {key: Score(canonical(name), None, str(error)) for key, name in conventions.items()}
+
+
+def _without_truth(conventions: Mapping[str, str]) -> dict[str, Any]:
+    from benchmarks.metrics import canonical
+
+    return {
+        **dict.fromkeys(conventions),
+        "conventions": {key: canonical(name) for key, name in conventions.items()},
+        "reasons": dict.fromkeys(conventions, NO_TRUTH),
+    }
+
+
+def _chi2(result: Reconstruction) -> tuple[float | None, str | None]:
+    try:
+        value = result.problem.chi2(result.estimate.to(result.problem.y.device))
+    except BadInput as error:
+        return None, str(error)
+    return value, "the measurement has no noise" if value is None else None
+
+
+def _coverage(result: Reconstruction) -> tuple[dict[str, float] | None, str | None]:
+    from benchmarks.metrics import coverages
+
+    if result.problem.truth is None:
+        return None, NO_TRUTH
+    if len(result.samples) < 2:
+        return None, "it needs --samples 2 or more"
+    return {level: round(share, 6) for level, share in coverages(result.samples, result.problem.truth).items()}, None
+
+
+def _baseline(baseline: Baseline, truth: Tensor | None, conventions: Mapping[str, str]) -> dict[str, Any]:
+    from benchmarks.metrics import as_metrics_json
+
+    table: dict[str, Any] = {"name": baseline.name, **dict.fromkeys(SCORES), "seconds": round(baseline.seconds, 3)}
+    if baseline.reason is not None:
+        return {**table, "reasons": dict.fromkeys(SCORES, baseline.reason)}
+    scores = score(baseline.estimate, truth, conventions)
+    if scores is None:
+        return table
+    shown = as_metrics_json(scores)
+    reasons = shown.pop("reasons")
+    shown.pop("conventions")
+    return {**table, **shown, **({"reasons": reasons} if reasons else {})}

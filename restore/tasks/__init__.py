@@ -1,0 +1,69 @@
+"""Named presets: operator, noise, default prior and solver, baseline, metrics. One TOML file each, in this folder.
+
+problem = restore.tasks.load("sr4x").problem(restore.read("photo.png"), seed=0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from operators.errors import BadInput
+from operators.registry import plain, unknown_name
+
+from .table import check, parse, parse_settings
+from .task import Task, rebuild
+
+__all__ = ["REGISTRY", "Task", "check", "load", "names", "parse_settings", "rebuild"]
+
+
+class _Tasks(Mapping[str, Task]):
+    """The task files of this folder, read at first use."""
+
+    kind = "task"
+
+    def __getitem__(self, name: str) -> Task:
+        if name not in names():
+            raise unknown_name(self.kind, name, dict.fromkeys(names()))
+        return Task(name, parse(_folder().joinpath(f"{name}.toml").read_text("utf-8"), where=f"task {name!r}"))
+
+    def __contains__(self, name: object) -> bool:
+        return name in names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(names())
+
+    def __len__(self) -> int:
+        return len(names())
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """`{name, summary, parameters, source}`, the row that tables and `--json` show."""
+        task = self[name]
+        parameters = {key: plain(value) for key, value in task.table.items() if key not in ("summary", "source")}
+        return {"name": name, "summary": task.summary, "parameters": parameters, "source": task.source}
+
+
+REGISTRY = _Tasks()
+
+
+def names() -> list[str]:
+    """The tasks that ship, in alphabetical order."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml"))
+
+
+def load(name: str | Path) -> Task:
+    """A task by name, or from a TOML file of the same form; BadInput with a suggestion for an unknown one."""
+    if not str(name).endswith(".toml"):
+        return REGISTRY[str(name)]
+    path = Path(name)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read task file {path} ({getattr(error, 'strerror', None) or 'not text'})") from error
+    return Task(path.stem, parse(text, where=str(path)))
+
+
+def _folder() -> Any:
+    return resources.files(__package__)

@@ -1,0 +1,189 @@
+"""A problem from a measurement that was made elsewhere: what is given, what the task fixes, what must be estimated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from operators import REGISTRY, BadInput, BadType
+from operators.base import Operator
+from operators.noise import REGISTRY as NOISES
+from operators.noise import NoiseModel
+from operators.registry import keyword_defaults
+
+from ..problem import Problem
+from . import measurement
+
+if TYPE_CHECKING:
+    from .task import Task
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says about a measurement; None is unsaid."""
+
+    sigma: float | str | None = None
+    peak: float | None = None
+    kernel: Tensor | None = None
+    mask: Tensor | None = None
+    shape: tuple[int, ...] | None = None
+
+
+def pose(task: Task, image: Any, given: Given) -> Problem:
+    """The problem, with a note for everything that was not given."""
+    y = measurement.as_batch(image, what="the measurement")
+    notes: list[str] = []
+    arrays = _arrays(task, y, given, notes)
+    if "mask" in arrays:
+        # Whatever stands in a hole (often NaN, white or the old picture) was not measured.
+        y = torch.where(arrays["mask"].bool(), y, torch.zeros_like(y))
+    measurement.check_values(y, what="the measurement", low=-math.inf, high=math.inf)
+    y, operator = _operator(task, y, given.shape, arrays, notes)
+    if len(operator.output_shape) == len(operator.input_shape):
+        # A picture: noise may carry it out of [0, 1], another unit would carry it further.
+        measurement.check_values(y, what="the measurement", low=-1.0, high=2.0)
+    noise = _noise(task, y, operator, given, notes)
+    bits = _bits(task, image)
+    if bits is not None:
+        noise = measurement.with_rounding(noise, bits)
+    y = measurement.keep_observed(y, operator)
+    recipe = task._recipe(operator, noise, arrays, notes)
+    return Problem(y, operator, noise, recipe=recipe)
+
+
+def _arrays(task: Task, y: Tensor, given: Given, notes: list[str]) -> dict[str, Tensor]:
+    name = task.table["operator"]["name"]
+    known = keyword_defaults(REGISTRY.load(name))
+    arrays: dict[str, Tensor] = {}
+    for key, value in (("kernel", given.kernel), ("mask", given.mask)):
+        if value is None:
+            continue
+        if key not in known:
+            raise BadInput(f"--{key} was given and task {task.name!r} has no {key}", do=f"Leave --{key} out.")
+        arrays[key] = value
+    if "kernel" in arrays:
+        arrays["kernel"] = _kernel(arrays["kernel"])
+    elif "kernel" in known and name == "blur":
+        notes.append("kernel: the task's own (give another with --kernel)")
+    if "mask" in arrays:
+        arrays["mask"] = _mask(arrays["mask"], y)
+    elif "mask" in known:
+        arrays["mask"] = measurement.detect_mask(torch.nan_to_num(y, nan=0.0))
+        missing = 100 * (1 - float(arrays["mask"].double().mean()))
+        notes.append(
+            f"mask: found by the rule that pixels of exactly 0 (or NaN) in all channels are missing ({missing:.1f} %)"
+        )
+    return arrays
+
+
+def _kernel(kernel: Tensor) -> Tensor:
+    flat = kernel.double().squeeze()
+    if flat.ndim != 2:
+        raise BadInput(f"the kernel has shape {tuple(kernel.shape)}", wanted="h x w")
+    measurement.check_values(flat, what="the kernel", low=-math.inf, high=math.inf)
+    total = float(flat.sum())
+    if total == 0:
+        raise BadInput("the kernel sums to 0", wanted="a point spread function, which sums to 1")
+    return flat / total
+
+
+def _mask(mask: Tensor, y: Tensor) -> Tensor:
+    flat = mask if mask.ndim == 2 else mask.reshape(-1, *mask.shape[-2:]).any(0) if mask.ndim == 3 else mask.squeeze()
+    if tuple(flat.shape) != tuple(y.shape[-2:]):
+        raise BadInput(
+            f"the mask has shape {tuple(mask.shape)}", wanted=f"{y.shape[-2]} x {y.shape[-1]}, as the measurement"
+        )
+    keep = flat != 0
+    if not bool(keep.any()):
+        raise BadInput("the mask is 0 everywhere: nothing was measured", wanted="nonzero where a pixel was measured")
+    return keep
+
+
+def _operator(
+    task: Task, y: Tensor, shape: tuple[int, ...] | None, arrays: dict[str, Tensor], notes: list[str]
+) -> tuple[Tensor, Operator]:
+    """y and the operator whose output has its shape; the input is y's size, or `factor` times it, or what was given."""
+    factor = task.table["operator"].get("factor", 1)
+    same = tuple(y.shape[1:])
+    if shape is not None:
+        operator = task.operator(shape, arrays)
+        wanted = torch.Size(operator.output_shape)
+        if wanted.numel() != y[0].numel():
+            raise BadInput(
+                f"pictures of shape {tuple(shape)} give measurements of shape {tuple(wanted)}",
+                wanted=f"{same}, the shape of this measurement",
+            )
+        return y.reshape(-1, *wanted), operator
+    for candidate in dict.fromkeys([same, (*same[:-2], round(same[-2] * factor), round(same[-1] * factor))]):
+        operator = task.operator(candidate, arrays)
+        if tuple(operator.output_shape) == same:
+            if candidate != same:
+                notes.append(
+                    f"size of the picture: {candidate[-1]} x {candidate[-2]}, {factor} times the measurement's"
+                )
+            return y, operator
+    raise BadInput(
+        f"the size of the picture cannot be told from a measurement of shape {same}",
+        do="Give it with --shape C,H,W, such as --shape 3,256,256.",
+    )
+
+
+def _noise(task: Task, y: Tensor, operator: Operator, given: Given, notes: list[str]) -> NoiseModel:
+    known = keyword_defaults(NOISES.load(task.table["noise"]["name"]))
+    changes: dict[str, float] = {}
+    for key, value in (("sigma", given.sigma), ("peak", given.peak)):
+        if value is not None and key not in known:
+            raise BadInput(
+                f"--{key} was given and the noise of task {task.name!r} has no {key}", do=f"It has: {', '.join(known)}."
+            )
+    if "peak" in known:
+        changes["peak"] = (
+            _positive("peak", given.peak) if given.peak is not None else task.table["noise"].get("peak", 0.0)
+        )
+        if given.peak is None:
+            notes.append(f"noise peak: {changes['peak']:g}, the task's own (give another with --peak)")
+    if "sigma" in known:
+        changes["sigma"] = _sigma(task, y, operator, given.sigma, notes)
+    return task.noise(**changes)
+
+
+def _sigma(task: Task, y: Tensor, operator: Operator, sigma: float | str | None, notes: list[str]) -> float:
+    fixed = task.table["noise"].get("sigma")
+    if isinstance(sigma, int | float) and not isinstance(sigma, bool):
+        return _not_negative("sigma", float(sigma))
+    if sigma is None and fixed is not None:
+        notes.append(f"noise sigma: {fixed:.4g}, the task's own (give another with --sigma, or --sigma estimate)")
+        return float(fixed)
+    if sigma not in (None, "estimate"):
+        raise BadType(f"sigma is {sigma!r}", wanted="a number, or 'estimate'")
+    if y.ndim != 4 or operator.observed is not None or min(y.shape[-2:]) < 8:
+        raise BadInput("the noise cannot be estimated from this measurement", do="Give it with --sigma NUMBER.")
+    estimated = measurement.estimate_sigma(y)
+    notes.append(
+        f"noise sigma: {estimated:.4g}, estimated from the finest wavelet coefficients; fine texture raises it"
+    )
+    return estimated
+
+
+def _bits(task: Task, image: Any) -> int | None:
+    """Depth of the stored numbers: the file's own where it holds integers, else the task's."""
+    meta = getattr(image, "meta", None)
+    if meta is not None and str(meta.dtype).startswith("uint") and 1 <= meta.bits <= 16:
+        return int(meta.bits)
+    return task.bits
+
+
+def _not_negative(name: str, value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise BadInput(f"{name} is {value:g}", wanted="a finite number of at least 0")
+    return value
+
+
+def _positive(name: str, value: float) -> float:
+    if not 0 < value < math.inf:
+        raise BadInput(f"{name} is {value:g}", wanted="a finite number above 0")
+    return value

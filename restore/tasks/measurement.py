@@ -1,0 +1,111 @@
+"""From a picture to its measurement; from a measured file to what it leaves unsaid: range, rounding, mask, noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from operators import BadInput, BadType, NoiseSource
+from operators.base import Operator
+from operators.noise import Gaussian, NoiseModel
+
+HOLE_SHARE = (0.001, 0.995)  # a picture with fewer or more zero pixels than this is not taken for a masked one
+
+
+def as_batch(image: Any, *, what: str = "the picture") -> Tensor:
+    """B x C x H x W, float32 or float64, from a restore.io Image or a tensor with or without the batch axis."""
+    data = image if isinstance(image, Tensor) else getattr(image, "data", None)
+    if not isinstance(data, Tensor):
+        raise BadType(f"{what} is {type(image).__name__}", wanted="restore.read(path), or a tensor B x C x H x W")
+    if data.is_complex() or not data.is_floating_point():
+        raise BadType(f"{what} has values of type {data.dtype}", wanted="real floating-point numbers in [0, 1]")
+    if data.ndim not in (3, 4) or data.numel() == 0:
+        raise BadInput(f"{what} has shape {tuple(data.shape)}", wanted="C x H x W or B x C x H x W")
+    return (data if data.ndim == 4 else data[None]).clone()
+
+
+def check_values(x: Tensor, *, what: str = "the picture", low: float = 0.0, high: float = 1.0) -> None:
+    """BadInput for NaN and infinite values (count and first index) and for values outside [low, high]."""
+    finite = torch.isfinite(x)
+    if not bool(finite.all()):
+        first = tuple(int(i) for i in (~finite).nonzero()[0])
+        raise BadInput(
+            f"{what} holds {int((~finite).sum())} NaN or infinite values, the first at {first}", do="Repair them first."
+        )
+    smallest, largest = float(x.min()), float(x.max())
+    if smallest < low or largest > high:
+        raise BadInput(
+            f"{what} has values from {smallest:.4g} to {largest:.4g}",
+            wanted=f"values in [{low:g}, {high:g}]",
+            do="Divide by the full scale first (255 for 8 bits), or name the unit with --unit.",
+        )
+
+
+def crop_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """The largest part from the top left whose sides are multiples of `multiple`."""
+    height, width = (side - side % multiple for side in x.shape[-2:])
+    if height == 0 or width == 0:
+        raise BadInput(
+            f"the picture is {x.shape[-2]} x {x.shape[-1]} pixels",
+            wanted=f"at least {multiple} x {multiple} for this task",
+        )
+    return x[..., :height, :width].contiguous()
+
+
+def simulate(operator: Operator, noise: NoiseModel, truth: Tensor, *, seed: int, image_ids: tuple[str, ...]) -> Tensor:
+    """y = noise(A(x)); unobserved entries are 0 and carry no noise. The draws depend on seed and image alone."""
+    with torch.no_grad():
+        clean = operator(truth)
+        y = noise.sample(clean, NoiseSource(seed, image_ids, sample=0))
+    return keep_observed(y, operator)
+
+
+def keep_observed(y: Tensor, operator: Operator) -> Tensor:
+    """y with 0 wherever nothing was observed."""
+    observed = operator.observed
+    return y if observed is None else torch.where(observed, y, torch.zeros_like(y))
+
+
+def quantise(y: Tensor, bits: int) -> Tensor:
+    """What a stored picture keeps: clipped to [0, 1] and rounded to one of 2^bits levels."""
+    levels = 2**bits - 1
+    return torch.round(y.clamp(0, 1) * levels) / levels
+
+
+def with_rounding(noise: NoiseModel, bits: int | None) -> NoiseModel:
+    """Gaussian noise joined by the variance of uniform rounding, step^2 / 12; other laws unchanged."""
+    if bits is None or not isinstance(noise, Gaussian):
+        return noise
+    step = 1 / (2**bits - 1)
+    return Gaussian(sigma=math.sqrt(float(noise.sigma) ** 2 + step**2 / 12))
+
+
+def estimate_sigma(y: Tensor) -> float:
+    """Standard deviation of white noise in a picture, from the median of its finest wavelet coefficients.
+
+    y: B x C x H x W. Donoho, Johnstone 1994 (skimage.restoration.estimate_sigma), mean over channels. Fine texture
+    counts as noise, so the value is an upper bound for detailed pictures.
+    """
+    import skimage.restoration
+
+    estimate: Any = skimage.restoration.estimate_sigma
+    array = y.detach().cpu().double().numpy()
+    return float(sum(estimate(entry, channel_axis=0, average_sigmas=True) for entry in array) / len(array))
+
+
+def detect_mask(y: Tensor) -> Tensor:
+    """Which pixels (H x W, True = measured) of a masked picture are there, when no mask was given.
+
+    Missing is a pixel that is exactly 0 in all channels of all pictures: what this toolkit writes into a hole.
+    """
+    there = (y != 0).any(1).any(0)
+    share = 1 - float(there.double().mean())
+    if not HOLE_SHARE[0] <= share <= HOLE_SHARE[1]:
+        raise BadInput(
+            f"{100 * share:.2f} % of the pixels are exactly 0, which does not tell the mask",
+            do="Give the mask with --mask FILE (nonzero = measured).",
+        )
+    return there

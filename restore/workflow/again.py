@@ -1,0 +1,124 @@
+"""A stored result computed once more: operator and noise rebuilt from its recipe, prior checked by its hash."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import priors
+from operators import BadInput
+from priors.base import DiffusionPrior
+
+from .. import solvers, tasks
+from ..driver import Settings, solve
+from ..reconstruction import StoredResult, read_result
+from ..tasks import Task
+from .progress import bar
+
+TOLERANCE = 1e-5  # relative; what another processor or thread count may change in float32
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the new answer compares. measurement: whether simulating y again gave the same numbers (None: no truth)."""
+
+    bitwise: bool
+    difference: float
+    measurement: bool | None
+    versions: Mapping[str, tuple[str, str]]
+
+    @property
+    def same(self) -> bool:
+        """Bitwise, or within what the determinism ladder allows on another machine."""
+        return self.difference <= TOLERANCE and self.measurement is not False
+
+    def sentence(self) -> str:
+        parts = [
+            "the estimate is bitwise equal"
+            if self.bitwise
+            else f"the estimate differs by {self.difference:.2e} (relative)"
+        ]
+        if self.measurement is not None:
+            parts.append(f"the simulated measurement is {'bitwise equal' if self.measurement else 'different'}")
+        parts += [f"{name} was {old} and is {new}" for name, (old, new) in self.versions.items()]
+        return "; ".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **dataclasses.asdict(self),
+            "same": self.same,
+            "versions": {k: list(v) for k, v in self.versions.items()},
+        }
+
+
+def repeat(
+    file: Path, *, prior: str | None = None, out: Path | None = None, overwrite: bool = False, quiet: bool = True
+) -> Verdict:
+    """Run again what `file` holds and compare every sample; BadInput where prior or recipe are not what they were."""
+    stored = read_result(file)
+    if out is not None and out.exists() and not overwrite:
+        raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
+    attributes = stored.attributes
+    provenance = attributes["provenance"]
+    problem = tasks.rebuild(
+        attributes["recipe"],
+        stored.arrays["y"],
+        stored.setup,
+        truth=stored.arrays.get("truth"),
+        image_ids=tuple(attributes["image_ids"]),
+    )
+    method = dict(provenance["solver"])
+    known = _prior(provenance, prior)
+    with bar(1, quiet=quiet) as display:
+        display.picture(file.name, provenance["samples"], 0)
+        result = solve(
+            problem,
+            prior=known,
+            solver=solvers.build(method.pop("name"), **method),
+            samples=provenance["samples"],
+            seed=provenance["seed"],
+            settings=Settings(**provenance["settings"]),
+            watch=display.watch,
+        )
+    if out is not None:
+        dataclasses.replace(result, provenance={**provenance, **result.provenance}).save(out)
+    old, new = stored.arrays["samples"], result.samples
+    scale = float(old.abs().max()) or 1.0
+    return Verdict(
+        bitwise=torch.equal(old, new),
+        difference=float((old - new).abs().max()) / scale,
+        measurement=_measure_again(attributes["recipe"], stored, provenance["seed"]),
+        versions={
+            name: (str(provenance[name]), str(result.provenance[name]))
+            for name in ("restore", "torch", "machine")
+            if provenance.get(name) != result.provenance[name]
+        },
+    )
+
+
+def _prior(provenance: Mapping[str, Any], given: str | None) -> DiffusionPrior | None:
+    recorded = provenance["prior"]
+    if recorded is None:
+        return None
+    loaded = priors.load(given if given is not None else provenance.get("prior_given", recorded["name"]))
+    if loaded.sha256 != recorded["sha256"]:
+        raise BadInput(
+            f"prior {loaded.name!r} has weights {loaded.sha256[:12] or 'unknown'}",
+            wanted=f"{recorded['sha256'][:12]}, those of the stored run",
+            do="Name the file of the old weights with --prior.",
+        )
+    return loaded
+
+
+def _measure_again(recipe: Mapping[str, Any], stored: StoredResult, seed: int) -> bool | None:
+    truth = stored.arrays.get("truth")
+    if truth is None:
+        return None
+    table = dict(recipe["task"])
+    task = Task(table.pop("name"), table)
+    return torch.equal(task.problem(truth, seed=seed).y, stored.arrays["y"])

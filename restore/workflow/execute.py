@@ -1,0 +1,192 @@
+"""A plan carried out: solve, judge and write each picture; keep what is finished when the user stops."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from operators import BadInput, RestoreError
+
+from .. import io
+from ..driver import Interrupted, solve
+from ..judge import SCORES, judge, make_baseline, no_baseline
+from ..problem import Problem
+from ..reconstruction import Reconstruction, read_result
+from . import outputs, partial
+from .plan import Item, Plan
+from .progress import Bar, bar
+
+
+class Stopped(Exception):
+    """Ctrl-C: what was finished is kept, and the text says how to go on."""
+
+
+@dataclass
+class Outcome:
+    """What a run left: metrics by picture, results in memory for the closing table, and what failed or was skipped."""
+
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    timing: dict[str, dict[str, float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    summary: dict[str, Any] | None = None
+
+
+def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: None) -> Outcome:
+    """Do every picture of the plan that is not done. `say` is told of choices, skips and failures as they come.
+
+    Raises Stopped after Ctrl-C, with finished samples kept beside the output folder. In a folder run a picture that
+    fails is named and the run goes on; a single picture's error is raised.
+    """
+    outcome = Outcome()
+    for name, reason in plan.skipped.items():
+        say(f"skipped {name}: {reason}")
+    waiting = _waiting(plan, outcome, say)
+    with bar(len(waiting), quiet=quiet) as display:
+        for item in waiting:
+            try:
+                _one(plan, item, display, outcome, say)
+            except KeyboardInterrupt:
+                raise Stopped(_how_to_resume(plan, item, outcome)) from None
+            except RestoreError as error:
+                if not plan.folder:
+                    raise
+                outcome.failed[item.name] = str(error)
+                say(f"failed {item.name}: {error}")
+            display.finished()
+            if plan.folder:
+                _write_summary(plan, outcome)
+    if plan.folder:
+        _write_summary(plan, outcome)
+    return outcome
+
+
+def _one(plan: Plan, item: Item, display: Bar, outcome: Outcome, say: Callable[[str], None]) -> None:
+    image = plan.read(item)
+    problem = plan.problem(image)
+    for note in [*image.meta.notes, *(problem.recipe or {}).get("notes", ())]:
+        say(f"{item.name}: {note}" if plan.folder else note)
+    key = plan.key(problem)
+    result = _solve(plan, item, problem, image, key, display, say)
+    try:
+        task = plan.task
+        baseline = make_baseline(task, problem) if plan.options.baseline else no_baseline(task)
+        metrics = judge(result, task, baseline)
+        outputs.write_all(item.out, result, baseline, image, metrics, title=f"{task.name}: {item.name}")
+    except KeyboardInterrupt:
+        partial.keep(item.out, result.samples, key=key)
+        raise
+    partial.drop(item.out)
+    outcome.metrics[item.name] = metrics
+    outcome.timing[item.name] = {
+        "total": result.timing.total,
+        "network": result.timing.network,
+        "noise": result.timing.noise,
+        "other": result.timing.other,
+    }
+
+
+def _solve(
+    plan: Plan, item: Item, problem: Problem, image: io.Image, key: str, display: Bar, say: Callable[[str], None]
+) -> Reconstruction:
+    finished = partial.take(item.out, key=key)
+    if finished is not None:
+        finished = finished[: plan.options.samples]
+        say(f"continuing after {len(finished)} of {plan.options.samples} samples of an earlier run")
+    display.picture(item.name, plan.options.samples, 0 if finished is None else len(finished))
+    try:
+        result = solve(
+            problem,
+            prior=plan.prior,
+            solver=plan.solver,
+            samples=plan.options.samples,
+            seed=plan.options.seed,
+            settings=plan.options.settings,
+            watch=display.watch,
+            finished=finished,
+        )
+    except Interrupted as stop:
+        if stop.samples is not None:
+            partial.keep(item.out, stop.samples, key=key)
+        raise
+    extra = {
+        "command": plan.options.command,
+        "key": key,
+        "input": image.meta.as_dict(),
+        "prior_given": plan.options.prior if plan.options.prior is not None else plan.task.prior_for(),
+        "continued_after": 0 if finished is None else len(finished),
+    }
+    return dataclasses.replace(result, provenance={**result.provenance, **extra})
+
+
+def _waiting(plan: Plan, outcome: Outcome, say: Callable[[str], None]) -> list[Item]:
+    """Items still to be done. In a folder, results of the same settings are kept and others are refused."""
+    if not plan.folder:
+        return list(plan.items)
+    waiting = []
+    for item in plan.items:
+        metrics = None if plan.options.overwrite else _done(plan, item)
+        if metrics is None:
+            waiting.append(item)
+        else:
+            outcome.metrics[item.name] = metrics
+    if len(waiting) < len(plan.items):
+        say(f"{len(plan.items) - len(waiting)} of {len(plan.items)} pictures are done already with these settings")
+    return waiting
+
+
+def _done(plan: Plan, item: Item) -> dict[str, Any] | None:
+    if not item.out.is_dir() or not any(item.out.iterdir()):
+        return None
+    provenance = read_result(item.out / "result.h5").attributes["provenance"]
+    problem = plan.problem(plan.read(item))
+    if provenance.get("key") != plan.key(problem) or provenance.get("samples") != plan.options.samples:
+        raise BadInput(
+            f"{item.out} holds a result of other settings", do="Choose another --out, or add --overwrite to replace it."
+        )
+    metrics: dict[str, Any] = json.loads((item.out / "metrics.json").read_text("utf-8"))
+    return metrics
+
+
+def _how_to_resume(plan: Plan, item: Item, outcome: Outcome) -> str:
+    kept = []
+    if plan.folder and outcome.metrics:
+        kept.append(f"{len(outcome.metrics)} pictures are in {plan.out}")
+    if partial.partial_path(item.out).is_file():
+        kept.append(f"finished samples are in {partial.partial_path(item.out)}")
+    state = " and ".join(kept) if kept else "nothing was finished yet"
+    return f"stopped; {state}. The same command continues: {plan.options.command}"
+
+
+def _write_summary(plan: Plan, outcome: Outcome) -> None:
+    outcome.summary = summarise(plan, outcome)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    outputs.write_json(plan.out / "summary.json", outcome.summary)
+
+
+def summarise(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    """Means that say over how many pictures they were taken, and every picture's own metrics under `images`."""
+    from benchmarks.metrics import summarize
+
+    rows = outcome.metrics
+    first = next(iter(rows.values()), {})
+    means = {key: summarize([row.get(key) for row in rows.values()]) for key in SCORES}
+    shared = ("schema", "task", "task_version", "solver", "prior", "seed", "samples", "conventions")
+    return {
+        **{key: first.get(key) for key in shared},
+        **{key: mean.mean for key, mean in means.items()},
+        "counts": {key: {"ok": mean.ok, "failed": mean.failed + len(outcome.failed)} for key, mean in means.items()},
+        "images": [{"name": name, **row} for name, row in rows.items()],
+        "failed": dict(outcome.failed),
+        "skipped": dict(plan.skipped),
+        "complete": len(rows) + len(outcome.failed) == len(plan.items),
+    }
+
+
+def report_path(plan: Plan) -> Path:
+    """The file to open when the run is over."""
+    return plan.out / ("summary.json" if plan.folder else "report.html")

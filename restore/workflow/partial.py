@@ -1,0 +1,45 @@
+"""Samples that an interrupted run finished, kept beside the output folder until the same command takes them up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..reconstruction import read_result, write_result
+
+
+def settings_key(described: Mapping[str, Any]) -> str:
+    """sha256 of everything that a sample depends on."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def partial_path(out: Path) -> Path:
+    """OUT.partial.h5, beside the folder that the finished run will be."""
+    return out.with_name(out.name + ".partial.h5")
+
+
+def keep(out: Path, samples: Tensor, *, key: str) -> Path:
+    """Write the finished samples (n x B x C x H x W) with the key of their settings."""
+    path = partial_path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_result(path, {"samples": samples}, {}, {"key": key})
+
+
+def take(out: Path, *, key: str) -> Tensor | None:
+    """Samples of an earlier run with the same settings, or None."""
+    path = partial_path(out)
+    if not path.is_file():
+        return None
+    stored = read_result(path)
+    return torch.as_tensor(stored.arrays["samples"]) if stored.attributes.get("key") == key else None
+
+
+def drop(out: Path) -> None:
+    """The run is complete: its part is no longer needed."""
+    partial_path(out).unlink(missing_ok=True)

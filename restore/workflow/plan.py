@@ -1,0 +1,273 @@
+"""Everything about a run that can be wrong is found here, before any work: names, files, shapes, places to write."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import priors
+from operators import BadInput, Unavailable
+from operators.randomness import check_seed
+from operators.registry import plain
+from priors.base import DiffusionPrior
+
+from .. import __version__, io, tasks
+from ..driver import Settings, solver_name
+from ..problem import Problem
+from ..solvers.base import Solver
+from ..tasks import Task
+from .partial import settings_key
+
+DEFAULT_OUT = Path("restore-out")
+SHIPPED_PICTURE = "astronaut"  # 512 x 512 colour photograph in scikit-image, public domain (NASA)
+WRITTEN = ("estimate", "measurement", "comparison", "result", "report", "metrics", "summary")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line said, before anything was looked at."""
+
+    task: str
+    input: Path | None = None
+    out: Path | None = None
+    measured: bool = False
+    sigma: str | None = None
+    peak: float | None = None
+    kernel: Path | None = None
+    mask: Path | None = None
+    shape: str | None = None
+    solver: str | None = None
+    prior: str | None = None
+    samples: int = 1
+    seed: int = 0
+    set: Sequence[str] = ()
+    settings: Settings = field(default_factory=Settings)
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+    baseline: bool = True
+    command: str = "restore run"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a run: where it comes from (None: the shipped one) and the folder it will fill."""
+
+    name: str
+    source: Path | None
+    out: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is ready to start. `folder`: it came from a folder and ends in a summary."""
+
+    options: Options
+    task: Task
+    solver: Solver
+    prior: DiffusionPrior | None
+    items: tuple[Item, ...]
+    skipped: Mapping[str, str]
+    out: Path
+    folder: bool
+    arrays: Mapping[str, Tensor]
+
+    def read(self, item: Item) -> io.Image:
+        """The picture (or measurement) of an item."""
+        return read_picture(item.source, self.options.reading)
+
+    def problem(self, image: io.Image) -> Problem:
+        """The problem that an item poses."""
+        if not self.options.measured:
+            _check_unit(image)
+            return self.task.problem(image, seed=self.options.seed)
+        shape = None if self.options.shape is None else _shape(self.options.shape)
+        return self.task.measured(
+            image, sigma=_sigma(self.options.sigma), peak=self.options.peak, shape=shape, **self.arrays
+        )
+
+    def key(self, problem: Problem) -> str:
+        """Names everything a sample of this problem depends on; equal keys give equal samples."""
+        from operators import image_id
+
+        solver = {key: plain(value) for key, value in dataclasses.asdict(self.solver).items()}
+        recipe = {key: value for key, value in (problem.recipe or {}).items() if key != "arrays"}
+        return settings_key(
+            {
+                "restore": __version__,
+                "torch": torch.__version__,
+                "recipe": recipe,
+                "arrays": {name: image_id(array) for name, array in self.arrays.items()},
+                "solver": {"name": solver_name(self.solver), **solver},
+                "prior": None if self.prior is None else [self.prior.name, self.prior.sha256],
+                "settings": dataclasses.asdict(self.options.settings),
+                "seed": self.options.seed,
+                "images": list(problem.image_ids),
+                "y": [image_id(entry) for entry in problem.y],
+            }
+        )
+
+
+def make(options: Options) -> Plan:
+    """Look at everything and pose the first problem; BadInput for whatever cannot work."""
+    check_seed(options.seed)
+    if options.samples < 1:
+        raise BadInput(f"samples is {options.samples}", wanted="an integer of at least 1")
+    check_device(options.settings.device)
+    task, solver = _method(options)
+    given = {"sigma": options.sigma, "peak": options.peak, "kernel": options.kernel, "mask": options.mask}
+    stray = [f"--{key}" for key, value in {**given, "shape": options.shape}.items() if value is not None]
+    if stray and not options.measured:
+        raise BadInput(
+            f"{', '.join(stray)} given without --measured",
+            do="Add --measured if the input is a measurement, or change the simulation with --set noise.sigma=...",
+        )
+    _sigma(options.sigma)
+    out, items, skipped, folder = _places(options, task)
+    prior = _prior(options, task, solver)
+    arrays = {key: _array(Path(str(given[key]))) for key in ("kernel", "mask") if given[key] is not None}
+    plan = Plan(options, task, solver, prior, items, skipped, out, folder, arrays)
+    checked = _check_pictures(plan)
+    check_writable(out)
+    return checked
+
+
+def _check_pictures(plan: Plan) -> Plan:
+    """Read every picture once: a single one must be right; in a folder the wrong ones are named and skipped."""
+    good, skipped = [], dict(plan.skipped)
+    for item in plan.items:
+        try:
+            image = plan.read(item)
+            if not plan.folder:
+                plan.problem(image)
+        except BadInput as error:
+            if not plan.folder:
+                raise
+            skipped[item.name] = str(error)
+        else:
+            good.append(item)
+    if not good:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+        raise BadInput(f"no picture in {plan.options.input} can be used ({reasons or 'it is empty'})")
+    return dataclasses.replace(plan, items=tuple(good), skipped=skipped)
+
+
+def _method(options: Options) -> tuple[Task, Solver]:
+    settings = tasks.parse_settings(options.set)
+    if options.solver is not None:
+        if settings.get("solver.name", options.solver) != options.solver:
+            raise BadInput(f"--solver {options.solver} and --set solver.name={settings['solver.name']} disagree")
+        settings = {"solver.name": options.solver, **settings}
+    task = tasks.load(options.task)
+    task = task.override(settings) if settings else task
+    task.check()
+    return task, task.solver_for()
+
+
+def _prior(options: Options, task: Task, solver: Solver) -> DiffusionPrior | None:
+    if not solver.needs_prior:
+        if options.prior is not None:
+            raise BadInput(f"--prior was given and {solver_name(solver)} uses none", do="Leave --prior out.")
+        return None
+    return priors.load(options.prior if options.prior is not None else task.prior_for())
+
+
+def _places(options: Options, task: Task) -> tuple[Path, tuple[Item, ...], dict[str, str], bool]:
+    source = options.input
+    stem = (
+        SHIPPED_PICTURE if source is None else source.resolve().stem if not source.is_dir() else source.resolve().name
+    )
+    out = options.out if options.out is not None else DEFAULT_OUT / f"{task.name}-{stem}-{options.seed}"
+    if source is None or not source.is_dir():
+        if out.is_dir() and any(out.iterdir()) and not options.overwrite:
+            raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
+        check_replaceable(out)
+        return out, (Item(stem, source, out),), {}, False
+    files, left_out = io.expand(source)
+    items = tuple(Item(path.stem, path, out / path.stem) for path in files)
+    for item in items:
+        check_replaceable(item.out)
+    return out, items, {path.name: reason for path, reason in left_out}, True
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuse to replace a folder that holds anything `restore run` did not write."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise BadInput(f"{out} is a file", do="Choose another --out.")
+    strange = [entry.name for entry in out.iterdir() if entry.name.partition(".")[0] not in WRITTEN]
+    if strange:
+        raise BadInput(
+            f"{out} holds files that restore did not write ({', '.join(strange[:3])})", do="Choose another --out."
+        )
+
+
+def check_writable(out: Path) -> None:
+    """Refuse a place where no folder can be made; nothing is created."""
+    place = out.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise BadInput(f"{place} is a file, so {out} cannot be a folder", do="Choose another --out.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise BadInput(f"no permission to write in {place}", do="Choose another --out.")
+
+
+def check_device(name: str) -> None:
+    """BadInput for a device torch does not know, Unavailable for one that is not here."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadInput(f"unknown device {name!r}", wanted="cpu, cuda, cuda:N or mps") from error
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise Unavailable(
+            f"device {name!r} is not here", do="Choose --device cpu; `restore doctor` lists devices."
+        ) from error
+
+
+def read_picture(source: Path | None, reading: Mapping[str, Any]) -> io.Image:
+    """The file, or the picture that ships with scikit-image where none is named."""
+    if source is not None:
+        return io.read(source, **reading)
+    import skimage.data
+
+    if reading:
+        raise BadInput(f"{', '.join('--' + key for key in reading)} given without --input")
+    return io.read(Path(skimage.data.__file__).parent / f"{SHIPPED_PICTURE}.png")
+
+
+def _array(path: Path) -> Tensor:
+    """A kernel or mask: any file with one array of numbers."""
+    data = io.read(path, unit="counts").data
+    opaque = data[:-1] if data.shape[0] in (2, 4) else data  # transparency says nothing here
+    return opaque[0] if opaque.shape[0] == 1 else opaque
+
+
+def _check_unit(image: io.Image) -> None:
+    if image.meta.unit not in ("[0,1]", "as stored"):
+        raise BadInput(f"the picture is in {image.meta.unit}", wanted="values in [0,1] for this task")
+
+
+def _sigma(text: str | None) -> float | str | None:
+    if text is None or text == "estimate":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"--sigma is {text!r}", wanted="a number in the units of the picture, or 'estimate'") from None
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    parts = text.replace("x", ",").split(",")
+    if not all(part.strip().isdigit() for part in parts) or len(parts) != 3:
+        raise BadInput(f"--shape is {text!r}", wanted="C,H,W such as 3,256,256")
+    return tuple(int(part) for part in parts)
