@@ -28,7 +28,10 @@ def modules_after(code: str) -> set[str]:
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
     # `restore --help` within a second rests on this; a timed test would depend on the machine.
-    code = "import io, sys\nfrom restore.cli import main\nsys.stdout = io.StringIO()\nmain(['--help'])\nsys.stdout = sys.__stdout__"
+    code = (
+        "import io, sys\nfrom restore.cli import main\n"
+        "sys.stdout = io.StringIO()\nmain(['--help'])\nsys.stdout = sys.__stdout__"
+    )
     assert not modules_after(code) & {*HEAVY, "numpy", "priors", "benchmarks"}
 
 
