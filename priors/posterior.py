@@ -91,7 +91,7 @@ def condition(means: Tensor, covariance: Tensor, log_weights: Tensor, problem: L
 
 
 def dense_matrix(operator: LinearOperator) -> Tensor:
-    """The operator as a matrix, observed rows only (M x N, float64); complex outputs: real parts, then imaginary ones."""
+    """The operator as a matrix, observed rows only (M x N, float64); complex outputs: real parts, then imaginary."""
     unknowns = torch.Size(operator.input_shape).numel()
     if unknowns > MAX_UNKNOWNS or operator.complex_input:
         raise BadInput(

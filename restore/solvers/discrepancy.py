@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..problem import Problem
 
 LOWEST, HIGHEST = math.log(1e-8), math.log(1e4)
-STRIDE = math.log(30)
+STRIDE = math.log(10)
 CLOSE = 0.02  # a misfit within 2 % of the noise changes the estimate far less than the noise does
 
 
@@ -22,7 +22,7 @@ class Search:
     """Strengths to try, one per picture; `tell` reports the solution each of them gave.
 
     The misfit grows with the strength, nearly as a power of it: false position on logarithms (the Illinois variant,
-    Dowell and Jarratt 1971), from a bracket found by steps of 30. Pictures are searched each for itself and keep
+    Dowell and Jarratt 1971), from a bracket found by steps of ten. Pictures are searched each for itself and keep
     their strength once it fits. first: where to begin; fixed: try nothing else; steps: most tries.
     """
 
@@ -45,8 +45,7 @@ class Search:
         """Move each strength towards the one whose misfit equals the noise."""
         if self.fixed:
             return
-        wanted = max(self.problem.observed_count, 1) * self.problem.sigma**2
-        ratios = (misfit(self.problem, x) / wanted).clamp_min(1e-300).log().tolist()
+        ratios = (misfit(self.problem, x) / noise_energy(self.problem)).clamp_min(1e-300).log().tolist()
         for bracket, ratio in zip(self._brackets, ratios, strict=True):
             bracket.tell(ratio)
 
@@ -84,6 +83,12 @@ class Bracket:
         following = min(max(following, LOWEST), HIGHEST)
         self.done = following == self.here
         self.here = following
+
+
+def noise_energy(problem: Problem) -> float:
+    """The mean of |noise|^2 over observed entries; a complex entry has noise in both parts."""
+    parts = 2 if problem.y.is_complex() else 1
+    return float(max(problem.observed_count, 1) * parts * problem.sigma**2)
 
 
 def misfit(problem: Problem, x: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """RED-Diff: variational inference with a diffusion prior as regulariser.
 
 Mardani, Song, Kautz, Vahdat 2024, "A Variational Perspective on Solving Inverse Problems with Diffusion Models",
-arXiv 2305.04391, repository NVlabs/RED-diff. q(x) = N(mu, sigma_x0^2 I); at descending times t, with u = mu + sigma_x0 z0
-and x_t = alpha_t u + sigma_t z, one Adam step along
+arXiv 2305.04391, repository NVlabs/RED-diff. q(x) = N(mu, sigma_x0^2 I); at descending times t,
+with u = mu + sigma_x0 z0 and x_t = alpha_t u + sigma_t z, one Adam step along
 
     g = w_t (e(x_t) - z) + v (N / M) A^H (A u - y),   w_t = lambda f(sigma_t / alpha_t)
 

@@ -41,7 +41,7 @@ def start_picture(problem: Problem, start: Start) -> Tensor:
 def start_estimate(problem: Problem) -> Tensor:
     """Smooth least squares by a few conjugate gradients from the best constant: cheap, and calm under noise.
 
-    The penalty is the Wiener weight sigma^2 / (mean squared difference of neighbours), with a floor for noise-free data.
+    The penalty is the Wiener weight sigma^2 / (mean squared difference of neighbours), floored for noise-free data.
     """
     unit = problem.linear.norm() ** 2
     rho = max(SMOOTHNESS * unit, problem.sigma**2 / TYPICAL_SQUARED_STEP)

@@ -2,7 +2,7 @@
 
 Rudin, Osher, Fatemi 1992, doi:10.1016/0167-2789(92)90242-F; Chambolle, Pock 2011, doi:10.1007/s10851-010-0251-1.
 
-    weight None:  min TV(x)  subject to  |A x - y|^2 <= (observed entries) sigma^2       (discrepancy principle)
+    weight None:  min TV(x)  subject to  |A x - y|^2 <= (observed entries) sigma^2      (discrepancy principle)
     weight w:     min 1/2 |A x - y|^2 + w TV(x)
 
 Both are min_x F(A x) + TV(x) and differ in one dual step (p for the data, q for the gradient, x' extrapolated):
@@ -28,6 +28,7 @@ from operators.randomness import Noise
 from priors.tv import FIRST_SPATIAL, Kind, TotalVariation, divergence, gradient, gradient_norm
 
 from .base import Solver, State, check_range
+from .discrepancy import noise_energy
 from .start import start_estimate
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class TV(Solver):
         tau = self.balance * _rms(x)
         data_step = self.data_share / (tau * max(operator.norm(), 1e-12) ** 2)
         gradient_step = (1 - self.data_share) / (tau * gradient_norm(x.ndim - FIRST_SPATIAL) ** 2)
-        radius = problem.sigma * problem.observed_count**0.5
+        radius = noise_energy(problem) ** 0.5
         p, q = torch.zeros_like(problem.y), torch.zeros_like(gradient(x))
         for step in range(1, self.steps + 1):
             p = p - _like(data_step, p) * problem.residual(ahead)

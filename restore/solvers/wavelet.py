@@ -40,7 +40,7 @@ class Wavelet(Solver):
     """Sparse wavelet coefficients.
 
     weight: w above, in units of |A|^2 times the picture; None: by the discrepancy principle, or `noise_free_weight`
-    times the largest detail at sigma 0. name: an orthogonal wavelet of PyWavelets. levels: most levels.
+    times the largest detail at sigma 0. family: an orthogonal wavelet of PyWavelets. levels: most levels.
     steps: most stages. iterations: FISTA iterations in a stage.
     """
 
@@ -48,9 +48,9 @@ class Wavelet(Solver):
 
     weight: float | None = None
     noise_free_weight: float = 1e-3
-    name: str = "db4"
+    family: str = "db4"
     levels: int = 4
-    steps: int = 8
+    steps: int = 10
     iterations: int = 20
 
     def __post_init__(self) -> None:
@@ -59,10 +59,10 @@ class Wavelet(Solver):
         check_range("noise_free_weight", self.noise_free_weight, 0)
         check_range("steps", self.steps, 1)
         check_range("iterations", self.iterations, 1)
-        Wavelets(self.name, self.levels)
+        Wavelets(self.family, self.levels)
 
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
-        frame = Frame(problem.operator.input_shape, self.name, self.levels)
+        frame = Frame(problem.operator.input_shape, self.family, self.levels)
         bound = max(problem.linear.norm() ** 2, 1e-12)
         x = start_estimate(problem)
         c = frame.analysis(x)
@@ -102,11 +102,11 @@ class Wavelet(Solver):
 class Frame:
     """x = crop(W^T c) for pictures of any size: coefficients live on a grid that 2^levels divides."""
 
-    def __init__(self, shape: tuple[int, ...], name: str, levels: int) -> None:
+    def __init__(self, shape: tuple[int, ...], family: str, levels: int) -> None:
         self.shape = shape
         height, width = shape[-2:]
         fitting = max(1, min(levels, int(math.log2(max(min(height, width), 2)))))
-        self.wavelets = Wavelets(name, fitting)
+        self.wavelets = Wavelets(family, fitting)
         self.padding = (0, -width % 2**fitting, 0, -height % 2**fitting)
 
     def analysis(self, x: Tensor) -> Tensor:

@@ -1,0 +1,186 @@
+"""Laws that every solver of the table keeps; a new one is tested by being in the table."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from operators import BadType
+from operators.base import LinearOperator
+from operators.noise import Gaussian as GaussianNoise
+from operators.randomness import NoiseSource
+from priors.gaussian import Gaussian
+from restore import solvers
+from restore.problem import Problem
+from restore.solvers import Solver, State
+
+SHAPE = (3, 8, 9)  # oblong, and an odd side
+QUICK = 5  # steps, where a solver has them
+
+every_solver = pytest.mark.parametrize("name", solvers.REGISTRY)
+
+
+class Smear(LinearOperator):
+    """Every pixel averaged with its right neighbour (cyclic), then kept where `keep`; CG serves as `solve`."""
+
+    def __init__(self, keep: Tensor) -> None:
+        super().__init__(SHAPE, SHAPE)
+        self.register_buffer("keep", keep)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.keep.to(x) * (x + x.roll(-1, -1)) / 2
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        kept = self.keep.to(y) * y
+        return (kept + kept.roll(1, -1)) / 2
+
+    @property
+    def observed(self) -> Tensor:
+        return self.keep
+
+
+def _prior() -> Gaussian:
+    rows, columns = (torch.fft.fftfreq(n, dtype=torch.float64) for n in SHAPE[1:])
+    power = 0.3 / (0.02 + rows[:, None] ** 2 + columns**2) / 10
+    return Gaussian(torch.full(SHAPE, 0.1, dtype=torch.float64), spectrum=power.expand(SHAPE), native_clip=(-2.0, 2.0))
+
+
+def _problem(count: int, *, sigma: float = 0.1, dtype: torch.dtype = torch.float32) -> Problem:
+    ids = tuple(f"picture {k}" for k in range(count))
+    source = NoiseSource(7, ids)
+    operator = Smear(torch.from_numpy(np.random.default_rng(1).random(SHAPE[1:]) < 0.7))
+    truth = _prior().sample(count, source)
+    y = operator.keep * (operator(truth) + sigma * source.normal("noise", truth))
+    return Problem(y.to(dtype), operator, GaussianNoise(sigma=sigma), image_ids=ids)
+
+
+def _build(name: str, **settings: Any) -> Solver:
+    known = {field.name for field in dataclasses.fields(solvers.REGISTRY.load(name))}
+    return solvers.build(name, **({"steps": QUICK} if "steps" in known else {}) | settings)
+
+
+def _states(solver: Solver, problem: Problem, *, seed: int = 0) -> list[State]:
+    prior = _prior() if solver.needs_prior else None
+    return list(solver.iterate(problem, prior, NoiseSource(seed, problem.image_ids)))
+
+
+@every_solver
+@pytest.mark.parametrize("sigma", [0.1, 0.0])
+def test_states_are_finite_and_shaped_like_the_picture(name, sigma):
+    solver, problem = _build(name), _problem(2, sigma=sigma)
+    states = _states(solver, problem)
+    assert 1 <= len(states) <= solver.total
+    for state in states:
+        for part in (state.x, state.x0, state.estimate):
+            assert part.shape == (2, *SHAPE)
+            assert part.dtype == problem.y.dtype
+            assert bool(torch.isfinite(part).all())
+            assert not part.requires_grad
+        assert all(np.isfinite(v) for v in state.info.values())
+    assert [s.step for s in states] == sorted({s.step for s in states})
+
+
+@every_solver
+def test_one_step_is_legal(name):
+    states = _states(_build(name, steps=1), _problem(1))
+    assert len(states) == 1
+    assert bool(torch.isfinite(states[-1].estimate).all())
+
+
+@every_solver
+def test_same_seed_gives_the_same_bits(name):
+    solver, problem = _build(name), _problem(2)
+    first, second = (_states(solver, problem)[-1].estimate for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@every_solver
+def test_a_picture_does_not_depend_on_its_neighbours(name):
+    """1e-5 relative to values of about one: single precision over a few dozen operations."""
+    solver, problem = _build(name), _problem(2)
+    together = _states(solver, problem)[-1].estimate
+    for k in range(2):
+        alone = dataclasses.replace(problem, y=problem.y[k : k + 1], image_ids=problem.image_ids[k : k + 1])
+        torch.testing.assert_close(_states(solver, alone)[-1].estimate, together[k : k + 1], rtol=1e-5, atol=1e-5)
+
+
+@every_solver
+def test_global_random_state_is_neither_used_nor_changed(name):
+    solver, problem = _build(name), _problem(1)
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002 - the legacy state is what must stay untouched
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first = _states(solver, problem)[-1].estimate
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert bool((np.random.get_state()[1] == before[1]).all())  # noqa: NPY002
+    torch.manual_seed(2)
+    assert torch.equal(_states(solver, problem)[-1].estimate, first)
+
+
+@every_solver
+def test_the_problem_is_left_as_it_was(name):
+    problem = _problem(1)
+    y, keep = problem.y.clone(), problem.operator.keep.clone()
+    _states(_build(name), problem)
+    assert torch.equal(problem.y, y)
+    assert torch.equal(problem.operator.keep, keep)
+
+
+@every_solver
+def test_double_precision_agrees_with_single_precision(name):
+    """Half a percent of the value range: thresholds and searches may take another branch, gross errors may not pass."""
+    single = _states(_build(name), _problem(1))[-1].estimate
+    double = _states(_build(name), _problem(1, dtype=torch.float64))[-1].estimate
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single.double(), double, rtol=0, atol=5e-3)
+
+
+@every_solver
+def test_settings_cannot_be_changed(name):
+    solver = _build(name)
+    field = dataclasses.fields(solver)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(solver, field, 1)
+
+
+@every_solver
+def test_unknown_settings_are_refused_with_a_suggestion(name):
+    with pytest.raises(BadType, match="step"):
+        solvers.build(name, stepps=3)
+
+
+@every_solver
+def test_impossible_step_counts_are_refused(name):
+    if "steps" not in {f.name for f in dataclasses.fields(solvers.REGISTRY.load(name))}:
+        pytest.skip("this solver has no steps")
+    with pytest.raises(ValueError, match="steps is 0"):
+        solvers.build(name, steps=0)
+
+
+@every_solver
+def test_presets_are_legal(name):
+    for preset in solvers.REGISTRY.load(name).presets:
+        solvers.build(name, preset=preset)
+
+
+@every_solver
+def test_a_solver_that_needs_a_prior_says_so(name):
+    solver = _build(name)
+    if not solver.needs_prior:
+        pytest.skip("this solver uses no prior")
+    with pytest.raises(ValueError, match="no prior"):
+        next(solver.iterate(_problem(1), None, NoiseSource(0, ["a"])))
+
+
+@every_solver
+def test_nothing_observed_gives_a_finite_picture(name):
+    problem = _problem(1)
+    blank = Problem(
+        torch.zeros_like(problem.y), Smear(torch.zeros(SHAPE[1:], dtype=torch.bool)), GaussianNoise(sigma=0.1)
+    )
+    assert bool(torch.isfinite(_states(_build(name), blank)[-1].estimate).all())
