@@ -57,7 +57,8 @@ class Operator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """A(x). x: B x input_shape, real or complex as the operator says; BadInput for another shape."""
         self._check(x, self.input_shape, self.complex_input, "input")
-        return self._forward(x)
+        with full_precision(x):
+            return self._forward(x)
 
     def jvp(self, x: Tensor, v: Tensor) -> Tensor:
         """The derivative of A at x in direction v (B x output_shape)."""
@@ -114,7 +115,15 @@ class Operator(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Operator:
         self._casts = {}
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+        def on_complex_too(t: Tensor) -> Tensor:
+            if not t.is_complex():
+                return fn(t)
+            # `.to(torch.float64)` means the precision: a module would drop imaginary parts.
+            moved = fn(torch.zeros(0, dtype=t.dtype.to_real(), device=t.device))
+            return t.to(device=moved.device, dtype=moved.dtype.to_complex())
+
+        return super()._apply(on_complex_too, recurse)  # type: ignore[no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_casts": {}}
@@ -133,11 +142,18 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, operator: LinearOperator, adjoint: bool) -> Tensor:
-        return operator._adjoint(x) if adjoint else operator._forward(x)
+        with full_precision(x):
+            return operator._adjoint(x) if adjoint else operator._forward(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, LinearOperator, bool], output: Tensor) -> None:
         _, ctx.operator, ctx.adjoint = inputs
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, None, None], x: Tensor, operator: LinearOperator, adjoint: bool) -> Any:
+        x = x.movedim(in_dims[0], 0)
+        y = _Linear.apply(x.flatten(0, 1), operator, adjoint)
+        return y.unflatten(0, x.shape[:2]), 0
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
@@ -275,6 +291,11 @@ class LinearOperator(Operator):
 
     def __neg__(self) -> LinearOperator:
         return self * -1.0
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """A context in which products keep the precision of x: physics is not a network, whatever autocast is on."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def check_shape(shape: Any, name: str) -> Shape:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .base import LinearOperator, Operator, Shape
 from .errors import BadType
-from .linear_solvers import inner
+from .linear_solvers import best_dtype, inner
 
 PROBES = 6  # pairs of vectors; a wrong explanation fits one pair by chance, not six
 DOT_TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
@@ -65,11 +65,7 @@ class _Probe:
         self.operator, self.rng = operator, rng
         buffer = next((b for b in operator.buffers()), None)
         self.device = buffer.device if buffer is not None else torch.device("cpu")
-        self.dtype = torch.float64
-        try:
-            operator(self.x())
-        except RuntimeError:  # user functions that hold single-precision arrays
-            self.dtype = torch.float32
+        self.dtype = best_dtype(operator)
 
     def x(self, *, positive: bool = False, margin: int = 0) -> Tensor:
         return self._draw(self.operator.input_shape, self.operator.complex_input, positive, margin)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import SVD, LinearOperator, Shape, check_rho
+from .base import SVD, LinearOperator, Shape, check_rho, full_precision
 from .errors import BadInput
-from .resampling import Axis, Block, dense_matrix, matrix_blocks, multiply, multiply_transposed, output_length
+from .resampling import Axis, Block, Span, dense_matrix, matrix_blocks, multiply, multiply_transposed, output_length
 
 
 class Downsample(LinearOperator):
@@ -41,10 +41,13 @@ class Downsample(LinearOperator):
         super().__init__(input_shape, (*tuple(input_shape)[:-2], *(axis.size_out for axis in axes)))
         self.factor, self.filter, self.boundary = factor, filter, boundary
         self._axes = axes
+        self._spans: dict[str, list[Span]] = {}
         for side, axis in zip(("rows", "columns"), axes, strict=True):
-            for i, block in enumerate(matrix_blocks(axis)):
+            blocks = matrix_blocks(axis)
+            self._spans[side] = [span for span, _ in blocks]
+            for i, (_, weights) in enumerate(blocks):
                 # A copy: the table of matrices is shared by all operators, a module's state is its own.
-                self.register_buffer(f"{side}_{i}", block.weights.clone())
+                self.register_buffer(f"{side}_{i}", weights.clone())
 
     def _forward(self, x: Tensor) -> Tensor:
         return multiply(self._blocks("columns", x), multiply(self._blocks("rows", x), x, -2), -1)
@@ -112,9 +115,8 @@ class Downsample(LinearOperator):
 
         return SVD(s=s, U=from_output, Ut=in_output, V=from_input, Vt=in_input)
 
-    def _blocks(self, side: str, like: Tensor) -> list[tuple[Block, Tensor]]:
-        blocks = matrix_blocks(self._axes[side == "columns"])
-        return [(block, self.constant(f"{side}_{i}", like)) for i, block in enumerate(blocks)]
+    def _blocks(self, side: str, like: Tensor) -> list[Block]:
+        return [(span, self.constant(f"{side}_{i}", like)) for i, span in enumerate(self._spans[side])]
 
     def _factors(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Singular values (k_r x k_c) and the right singular vectors (H x k_r, W x k_c) that belong to them."""
@@ -164,7 +166,8 @@ def _full(axis: Axis) -> dict[str, np.ndarray]:
 
 
 def _sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
-    return torch.matmul(torch.matmul(left, x), right)
+    with full_precision(x):
+        return torch.matmul(torch.matmul(left, x), right)
 
 
 def _divide(a: Tensor, b: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base import SVD, LinearOperator, Operator, Shape, check_shape
+from .base import SVD, LinearOperator, Operator, Shape, check_shape, full_precision
 from .errors import BadInput, BadType, MissingExtra
 
 Map = Callable[[Tensor], Tensor]
@@ -128,7 +128,8 @@ class Matrix(LinearOperator):
             return self.derived(name, lambda: self._decomposed(name), like)
 
         def times(matrix: Tensor, x: Tensor, shape: Shape) -> Tensor:
-            return torch.matmul(x.flatten(1).to(matrix.dtype), matrix.mT).reshape(x.shape[0], *shape)
+            with full_precision(x):
+                return torch.matmul(x.flatten(1).to(matrix.dtype), matrix.mT).reshape(x.shape[0], *shape)
 
         return SVD(
             s=basis("s", self.matrix.real),

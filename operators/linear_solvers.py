@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import Tensor
 from .errors import BadInput, Diverged
 
 if TYPE_CHECKING:
-    from .base import LinearOperator
+    from .base import LinearOperator, Operator
 
 Map = Callable[[Tensor], Tensor]
 
@@ -65,13 +66,16 @@ def conjugate_gradients(
     while done < iterations and bool((inner(residual, residual) > limit).any()):
         image = matrix(direction)
         curvature = inner(direction, image)
-        if bool((curvature < -1e-8 * inner(direction, direction)).any()):
+        rounding = torch.sqrt(inner(direction, direction) * inner(image, image)) * torch.finfo(single).eps ** 0.5
+        if bool((curvature < -rounding).any()):
             raise Diverged(
                 "conjugate gradients met a direction of negative curvature",
                 do="The map must be self-adjoint and not negative: check the operator's adjoint with operators.check.",
             )
         # A picture that has converged stays as it is, so that its result does not depend on its neighbours.
         active = (curvature > 0) & (energy > 0) & (inner(residual, residual) > limit)
+        if not bool(active.any()):
+            break
         step = torch.where(active, energy / torch.where(active, curvature, 1.0), 0.0).to(single)
         x = x + step * direction
         residual = residual - step * image
@@ -84,29 +88,62 @@ def conjugate_gradients(
     norms = inner(rhs, rhs)
     relative = torch.sqrt(inner(residual, residual) / torch.where(norms > 0, norms, 1.0))
     worst = float(relative.max()) if relative.numel() else 0.0
+    if not math.isfinite(worst):
+        raise Diverged(
+            f"conjugate gradients left the finite numbers after {done} iterations",
+            do="Look for NaN in the data, and check the operator with operators.check.",
+        )
     return Solution(x, worst <= tolerance * 1.01, worst, done)
 
 
 def least_squares(operator: LinearOperator, y: Tensor, *, rtol: float, iterations: int = 500) -> Solution:
-    """The minimum-norm least-squares solution A^+ y by CGLS from zero (Bjorck 1996, section 7.4)."""
+    """The minimum-norm least-squares solution A^+ y: conjugate gradients on A^H A x = A^H y from zero.
+
+    Components with small singular values come last, so that stopping at rtol leaves them out.
+    """
     return conjugate_gradients(operator.gram, operator.adjoint(y), rtol=rtol, iterations=iterations)
 
 
+def best_dtype(operator: Operator) -> torch.dtype:
+    """float64, or float32 for an operator (a user's function) that cannot compute in double precision."""
+    try:
+        operator(_start(operator, torch.float64))
+    except RuntimeError:
+        return torch.float32
+    return torch.float64
+
+
 def spectral_norm(operator: LinearOperator, *, iterations: int = 50) -> float:
-    """The largest singular value by power iteration on A^H A; the start depends on the shape alone."""
+    """The largest singular value by the Lanczos method on A^H A (Golub & Van Loan 2013, section 10.1).
+
+    The start depends on the shape alone. The largest Ritz value needs no reorthogonalisation: lost orthogonality only
+    repeats it.
+    """
+    with torch.no_grad():
+        vector = _start(operator, best_dtype(operator))
+        previous, beta = torch.zeros_like(vector), 0.0
+        diagonal: list[float] = []
+        off_diagonal: list[float] = []
+        largest = 0.0
+        vector = vector / torch.linalg.vector_norm(vector)
+        for _ in range(iterations):
+            image = operator.gram(vector) - beta * previous
+            diagonal.append(float(inner(vector, image)))
+            image = image - diagonal[-1] * vector
+            beta = float(torch.linalg.vector_norm(image))
+            ritz = np.diag(diagonal) + np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)
+            before, largest = largest, float(np.linalg.eigvalsh(ritz)[-1])
+            if beta <= 1e-12 * largest or abs(largest - before) <= 1e-12 * largest:
+                break
+            previous, vector = vector, image / beta
+            off_diagonal.append(beta)
+    return math.sqrt(max(largest, 0.0))
+
+
+def _start(operator: Operator, dtype: torch.dtype) -> Tensor:
+    """One random picture that depends on the operator's input shape alone."""
     rng = np.random.default_rng(zlib.crc32(repr(operator.input_shape).encode()))
     start = torch.from_numpy(rng.standard_normal((1, *operator.input_shape)))
     buffer = next(operator.buffers(), None)
-    x = start.to(buffer.device if buffer is not None else "cpu")
-    if operator.complex_input:
-        x = x.to(torch.complex128)
-    value = 0.0
-    with torch.no_grad():
-        for _ in range(iterations):
-            x = x / torch.linalg.vector_norm(x)
-            image = operator.gram(x)
-            previous, value = value, float(torch.linalg.vector_norm(image)) ** 0.5
-            if value == 0.0 or abs(value - previous) <= 1e-9 * value:
-                break
-            x = image
-    return value
+    start = start.to(buffer.device if buffer is not None else "cpu", dtype)
+    return start.to(dtype.to_complex()) if operator.complex_input else start

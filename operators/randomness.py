@@ -128,7 +128,7 @@ class NoiseSource:
     def _to_tensor(array: np.ndarray, like: Tensor) -> Tensor:
         drawn = torch.from_numpy(np.ascontiguousarray(array))
         if like.is_complex():
-            drawn = torch.view_as_complex(drawn)
+            drawn = torch.complex(drawn[..., 0], drawn[..., 1])
         return drawn.to(device=like.device, dtype=like.dtype)
 
 

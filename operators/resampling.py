@@ -8,7 +8,7 @@ with 32 x 146 matrices and not one with 4096 x 1024. The transpose of a block is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -82,14 +82,16 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Rows `start_out:stop_out` of an axis' matrix, which read columns `start_in:stop_in` only."""
+class Span:
+    """Where a block of an axis' matrix lies: `outputs` rows from `first_out`, which read `inputs` columns."""
 
-    start_out: int
-    stop_out: int
-    start_in: int
-    stop_in: int
-    weights: Tensor  # (stop_out - start_out) x (stop_in - start_in), float64
+    first_out: int
+    outputs: int
+    first_in: int
+    inputs: int
+
+
+Block = tuple[Span, Tensor]  # and its weights, outputs x inputs
 
 
 def output_length(size_in: int, scale: float) -> int:
@@ -147,38 +149,34 @@ def matrix_blocks(axis: Axis) -> tuple[Block, ...]:
         row, tap = np.nonzero(what)
         np.add.at(dense, (row, where[row, tap] - low), what[row, tap])
         with torch.inference_mode(False):
-            blocks.append(Block(start, stop, low, high, torch.from_numpy(dense)))
+            blocks.append((Span(start, stop - start, low, high - low), torch.from_numpy(dense)))
     return tuple(blocks)
 
 
 def dense_matrix(axis: Axis) -> Tensor:
     """The matrix of an axis, size_out x size_in, float64."""
     full = torch.zeros(axis.size_out, axis.size_in, dtype=torch.float64)
-    for block in matrix_blocks(axis):
-        full[block.start_out : block.stop_out, block.start_in : block.stop_in] = block.weights
+    for span, weights in matrix_blocks(axis):
+        full.narrow(0, span.first_out, span.outputs).narrow(1, span.first_in, span.inputs).copy_(weights)
     return full
 
 
-def multiply(blocks: Iterable[tuple[Block, Tensor]], x: Tensor, dim: int) -> Tensor:
-    """K x along `dim` (-1 or -2). blocks: each with its weights in the dtype and on the device of x."""
-    parts = [
-        _along(weights, x.narrow(dim, b.start_in, b.stop_in - b.start_in), dim)  # one product per block
-        for b, weights in blocks
-    ]
+def multiply(blocks: Sequence[Block], x: Tensor, dim: int) -> Tensor:
+    """K x along `dim` (-1 or -2), for weights in the dtype and on the device of x."""
+    parts = [_along(weights, x.narrow(dim, span.first_in, span.inputs), dim) for span, weights in blocks]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
-def multiply_transposed(blocks: Iterable[tuple[Block, Tensor]], y: Tensor, dim: int, size_in: int) -> Tensor:
+def multiply_transposed(blocks: Sequence[Block], y: Tensor, dim: int, size_in: int) -> Tensor:
     """K^T y along `dim`; blocks overlap in the input, so their parts are added in a fixed order."""
-    pairs = list(blocks)
-    if len(pairs) == 1:
-        return _along(pairs[0][1].mT, y, dim)
+    if len(blocks) == 1:
+        return _along(blocks[0][1].mT, y, dim)
     shape = list(y.shape)
     shape[dim] = size_in
     x = y.new_zeros(shape)
-    for b, weights in pairs:
-        part = _along(weights.mT, y.narrow(dim, b.start_out, b.stop_out - b.start_out), dim)
-        x.narrow(dim, b.start_in, b.stop_in - b.start_in).add_(part)
+    for span, weights in blocks:
+        part = _along(weights.mT, y.narrow(dim, span.first_out, span.outputs), dim)
+        x.narrow(dim, span.first_in, span.inputs).add_(part)
     return x
 
 
@@ -202,7 +200,7 @@ def resize(x: Tensor, *, size: tuple[int, int], filter: str = "bicubic", boundar
         raise BadInput(f"picture has shape {tuple(x.shape)}", wanted="... x H x W")
     for dim, length in ((-2, int(size[0])), (-1, int(size[1]))):
         axis = Axis(x.shape[dim], length, length / x.shape[dim], filter, boundary)
-        x = multiply([(b, b.weights.to(x)) for b in matrix_blocks(axis)], x, dim)
+        x = multiply([(span, weights.to(x)) for span, weights in matrix_blocks(axis)], x, dim)
     return x
 
 
@@ -217,6 +215,6 @@ def resize_uint8(x: Tensor, *, scale: float, filter: str = "bicubic") -> Tensor:
     for dim in (-2, -1):
         length = x.shape[dim]
         axis = Axis(length, output_length(length, scale), scale, filter)
-        values = multiply([(b, b.weights.to(values.device)) for b in matrix_blocks(axis)], values, dim)
+        values = multiply([(span, weights.to(values)) for span, weights in matrix_blocks(axis)], values, dim)
         values = torch.round(values).clamp(0, 255)
     return values.to(torch.uint8)

@@ -1,0 +1,270 @@
+"""The laws of operators, one function each; every function raises AssertionError where the law is broken.
+
+Data are drawn from a generator fixed by the shape, so a failure repeats.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from operators import BadInput, BadType
+from operators.base import LinearOperator, Operator
+
+DOT = {torch.float64: 1e-12, torch.float32: 1e-6}  # of |Ax| |y|, the promise of the design
+# Relative L2 of quantities that differ by rounding only: a few hundred sums of a few thousand terms each.
+ROUNDING = {torch.float64: 1e-11, torch.float32: 2e-5}
+CG_PRECISION = {torch.float64: 1e-10, torch.float32: 1e-4}  # of solve: conjugate gradients stop at 1e-12 and 1e-6
+
+
+def draw(
+    shape: tuple[int, ...], is_complex: bool, dtype: torch.dtype, *, seed: int = 0, positive: bool = False
+) -> Tensor:
+    values = np.random.default_rng([seed, *shape]).standard_normal((*shape, 2) if is_complex else shape)
+    tensor = torch.from_numpy(np.abs(values) if positive else values).to(dtype)
+    return torch.complex(tensor[..., 0], tensor[..., 1]) if is_complex else tensor
+
+
+def picture(
+    a: Operator, dtype: torch.dtype = torch.float64, *, batch: int = 2, seed: int = 0, positive: bool = False
+) -> Tensor:
+    return draw((batch, *a.input_shape), a.complex_input, dtype, seed=seed, positive=positive)
+
+
+def measurement(
+    a: Operator, dtype: torch.dtype = torch.float64, *, batch: int = 2, seed: int = 1, positive: bool = False
+) -> Tensor:
+    return draw((batch, *a.output_shape), a.complex_output, dtype, seed=seed, positive=positive)
+
+
+def product(a: Tensor, b: Tensor) -> complex:
+    return complex((a.to(torch.complex128).conj() * b.to(torch.complex128)).sum())
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    assert a.shape == b.shape, f"{tuple(a.shape)} against {tuple(b.shape)}"
+    a, b = a.detach(), b.detach()
+    size = max(float(torch.linalg.vector_norm(t.to(torch.complex128))) for t in (a, b))
+    return float(torch.linalg.vector_norm((a - b).to(torch.complex128))) / size if size else 0.0
+
+
+def same(a: Tensor, b: Tensor) -> None:
+    assert distance(a, b) <= ROUNDING[a.real.dtype], f"relative distance {distance(a, b):.1e}"
+
+
+def dense(a: LinearOperator) -> Tensor:
+    """The real matrix of a linear operator; complex spaces count twice, real parts first."""
+    unknowns = int(np.prod(a.input_shape))
+    basis = torch.eye(unknowns, dtype=torch.float64).reshape(unknowns, *a.input_shape)
+    columns = [_as_real(a(basis + 0j if a.complex_input else basis))]
+    if a.complex_input:
+        columns.append(_as_real(a(1j * basis)))
+    return torch.cat(columns).mT
+
+
+def _as_real(y: Tensor) -> Tensor:
+    flat = y.flatten(1)
+    return torch.cat([flat.real, flat.imag], dim=1) if flat.is_complex() else flat
+
+
+# -- the map and its adjoint --------------------------------------------------------------------------------------
+
+
+def adjoint_passes_the_dot_test(a: LinearOperator, dtype: torch.dtype, *, positive: bool) -> None:
+    x, y = picture(a, dtype, positive=positive), measurement(a, dtype, positive=positive)
+    image, back = a(x), a.adjoint(y)
+    gap = product(image, y) - product(x, back)
+    # Between a real and a complex space only the real part of the inner product is preserved.
+    gap = abs(gap) if a.complex_input and a.complex_output else abs(gap.real)
+    size = float(torch.linalg.vector_norm(image)) * float(torch.linalg.vector_norm(y))
+    assert gap <= DOT[dtype] * size, f"gap {gap / size:.1e} of |Ax| |y|"
+
+
+def map_is_linear(a: LinearOperator) -> None:
+    x, z = picture(a), picture(a, seed=2)
+    same(a(2.5 * x - z), 2.5 * a(x) - a(z))
+    assert not a(torch.zeros_like(x)).any()
+
+
+def shapes_and_types_follow(a: LinearOperator, dtype: torch.dtype) -> None:
+    x, y = picture(a, dtype), measurement(a, dtype)
+    image, back = a(x), a.adjoint(y)
+    assert tuple(image.shape) == (2, *a.output_shape) and image.real.dtype == dtype
+    assert tuple(back.shape) == (2, *a.input_shape) and back.real.dtype == dtype
+    assert image.is_complex() == a.complex_output and back.is_complex() == a.complex_input
+
+
+def backward_is_the_adjoint(a: LinearOperator) -> None:
+    x, u = picture(a).requires_grad_(), measurement(a).requires_grad_()
+    (gradient,) = torch.autograd.grad(a(x), x, u, create_graph=True)
+    same(gradient, a.adjoint(u))
+    v = picture(a, seed=3)
+    (second,) = torch.autograd.grad(gradient, u, v)
+    same(second, a(v))
+
+
+def norm_is_the_largest_singular_value(a: LinearOperator) -> None:
+    largest = float(torch.linalg.matrix_norm(dense(a), 2))
+    # Lanczos stops after 50 steps, with clustered singular values a little below the limit.
+    assert a.norm() == pytest.approx(largest, rel=1e-5)
+
+
+# -- batches, layouts, side effects -------------------------------------------------------------------------------
+
+
+def batch_of_three_equals_each_alone(a: Operator) -> None:
+    x = picture(a, batch=3)
+    same(a(x), torch.cat([a(x[i : i + 1]) for i in range(3)]))
+    if isinstance(a, LinearOperator):
+        y = measurement(a, batch=3)
+        same(a.adjoint(y), torch.cat([a.adjoint(y[i : i + 1]) for i in range(3)]))
+
+
+def empty_batch_gives_empty_batch(a: Operator) -> None:
+    assert tuple(a(picture(a, batch=0)).shape) == (0, *a.output_shape)
+    if isinstance(a, LinearOperator):
+        y = measurement(a, batch=0)
+        assert tuple(a.adjoint(y).shape) == (0, *a.input_shape)
+        assert tuple(a.pinv(y).shape) == (0, *a.input_shape)
+        assert tuple(a.solve(picture(a, batch=0), 0.5).shape) == (0, *a.input_shape)
+
+
+def memory_layout_does_not_matter(a: Operator) -> None:
+    x = picture(a)
+    wanted = a(x)
+    strided = torch.stack([x, -x], dim=-1)[..., 0]
+    assert not strided.is_contiguous() or strided.numel() <= 1
+    same(a(strided), wanted)
+    if x.ndim == 4:
+        same(a(x.to(memory_format=torch.channels_last)), wanted)
+    same(a(x[:1].expand(2, *a.input_shape)), a(x[:1].repeat(2, *[1] * len(a.input_shape))))
+
+
+def input_and_global_random_state_stay(a: Operator) -> None:
+    before = _random_state()
+    x = picture(a)
+    kept = x.clone()
+    a(x)
+    if isinstance(a, LinearOperator):
+        y = measurement(a)
+        kept_y = y.clone()
+        a.adjoint(y), a.pinv(y), a.solve(x, 0.5), a.norm()
+        assert torch.equal(y, kept_y)
+    assert torch.equal(x, kept)
+    assert _random_state() == before
+
+
+def _random_state() -> tuple[bytes, bytes, object]:
+    numpy_state = pickle.dumps(np.random.get_state())  # noqa: NPY002 - the global state is what is watched here
+    return torch.get_rng_state().numpy().tobytes(), numpy_state, random.getstate()
+
+
+def wrong_inputs_are_refused(a: Operator) -> None:
+    wrong = draw((1, *a.input_shape[:-1], a.input_shape[-1] + 1), a.complex_input, torch.float64)
+    both = f"{re.escape(str(tuple(wrong.shape)))}.*{' x '.join(map(str, a.input_shape))}"
+    with pytest.raises(BadInput, match=both):
+        a(wrong)
+    with pytest.raises(BadInput):
+        a(picture(a)[0])
+    with pytest.raises(BadType, match="uint8"):
+        a(torch.zeros(1, *a.input_shape, dtype=torch.uint8))
+    if not a.complex_input:
+        with pytest.raises(BadType, match="complex"):
+            a(picture(a) + 0j)
+    if isinstance(a, LinearOperator):
+        with pytest.raises(BadInput):
+            a.adjoint(draw((1, *a.output_shape[:-1], a.output_shape[-1] + 1), a.complex_output, torch.float64))
+
+
+def copies_equal_the_original(a: Operator) -> None:
+    x = picture(a)
+    wanted = a(x)
+    for other in (copy.deepcopy(a), pickle.loads(pickle.dumps(a))):
+        assert torch.equal(other(x), wanted)
+
+
+def moving_keeps_state(a: Operator) -> None:
+    x = picture(a)
+    wanted, state = a(x), {name: value.clone() for name, value in a.state_dict().items()}
+    moved = copy.deepcopy(a).to(torch.float64).to("cpu")
+    assert torch.equal(moved(x), wanted)
+    assert moved.state_dict().keys() == state.keys()
+    assert all(torch.equal(moved.state_dict()[name], value) for name, value in state.items())
+
+
+def autocast_and_inference_mode_do_not_matter(a: LinearOperator) -> None:
+    x, y = picture(a, torch.float32), measurement(a, torch.float32)
+    fresh = copy.deepcopy(a)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        results = [fresh(x), fresh.adjoint(y), fresh.solve(x, 0.5), fresh.pinv(y)]
+    for result, wanted in zip(results, [a(x), a.adjoint(y), a.solve(x, 0.5), a.pinv(y)], strict=True):
+        assert distance(result, wanted) <= CG_PRECISION[torch.float32]
+    leaf = x.clone().requires_grad_()
+    fresh.solve(fresh(leaf).sum() * leaf, 0.5).abs().sum().backward()
+    assert leaf.grad is not None
+
+
+# -- closed forms -------------------------------------------------------------------------------------------------
+
+
+def solve_solves(a: LinearOperator, dtype: torch.dtype) -> None:
+    x = picture(a, dtype)
+    for rho in (0.3, torch.tensor([0.05, 2.0])):
+        solution = a.solve(x, rho)
+        column = torch.as_tensor(rho, dtype=dtype).reshape(-1, *[1] * len(a.input_shape))
+        assert distance(a.gram(solution) + column * solution, x) <= CG_PRECISION[dtype]
+
+
+def pinv_is_a_generalised_inverse(a: LinearOperator) -> None:
+    """A A+ A = A; rtol between the rounding of zero singular values and the smallest one that counts."""
+    x = picture(a)
+    image = a(x)
+    singular = torch.linalg.svdvals(dense(a))
+    singular = singular[singular > 1e-9 * singular[0]] / singular[0]
+    rtol = float(singular.min()) / 10
+    allowed = 1e-9 / float(singular.min()) if a.svd is not None else max(1e-3, 10 * rtol)
+    assert distance(a(a.pinv(image, rtol=rtol)), image) <= allowed
+
+
+def pinv_of_zero_is_zero(a: LinearOperator) -> None:
+    assert not a.pinv(torch.zeros_like(measurement(a))).any()
+
+
+def svd_rebuilds_the_operator(a: LinearOperator) -> None:
+    parts = a.svd
+    assert parts is not None
+    x, y = picture(a), measurement(a)
+    rank = len(parts.s)
+    same(parts.U(parts.s * parts.Vt(x)[:, :rank]), a(x))
+    same(parts.V(parts.Vt(x)), x)
+    unknowns = parts.Vt(x).shape[1]
+    c = draw((2, unknowns), parts.Vt(x).is_complex(), torch.float64, seed=4)
+    same(parts.Vt(parts.V(c)), c)
+    same(parts.Ut(parts.U(c[:, :rank])), c[:, :rank])
+    # V^T is orthonormal and U^T the adjoint of U: lengths and inner products are kept.
+    assert abs(product(parts.Vt(x), parts.Vt(x)) - product(x, x)) <= 1e-11 * abs(product(x, x))
+    gap = product(parts.U(c[:, :rank]), y) - product(c[:, :rank], parts.Ut(y))
+    assert (
+        abs(gap if parts.Ut(y).is_complex() else gap.real) <= 1e-11 * float(torch.linalg.vector_norm(y)) * rank**0.5 * 2
+    )
+    assert bool((parts.s >= 0).all())
+
+
+# -- operators that are not linear --------------------------------------------------------------------------------
+
+
+def derivatives_match_finite_differences(a: Operator) -> None:
+    x, v, u = 0.5 + 0.1 * picture(a), picture(a, seed=3), measurement(a)
+    step = 1e-5
+    slope = (a(x + step * v) - a(x - step * v)) / (2 * step)
+    derivative = a.jvp(x, v)
+    assert distance(derivative, slope) <= 1e-6
+    gap = product(derivative, u) - product(v, a.vjp(x, u))
+    assert abs(gap.real) <= 1e-10 * float(torch.linalg.vector_norm(derivative) * torch.linalg.vector_norm(u))

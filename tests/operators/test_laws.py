@@ -1,0 +1,136 @@
+"""Every operator of the registry keeps the laws, on odd, even, square and oblong pictures of one and three channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import operators
+from operators.base import LinearOperator
+
+SHAPES = [(3, 16, 16), (1, 17, 12), (3, 13, 21)]
+# More settings of registered operators, beside the defaults that every entry is tested with.
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("downsample", {"factor": 2, "filter": "area"}),
+    ("downsample", {"factor": 2.5, "filter": "lanczos3"}),
+    ("downsample", {"factor": 3, "filter": "bilinear", "boundary": "renormalise"}),
+    ("downsample", {"size": (20, 5)}),
+    ("compressed-sensing", {"kind": "scrambled-hadamard", "ratio": 0.5, "seed": 3}),
+    ("compressed-sensing", {"kind": "block-gaussian", "block": 5}),
+]
+CASES = [(name, {}) for name in operators.REGISTRY] + VARIANTS
+_BUILT: dict[str, Any] = {}
+
+
+def _label(case: tuple[str, dict[str, Any]]) -> str:
+    name, settings = case
+    return "-".join([name, *(f"{key}={value}" for key, value in settings.items())])
+
+
+@pytest.fixture(params=SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def shape(request):
+    return request.param
+
+
+@pytest.fixture(params=CASES, ids=_label)
+def any_operator(request, shape):
+    name, settings = request.param
+    key = f"{_label(request.param)} {shape}"
+    if key not in _BUILT:
+        _BUILT[key] = operators.build(name, shape, **settings)
+    return _BUILT[key]
+
+
+@pytest.fixture
+def operator(any_operator):
+    if not isinstance(any_operator, LinearOperator):
+        pytest.skip("not a linear operator")
+    return any_operator
+
+
+@pytest.fixture(params=[torch.float64, torch.float32], ids=["double", "single"])
+def dtype(request):
+    return request.param
+
+
+@pytest.mark.parametrize("positive", [False, True], ids=["gaussian", "positive"])
+def test_adjoint_passes_the_dot_test(laws, operator, dtype, positive):
+    laws.adjoint_passes_the_dot_test(operator, dtype, positive=positive)
+
+
+def test_map_is_linear(laws, operator):
+    laws.map_is_linear(operator)
+
+
+def test_shapes_and_types_follow_the_input(laws, operator, dtype):
+    laws.shapes_and_types_follow(operator, dtype)
+
+
+def test_backward_is_the_adjoint_and_double_backward_the_map(laws, operator):
+    laws.backward_is_the_adjoint(operator)
+
+
+def test_norm_is_the_largest_singular_value(laws, operator):
+    laws.norm_is_the_largest_singular_value(operator)
+
+
+def test_batch_of_three_equals_each_alone(laws, any_operator):
+    laws.batch_of_three_equals_each_alone(any_operator)
+
+
+def test_empty_batch_gives_empty_batch(laws, any_operator):
+    laws.empty_batch_gives_empty_batch(any_operator)
+
+
+def test_memory_layout_does_not_matter(laws, any_operator):
+    laws.memory_layout_does_not_matter(any_operator)
+
+
+def test_input_and_global_random_state_stay_as_they_were(laws, any_operator):
+    laws.input_and_global_random_state_stay(any_operator)
+
+
+def test_wrong_shapes_and_types_are_refused(laws, any_operator):
+    laws.wrong_inputs_are_refused(any_operator)
+
+
+def test_copies_and_pickles_equal_the_original(laws, any_operator):
+    laws.copies_equal_the_original(any_operator)
+
+
+def test_moving_keeps_the_state(laws, any_operator):
+    laws.moving_keeps_state(any_operator)
+
+
+def test_autocast_and_inference_mode_do_not_matter(laws, operator):
+    laws.autocast_and_inference_mode_do_not_matter(operator)
+
+
+def test_solve_solves(laws, operator, dtype):
+    laws.solve_solves(operator, dtype)
+
+
+def test_pinv_is_a_generalised_inverse(laws, operator):
+    laws.pinv_is_a_generalised_inverse(operator)
+
+
+def test_pinv_of_zero_is_zero(laws, operator):
+    laws.pinv_of_zero_is_zero(operator)
+
+
+def test_svd_rebuilds_the_operator(laws, operator):
+    if operator.svd is None:
+        pytest.skip("no fast singular value decomposition")
+    laws.svd_rebuilds_the_operator(operator)
+
+
+def test_derivatives_match_finite_differences(laws, any_operator):
+    laws.derivatives_match_finite_differences(any_operator)
+
+
+@pytest.mark.parametrize("case", CASES, ids=_label)
+def test_building_twice_gives_the_same_operator(laws, case, shape):
+    first, second = (operators.build(case[0], shape, **case[1]) for _ in range(2))
+    assert torch.equal(first(laws.picture(first)), second(laws.picture(first)))
