@@ -87,7 +87,7 @@ def conjugate_gradients(
         done += 1
     norms = inner(rhs, rhs)
     relative = torch.sqrt(inner(residual, residual) / torch.where(norms > 0, norms, 1.0))
-    worst = float(relative.max()) if relative.numel() else 0.0
+    worst = float(relative.detach().max()) if relative.numel() else 0.0
     if not math.isfinite(worst):
         raise Diverged(
             f"conjugate gradients left the finite numbers after {done} iterations",

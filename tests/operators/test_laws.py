@@ -10,9 +10,17 @@ import torch
 import operators
 from operators.base import LinearOperator
 
-SHAPES = [(3, 16, 16), (1, 17, 12), (3, 13, 21)]
+SHAPES = [(3, 12, 12), (1, 17, 12), (3, 9, 15)]
 # More settings of registered operators, beside the defaults that every entry is tested with.
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("mask", {"kind": "box"}),
+    ("mask", {"missing": 0.3, "complex_values": True}),
+    ("identity", {"complex_values": True}),
+    ("blur", {"kernel": "gaussian", "size": 5, "sigma": 1.2, "boundary": "symmetric"}),
+    ("blur", {"kernel": "motion", "length": 4, "angle": 30, "size": 7, "boundary": "circular"}),
+    ("blur", {"kernel": "motion", "length": 4, "angle": 30, "size": 7, "boundary": "reflect"}),
+    ("blur", {"kernel": "disk", "radius": 2, "boundary": "zero"}),
+    ("blur", {"kernel": "box", "size": 4, "boundary": "valid"}),
     ("downsample", {"factor": 2, "filter": "area"}),
     ("downsample", {"factor": 2.5, "filter": "lanczos3"}),
     ("downsample", {"factor": 3, "filter": "bilinear", "boundary": "renormalise"}),
