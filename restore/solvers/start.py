@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Start = Literal["estimate", "pinv", "zero"]
 STARTS = ("estimate", "pinv", "zero")
-SMOOTHNESS = 1e-3  # least penalty, relative to |A|^2; more where the noise asks for it
+SMOOTHNESS = 1e-2  # least penalty, relative to |A|^2; more where the noise asks for it
 TYPICAL_SQUARED_STEP = 0.01  # mean squared difference of neighbours in pictures whose values span [-1, 1]
 
 
@@ -45,4 +45,4 @@ def start_estimate(problem: Problem) -> Tensor:
     """
     unit = problem.linear.norm() ** 2
     rho = max(SMOOTHNESS * unit, problem.sigma**2 / TYPICAL_SQUARED_STEP)
-    return smooth_solution(problem, rho=rho, start=constant_start(problem), iterations=40, rtol=1e-2)
+    return smooth_solution(problem, rho=rho, start=constant_start(problem), iterations=30, rtol=1e-5)

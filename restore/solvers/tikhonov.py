@@ -10,13 +10,14 @@ Any linear operator; Gaussian noise or its stand-in. No network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from operators.base import LinearOperator
 from operators.linear_solvers import conjugate_gradients
 from operators.randomness import Noise
 from priors.tv import divergence, gradient
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ..problem import Problem
 
 Penalty = Literal["gradient", "identity"]
+TINY = 1e-12
+NOISE_FREE_RTOL = 1e-6  # what y does not see has residuals of the size of rho
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,17 @@ class Tikhonov(Solver):
     rho: strength of the penalty, in units of |A|^2; None: by the discrepancy principle, or `noise_free_rho` at sigma 0.
     penalty: "gradient" (smooth pictures) or "identity" (small ones). noise_free_rho: strength where sigma is 0.
     steps: most solves in the search for rho. iterations: most conjugate-gradient iterations in one solve.
-    rtol: relative residual at which a solve stops.
+    rtol: relative residual at which a solve stops (noise-free: 1e-6).
     """
 
     needs_prior: ClassVar[bool] = False
 
     rho: float | None = None
     penalty: Penalty = "gradient"
-    noise_free_rho: float = 1e-4
+    noise_free_rho: float = 1e-3
     steps: int = 12
-    iterations: int = 100
-    rtol: float = 1e-4
+    iterations: int = 60
+    rtol: float = 1e-3
 
     def __post_init__(self) -> None:
         if self.rho is not None:
@@ -72,7 +75,7 @@ class Tikhonov(Solver):
                 penalty=self.penalty,
                 start=x,
                 iterations=self.iterations,
-                rtol=self.rtol,
+                rtol=self.rtol if problem.sigma > 0 else NOISE_FREE_RTOL,
             )
             search.tell(x)
             yield State(x=x, x0=x, estimate=x, step=step, info={"rho": float(rho.mean()) * unit})
@@ -93,8 +96,23 @@ def smooth_solution(
     def normal_matrix(x: Tensor) -> Tensor:
         return operator.gram(x) + rho * (x if penalty == "identity" else -divergence(gradient(x)))
 
-    data = operator.adjoint(problem.y)
-    return conjugate_gradients(normal_matrix, data, start=start, rtol=rtol, iterations=iterations).x
+    return conjugate_gradients(
+        normal_matrix,
+        operator.adjoint(problem.y),
+        start=start,
+        preconditioner=_diagonal(operator, rho) if penalty == "gradient" else None,
+        rtol=rtol,
+        iterations=iterations,
+    ).x
+
+
+def _diagonal(operator: LinearOperator, rho: float | Tensor) -> Callable[[Tensor], Tensor] | None:
+    """Division by the diagonal of a masked normal matrix: without it, holes fill as slowly as rho is small."""
+    kept = operator.observed
+    if kept is None or operator.output_shape != operator.input_shape:
+        return None
+    unit, neighbours = operator.norm() ** 2, 2 * (len(operator.input_shape) - 1)
+    return lambda r: r / (unit * kept.to(device=r.device, dtype=r.real.dtype) + neighbours * rho + TINY)
 
 
 def constant_start(problem: Problem) -> Tensor:

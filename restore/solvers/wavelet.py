@@ -51,7 +51,7 @@ class Wavelet(Solver):
     family: str = "db4"
     levels: int = 4
     steps: int = 10
-    iterations: int = 20
+    iterations: int = 15
 
     def __post_init__(self) -> None:
         if self.weight is not None:

@@ -20,7 +20,7 @@ from restore.problem import Problem
 from restore.solvers import Solver, State
 
 SHAPE = (3, 8, 9)  # oblong, and an odd side
-QUICK = 5  # steps, where a solver has them
+QUICK = 5  # steps and inner iterations, where a solver has them
 
 every_solver = pytest.mark.parametrize("name", solvers.REGISTRY)
 
@@ -61,7 +61,8 @@ def _problem(count: int, *, sigma: float = 0.1, dtype: torch.dtype = torch.float
 
 def _build(name: str, **settings: Any) -> Solver:
     known = {field.name for field in dataclasses.fields(solvers.REGISTRY.load(name))}
-    return solvers.build(name, **({"steps": QUICK} if "steps" in known else {}) | settings)
+    quick = {key: QUICK for key in ("steps", "iterations") if key in known}
+    return solvers.build(name, **quick | settings)
 
 
 def _states(solver: Solver, problem: Problem, *, seed: int = 0) -> list[State]:
@@ -180,7 +181,6 @@ def test_a_solver_that_needs_a_prior_says_so(name):
 @every_solver
 def test_nothing_observed_gives_a_finite_picture(name):
     problem = _problem(1)
-    blank = Problem(
-        torch.zeros_like(problem.y), Smear(torch.zeros(SHAPE[1:], dtype=torch.bool)), GaussianNoise(sigma=0.1)
-    )
+    operator = Smear(torch.zeros(SHAPE[1:], dtype=torch.bool))
+    blank = Problem(torch.zeros_like(problem.y), operator, GaussianNoise(sigma=0.1))
     assert bool(torch.isfinite(_states(_build(name), blank)[-1].estimate).all())

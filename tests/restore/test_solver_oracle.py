@@ -1,4 +1,4 @@
-"""Solvers against closed forms: diffusion ones against an exact Gaussian posterior, classical ones against dense algebra.
+"""Diffusion solvers against an exact Gaussian posterior, classical ones against dense algebra.
 
 `python -m pytest tests/restore/test_solver_oracle.py -k posterior -s` prints the measured errors.
 """
@@ -107,9 +107,9 @@ CASES = {
 # drawing from the posterior itself gives 0.16. Causes of what is left:
 # diffpir: 20 times, "quad" spacing; each data step takes E[x0 | x_t] for the mean of an isotropic Gaussian. Fresh noise
 #   (zeta 1) halves the error.
-# dps: |A|^2 and `prior_std` stand for the operator's and the prior's spectra; worst where the operator is ill-conditioned.
-# red-diff: a mode of an annealed objective under single-draw gradients; the last weight is Bayes' only at the level where
-#   it stops, and at 0.25 of it.
+# dps: |A|^2 and `prior_std` stand for the operator's and the prior's spectra; worst for an
+#   ill-conditioned operator.
+# red-diff: a mode of an annealed objective under single-draw gradients, whose last weight is a quarter of Bayes'.
 # The bounds are the measured values and a fifth more.
 ALLOWED: dict[str, dict[str, float]] = {
     "diffpir": dict(zip(CASES, (0.56, 1.0, 0.52, 0.26, 0.46), strict=True)),
@@ -142,7 +142,7 @@ def _measure(name: str, case: str, **settings: Any) -> tuple[float, float]:
 @pytest.mark.parametrize("name", DIFFUSION)
 def test_mean_of_chains_is_near_the_posterior_mean(name, case):
     error, spread = _measure(name, case)
-    print(f"\n{name:10s} {case:24s} error {error:.2f}  spread {spread:.2f} posterior standard deviations")
+    print(f"\n{name:10s} {case:24s} error {error:.2f}  spread {spread:.2f} posterior standard deviations")  # noqa: T201 - what -s shows
     assert error < ALLOWED.get(name, {}).get(case, ALLOWED_OTHERWISE)
 
 
@@ -176,7 +176,7 @@ def test_diffpir_data_step_is_exact_under_vague_prior():
 
 
 def test_red_diff_gradient_vanishes_at_the_closed_form_stationary_point():
-    """For N(m, C), E[e(x_t) - z] = alpha sigma (alpha^2 C + sigma^2)^-1 (u - m), so E[g] = 0 is a linear system in u."""
+    """For N(m, C), E[e(x_t) - z] = alpha sigma (alpha^2 C + sigma^2)^-1 (u - m), so E[g] = 0 is linear in u."""
     problem, prior, t = _problem(_blur(), 0.1), _prior(), 300
     solver = REDDiff(lambda_=0.7, data_weight=1.3)
     alpha, sigma = prior.alpha(t), prior.sigma(t)
