@@ -110,7 +110,7 @@ CASES = {
 # dps: |A|^2 and `prior_std` stand for the operator's and the prior's spectra; worst for an
 #   ill-conditioned operator.
 # red-diff: a mode of an annealed objective under single-draw gradients, whose last weight is a quarter of Bayes'.
-# The bounds are the measured values and a fifth more.
+# The bounds are the measured values and about a fifth more: they catch a change for the worse, they prove no accuracy.
 ALLOWED: dict[str, dict[str, float]] = {
     "diffpir": dict(zip(CASES, (0.56, 1.0, 0.52, 0.26, 0.46), strict=True)),
     "dps": dict(zip(CASES, (1.1, 0.56, 0.3, 0.2, 0.22), strict=True)),
@@ -156,6 +156,7 @@ def test_diffpir_weight_of_one_is_nearer_than_the_published_quarter():
 
 
 def test_red_diff_gains_by_ending_at_the_noise_level():
+    """Denoising is the one of the five cases where it matters; elsewhere the two are within 0.02."""
     case = "noisy picture"
     assert _measure("red-diff", case)[0] < 0.9 * _measure("red-diff", case, stop=0.0)[0]
 
