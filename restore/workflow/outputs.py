@@ -10,15 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .. import io, report
 from ..io.atomic import atomic_path
 from ..judge import Baseline
 from ..reconstruction import Reconstruction
-
-ERROR_FULL_SCALE = 0.2  # an absolute error of this much is drawn white
 
 
 @contextlib.contextmanager
@@ -53,21 +50,24 @@ def write_all(
     out: Path, result: Reconstruction, baseline: Baseline, image: io.Image, metrics: dict[str, Any], title: str
 ) -> None:
     """Every file of one picture: estimate, measurement, comparison, result.h5, report.html, metrics.json."""
-    shown = pictures(result, baseline)
-    notes = [*(result.problem.recipe or {}).get("notes", ()), *image.meta.notes, *display_notes(result, shown)]
+    problem = result.problem
+    shown, remarks = report.pictures(problem, result.estimate, std=result.std, baseline=baseline.estimate)
+    notes = [*(problem.recipe or {}).get("notes", ()), *image.meta.notes, *remarks]
     page = report.Page(
         title=title,
         command=str(result.provenance["command"]),
-        task=dict((result.problem.recipe or {}).get("task", {})),
+        task=dict((problem.recipe or {}).get("task", {})),
         metrics=metrics,
         pictures=shown,
         trace=[dict(row) for row in result.trace],
         provenance=dict(result.provenance),
         notes=notes,
+        timing={"total": result.timing.total, "network": result.timing.network, "noise": result.timing.noise},
     )
     with staged(out) as stage:
         notes += write_estimate(stage, result.estimate[0], image)
-        io.write(stage / "measurement.png", measurement_picture(result))
+        if "measurement" in shown:
+            io.write(stage / "measurement.png", shown["measurement"].float().clamp(0, 1))
         io.write(stage / "comparison.png", report.comparison(shown))
         result.save(stage / "result.h5")
         report.write(stage / "report.html", page)
@@ -85,54 +85,6 @@ def write_estimate(folder: Path, estimate: Tensor, image: io.Image) -> list[str]
         # The picture itself is safe in result.h5; its own format may not hold it.
         return [f"no file of the input's kind ({image.meta.format}) was written: {error.found}"]
     return []
-
-
-def pictures(result: Reconstruction, baseline: Baseline) -> dict[str, Tensor]:
-    """What a person looks at, each C x H x W in [0, 1] and of the estimate's size; absent ones are left out."""
-    estimate, truth = result.estimate[0], result.problem.truth
-    shown = {"measurement": fit(measurement_picture(result), estimate.shape), "estimate": estimate}
-    if truth is not None:
-        shown["truth"] = truth[0]
-        shown["error"] = (estimate - truth[0]).abs().mean(0, keepdim=True) / ERROR_FULL_SCALE
-    if baseline.estimate is not None:
-        shown["baseline"] = baseline.estimate[0]
-    if result.std is not None:
-        spread = result.std[0].mean(0, keepdim=True)
-        shown["std"] = spread / spread.max().clamp_min(1e-12)
-    return {name: picture.detach().cpu().float().clamp(0, 1) for name, picture in shown.items()}
-
-
-def measurement_picture(result: Reconstruction) -> Tensor:
-    """y where it is a picture; otherwise A^H y, stretched to [0, 1]."""
-    y = result.problem.y[0].detach().cpu().float()
-    if is_picture(y):
-        return y.clamp(0, 1)
-    back = result.problem.linear.adjoint(result.problem.y)[0].detach().cpu().float()
-    low, high = back.min(), back.max()
-    return (back - low) / (high - low).clamp_min(1e-12)
-
-
-def is_picture(y: Tensor) -> bool:
-    return not y.is_complex() and y.ndim == 3 and y.shape[0] in (1, 3) and min(y.shape[-2:]) > 1
-
-
-def fit(picture: Tensor, shape: torch.Size) -> Tensor:
-    """Enlarged by repeating pixels, so that a low-resolution measurement can lie over the estimate."""
-    if tuple(picture.shape[-2:]) == tuple(shape[-2:]):
-        return picture
-    return torch.nn.functional.interpolate(picture[None], size=tuple(shape[-2:]), mode="nearest-exact")[0]
-
-
-def display_notes(result: Reconstruction, shown: Mapping[str, Tensor]) -> list[str]:
-    """How values became grey levels, where that is not plain."""
-    notes = []
-    if not is_picture(result.problem.y[0]):
-        notes.append("the measurement is no picture: shown is A^H y, stretched from its least to its largest value")
-    if "error" in shown:
-        notes.append(f"error: mean over channels of |estimate - truth|, white = {ERROR_FULL_SCALE:g} and more")
-    if "std" in shown and result.std is not None:
-        notes.append(f"std: mean over channels, white = {float(result.std[0].mean(0).max()):.3g}")
-    return notes
 
 
 def write_json(path: Path, table: Mapping[str, Any]) -> None:
