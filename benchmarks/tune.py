@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         problems = [task.problem(centre_crop(restore.read(p).data[None], options.size), seed=0) for p in chosen]
         lines = []
         for settings in grid(options.grid):
-            solver = task.override({f"solvers.{method}.{k}": v for k, v in settings.items()}).solver_for(method)
+            solver = task.override({"solver.name": method, **{f"solver.{k}": v for k, v in settings.items()}}).solver_for()
             totals = {"psnr": 0.0, "lpips": 0.0, "seconds": 0.0}
             for problem in problems:
                 result = restore.solve(problem, prior, solver, seed=0)

@@ -14,8 +14,15 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PACKAGES = {"operators": "operators", "priors": "priors", "benchmarks": "benchmarks", "tasks": "restore.tasks",
-             "solvers": "restore.solvers", "io": "restore.io", "report": "restore.report"}
+_PACKAGES = {
+    "operators": "operators",
+    "priors": "priors",
+    "benchmarks": "benchmarks",
+    "tasks": "restore.tasks",
+    "solvers": "restore.solvers",
+    "io": "restore.io",
+    "report": "restore.report",
+}
 _ATTRIBUTES = {
     "read": "restore.io:read",
     "write": "restore.io:write",
@@ -26,7 +33,7 @@ _ATTRIBUTES = {
     "State": "restore.solvers.base:State",
 }
 
-__all__ = ["__version__", *_PACKAGES, *_ATTRIBUTES]  # noqa: PLE0604 - lazy attributes
+__all__ = ["__version__", *_PACKAGES, *_ATTRIBUTES]
 
 
 def __getattr__(name: str) -> Any:

@@ -66,7 +66,7 @@ class Reconstruction:
             "truth": self.problem.truth,
         }
         recipe = dict(self.problem.recipe or {})
-        setup = {k: v for k, v in recipe.pop("arrays", {}).items()}
+        setup = dict(recipe.pop("arrays", {}).items())
         attributes = {
             "provenance": dict(self.provenance),
             "recipe": recipe,
@@ -104,7 +104,9 @@ def write_result(
             for name, tensor in members.items():
                 if tensor is not None:
                     data = torch.as_tensor(tensor).detach().cpu().numpy()
-                    file.create_dataset(group + name, data=data, fletcher32=data.ndim > 0, chunks=True if data.ndim else None)
+                    file.create_dataset(
+                        group + name, data=data, fletcher32=data.ndim > 0, chunks=True if data.ndim else None
+                    )
     return path
 
 

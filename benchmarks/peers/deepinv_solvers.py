@@ -107,8 +107,8 @@ def deepinv_dps(steps: int) -> Callable[[str, Problem, Wrapped], Tensor]:
 
 def ours(solver: str, settings: Mapping[str, Any]) -> Callable[[str, Problem, Wrapped], Tensor]:
     def run(task_name: str, problem: Problem, model: Wrapped) -> Tensor:
-        task = restore.tasks.load(task_name).override(settings)
-        result = restore.solve(problem, model.prior, task.solver_for(solver), seed=0)
+        task = restore.tasks.load(task_name).override({"solver.name": solver, **settings})
+        result = restore.solve(problem, model.prior, task.solver_for(), seed=0)
         model.calls += result.nfe
         return result.estimate
 
@@ -118,9 +118,9 @@ def ours(solver: str, settings: Mapping[str, Any]) -> Callable[[str, Problem, Wr
 def methods(quick: bool) -> dict[str, Callable[[str, Problem, Wrapped], Tensor]]:
     """Label -> how to run it. Published or default counts, and equal counts."""
     table = {
-        "restore diffpir, 20 steps": ours("diffpir", {"solvers.diffpir.steps": 20}),
+        "restore diffpir, 20 steps": ours("diffpir", {"solver.steps": 20}),
         "deepinv DiffPIR, 20 steps": deepinv_diffpir(20),
-        "restore dps, 50 steps": ours("dps", {"solvers.dps.steps": 50}),
+        "restore dps, 50 steps": ours("dps", {"solver.steps": 50}),
         "deepinv DPS, 50 steps": deepinv_dps(50),
     }
     if not quick:

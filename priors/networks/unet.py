@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -89,11 +90,9 @@ class UNet(nn.Module):
             nn.ModuleList(ResidualBlock(width, embedding) for _ in range(count))
             for width, count in zip(widths[:-1], blocks[:-1], strict=True)
         )
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths))
         self.bottom = nn.ModuleList(ResidualBlock(widths[-1], embedding) for _ in range(blocks[-1]))
-        self.grow = nn.ModuleList(
-            nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(
             nn.ModuleList(ResidualBlock(width, embedding) for _ in range(count))
             for width, count in zip(widths[:-1], blocks[:-1], strict=True)
