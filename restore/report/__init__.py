@@ -1,0 +1,10 @@
+"""The report of a run: one HTML file that opens offline, and the rule by which any picture becomes visible."""
+
+from __future__ import annotations
+
+from .gather import page_from_result, pictures
+from .page import Page, write
+from .strip import comparison
+from .visible import display
+
+__all__ = ["Page", "comparison", "display", "page_from_result", "pictures", "write"]

@@ -1,0 +1,162 @@
+"""From a problem and its answer, or from a stored result, to the pictures and the page that show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from operators import BadInput, BadType
+
+from .page import Page
+
+if TYPE_CHECKING:
+    from ..problem import Problem
+    from ..reconstruction import StoredResult
+
+
+def pictures(
+    problem: Problem, estimate: Tensor, *, std: Tensor | None = None, baseline: Tensor | None = None
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The pictures of a page, as they are (nothing clipped or scaled), and notes on what stands for what.
+
+    problem, estimate, std, baseline: batches, of which the first entry is taken; estimate B x C x H x W in the units
+    of the picture. Keys: measurement (y, or A^H y stretched to [0, 1] where y is no picture), baseline, estimate, std;
+    with a truth truth and error (estimate - truth), without one residual (y - A(estimate), or A^H of it).
+    """
+    shown: dict[str, Tensor] = {"estimate": estimate[:1]}
+    notes = []
+    measured, note = _measurement(problem)
+    if measured is not None:
+        shown["measurement"] = measured
+    if note:
+        notes.append(note)
+    if baseline is not None:
+        shown["baseline"] = baseline[:1]
+    if std is not None:
+        shown["std"] = std[:1]
+    if problem.truth is not None:
+        shown["truth"] = problem.truth[:1]
+        shown["error"] = estimate[:1] - problem.truth[:1].to(estimate.device)
+    else:
+        with torch.no_grad():
+            residual = problem.residual(estimate.to(problem.y))[:1]
+        if is_picture(problem):
+            shown["residual"] = residual
+        elif _adjoint(problem, residual) is not None:
+            shown["residual"] = torch.as_tensor(_adjoint(problem, residual))
+            notes.append("residual: A^H (y - A(estimate)), since y is no picture")
+    return {name: picture[0].detach().cpu() for name, picture in shown.items()}, notes
+
+
+def is_picture(problem: Problem) -> bool:
+    """Whether y itself can be looked at: real, with the channels and the shape (to scale) of the estimate."""
+    y, x = tuple(problem.operator.output_shape), tuple(problem.operator.input_shape)
+    if problem.y.is_complex() or len(y) != 3 or len(x) != 3 or y[0] != x[0] or min(y[1:]) < 2:
+        return False
+    return abs((y[2] / y[1]) / (x[2] / x[1]) - 1) < 0.1
+
+
+def page_from_result(result_h5: Path, metrics: Mapping[str, Any] | Path, command: str | None = None) -> Page:
+    """The page of a stored result.
+
+    metrics: the table of metrics.json, or its path. command: as typed; None: the one in the result's provenance. The
+    baseline's picture is not stored and is computed again; where the operator cannot be made again a note says what
+    is missing.
+
+    Raises BadInput where result or metrics are missing or damaged.
+    """
+    from ..reconstruction import read_result
+
+    stored = read_result(result_h5)
+    table = _read_metrics(metrics) if isinstance(metrics, Path) else dict(metrics)
+    provenance = stored.attributes.get("provenance", {})
+    recipe = stored.attributes.get("recipe", {})
+    shown, notes = _stored_pictures(stored, recipe, table)
+    given = provenance.get("input", {})
+    name = given.get("name") or Path(result_h5).stem
+    return Page(
+        title=f"{table.get('task', 'restore')}: {name}",
+        command=command if command is not None else str(provenance.get("command", "made in a script")),
+        task=dict(recipe["task"]) if recipe.get("task") else str(table.get("task", "")),
+        metrics=table,
+        pictures=shown,
+        trace=list(stored.attributes.get("trace", [])),
+        provenance=provenance,
+        notes=[*recipe.get("notes", ()), *given.get("notes", ()), *notes],
+        timing=stored.attributes.get("timing"),
+    )
+
+
+def _stored_pictures(
+    stored: StoredResult, recipe: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], list[str]]:
+    from ..tasks import rebuild
+
+    arrays = stored.arrays
+    try:
+        problem = rebuild(recipe, arrays["y"], stored.setup, truth=arrays.get("truth"))
+    except (BadInput, BadType) as error:
+        return _without_operator(arrays), [f"measurement and baseline are not drawn: {error}"]
+    baseline, notes = _baseline(problem, recipe, metrics)
+    shown, more = pictures(problem, arrays["estimate"], std=arrays.get("std"), baseline=baseline)
+    return shown, [*notes, *more]
+
+
+def _without_operator(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    shown = {name: arrays[name][0] for name in ("estimate", "std", "truth") if name in arrays}
+    if "truth" in shown:
+        shown["error"] = shown["estimate"] - shown["truth"]
+    return shown
+
+
+def _baseline(
+    problem: Problem, recipe: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> tuple[Tensor | None, list[str]]:
+    """The baseline's estimate computed again, unless the run left it out (its seconds are 0)."""
+    from ..judge import make_baseline
+    from ..tasks import Task
+
+    if not metrics.get("baseline", {}).get("seconds"):
+        return None, []
+    table = dict(recipe["task"])
+    again = make_baseline(Task(table.pop("name"), table), problem)
+    return again.estimate, [f"the baseline is not drawn: {again.reason}"] if again.reason else []
+
+
+def _measurement(problem: Problem) -> tuple[Tensor | None, str]:
+    if is_picture(problem):
+        return problem.y[:1], ""
+    back = _adjoint(problem, problem.y[:1])
+    if back is None:
+        return None, "the measurement is no picture and its operator is not linear: it is not drawn"
+    if back.is_complex():
+        return back, "the measurement is no picture: A^H y is drawn in its place"
+    low, high = back.min(), back.max()
+    stretched = (back - low) / (high - low).clamp_min(1e-12)
+    return stretched, "the measurement is no picture: A^H y is drawn, stretched from its least to its largest value"
+
+
+def _adjoint(problem: Problem, y: Tensor) -> Tensor | None:
+    try:
+        linear = problem.linear
+    except BadType:
+        return None
+    with torch.no_grad():
+        return linear.adjoint(y)
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BadInput(
+            f"no metrics.json at {path}", do="Keep it beside result.h5, as `restore run` wrote it."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} is damaged ({error})", do="Run again: `restore run`.") from error
+    return table
