@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from ..errors import BadInput
+from ..errors import BadInput, BadType
 from ..randomness import NoiseSource
 
 STREAM = "measurement"
@@ -26,19 +27,35 @@ class NoiseModel:
         raise TypeError(f"{type(self).__name__} does not implement log_likelihood")
 
     def variance(self, clean: Tensor) -> Tensor:
-        """Variance of y given z, entry by entry (of the real part, for complex data)."""
+        """E |y - z|^2 given z, entry by entry: real, shaped like z; both parts together for complex data."""
         raise TypeError(f"{type(self).__name__} does not implement variance")
+
+    def sigma_equiv(self, clean: Tensor, *, observed: Tensor | None = None) -> Tensor:
+        """Root of the mean variance of each picture (B): the level of Gaussian noise that stands in for this one.
+
+        observed: boolean, broadcastable to `clean`: entries that count; default all. Per real part for complex data.
+        """
+        variance = self.variance(clean) / (2 if clean.is_complex() else 1)
+        if observed is None:
+            return variance.flatten(1).mean(1).sqrt()
+        counted = observed.to(variance.device).expand_as(variance)
+        total = torch.where(counted, variance, torch.zeros_like(variance)).flatten(1).sum(1)
+        return (total / counted.flatten(1).sum(1).clamp_min(1)).sqrt()
 
 
 def require(name: str, value: float, *, positive: bool) -> None:
     """BadInput unless the parameter is finite and at least zero (above zero where `positive`)."""
-    ok = isinstance(value, int | float) and math.isfinite(value) and (value > 0 if positive else value >= 0)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    ok = number and math.isfinite(value) and (value > 0 if positive else value >= 0)
     if not ok:
         raise BadInput(f"{name} is {value!r}", wanted="a finite number " + ("above 0" if positive else "of at least 0"))
 
 
 def refuse_negative(clean: Tensor, *, tolerance: float = 1e-6) -> Tensor:
     """The mean of a counting law, at least zero; BadInput where it is negative by more than rounding."""
+    refuse_complex(clean)
+    if not bool(torch.isfinite(clean).all()):
+        raise BadInput(f"the clean measurement holds {int((~torch.isfinite(clean)).sum())} NaN or infinite values")
     lowest = float(clean.min()) if clean.numel() else 0.0
     if lowest < -tolerance:
         raise BadInput(
@@ -47,3 +64,16 @@ def refuse_negative(clean: Tensor, *, tolerance: float = 1e-6) -> Tensor:
             do="Check the units of the picture and the operator.",
         )
     return clean.clamp_min(0.0)
+
+
+def refuse_complex(values: Tensor) -> None:
+    """BadType for complex data: counts and intensities are real."""
+    if values.is_complex():
+        raise BadType(
+            "the measurement is complex", wanted="real intensities", do="Use Gaussian noise for complex data."
+        )
+
+
+def floored(values: Tensor, floor: float) -> Tensor:
+    """max(values, floor) whose gradient is still one below the floor, so that a descent can come back."""
+    return values + (values.clamp_min(floor) - values).detach()

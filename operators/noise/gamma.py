@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from ..randomness import NoiseSource
-from .base import STREAM, NoiseModel, refuse_negative, require
+from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative, require
 
 FLOOR = 1e-6  # intensity; a mean of zero has no density
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gamma(NoiseModel):
     """y = z g with g ~ Gamma(shape looks, scale 1 / looks): mean z, variance z^2 / looks.
 
@@ -34,9 +34,10 @@ class Gamma(NoiseModel):
         return source.draw(STREAM, refuse_negative(clean), speckle)
 
     def log_likelihood(self, y: Tensor, clean: Tensor) -> Tensor:
-        mean, value = clean.clamp_min(FLOOR), y.clamp_min(FLOOR)
+        refuse_complex(y)
+        mean, value = floored(clean, FLOOR), y.clamp_min(FLOOR)
         constant = self.looks * math.log(self.looks) - math.lgamma(self.looks)
         return constant + (self.looks - 1) * torch.log(value) - self.looks * (torch.log(mean) + value / mean)
 
     def variance(self, clean: Tensor) -> Tensor:
-        return clean.clamp_min(FLOOR) ** 2 / self.looks
+        return floored(clean, FLOOR) ** 2 / self.looks

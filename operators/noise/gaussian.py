@@ -12,7 +12,7 @@ from ..randomness import NoiseSource
 from .base import STREAM, NoiseModel, require
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gaussian(NoiseModel):
     """y = z + sigma n; for complex data, sigma is the standard deviation of each of the two parts.
 
@@ -30,9 +30,9 @@ class Gaussian(NoiseModel):
     def log_likelihood(self, y: Tensor, clean: Tensor) -> Tensor:
         error = (y - clean).abs() ** 2
         if self.sigma == 0:  # a point mass: certain, or impossible
-            return torch.where(error == 0, torch.zeros_like(error), torch.full_like(error, -math.inf))
+            return torch.where(error == 0, error, torch.full_like(error, -math.inf))
         parts = 2 if y.is_complex() else 1
         return -error / (2 * self.sigma**2) - parts * math.log(self.sigma * math.sqrt(2 * math.pi))
 
     def variance(self, clean: Tensor) -> Tensor:
-        return torch.full_like(clean.abs(), self.sigma**2)
+        return torch.full_like(clean.abs(), self.sigma**2 * (2 if clean.is_complex() else 1))

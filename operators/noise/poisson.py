@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from ..randomness import NoiseSource
-from .base import STREAM, NoiseModel, refuse_negative, require
+from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative, require
 
 FLOOR = 1e-3  # counts; keeps the likelihood finite where an estimate is dark, and its gradient pointing up
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Poisson(NoiseModel):
     """y = Poisson(peak z) / peak, so that E[y] = z.
 
@@ -35,13 +35,9 @@ class Poisson(NoiseModel):
 
     def log_likelihood(self, y: Tensor, clean: Tensor) -> Tensor:
         """The log density of y, which lives on the grid 1 / peak; the mean is floored at FLOOR counts."""
-        counts, mean = y * self.peak, floored(clean * self.peak)
+        refuse_complex(y)
+        counts, mean = y * self.peak, floored(clean * self.peak, FLOOR)
         return counts * torch.log(mean) - mean - torch.lgamma(counts.clamp_min(0.0) + 1) + math.log(self.peak)
 
     def variance(self, clean: Tensor) -> Tensor:
-        return floored(clean * self.peak) / self.peak**2
-
-
-def floored(counts: Tensor) -> Tensor:
-    """max(counts, FLOOR) whose gradient is still one below the floor, so that a descent can come back."""
-    return counts + (counts.clamp_min(FLOOR) - counts).detach()
+        return floored(clean * self.peak, FLOOR) / self.peak**2

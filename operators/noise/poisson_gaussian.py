@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from ..randomness import NoiseSource
-from .base import NoiseModel, require
-from .poisson import Poisson, floored
+from .base import NoiseModel, floored, refuse_complex, require
+from .poisson import FLOOR, Poisson
 
 READ_OUT = "read-out"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PoissonGaussian(NoiseModel):
     """y = Poisson(peak z) / peak + sigma n.
 
-    The likelihood is the Gaussian of the same mean and variance, z and z / peak + sigma^2 (A. Foi et al. 2008, equation 3):
-    exact in its two moments, and close above a few photons.
+    The likelihood is the Gaussian of the same mean and variance, z and z / peak + sigma^2 (A. Foi et al. 2008,
+    equation 3): exact in its two moments, and close above a few photons.
     peak: expected photons where z = 1, above 0. sigma: read-out noise in the units of y, at least 0.
     """
 
@@ -36,8 +36,9 @@ class PoissonGaussian(NoiseModel):
         return counted + self.sigma * source.normal(READ_OUT, clean) if self.sigma > 0 else counted
 
     def log_likelihood(self, y: Tensor, clean: Tensor) -> Tensor:
+        refuse_complex(y)
         variance = self.variance(clean)
         return -((y - clean) ** 2) / (2 * variance) - 0.5 * torch.log(2 * math.pi * variance)
 
     def variance(self, clean: Tensor) -> Tensor:
-        return floored(clean * self.peak) / self.peak**2 + self.sigma**2
+        return floored(clean * self.peak, FLOOR) / self.peak**2 + self.sigma**2

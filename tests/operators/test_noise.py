@@ -8,7 +8,7 @@ import scipy.stats
 import torch
 
 import operators
-from operators import BadInput, NoiseSource
+from operators import BadInput, BadType, NoiseSource
 from operators.noise import Gamma, Gaussian, NoiseModel, Poisson, PoissonGaussian
 
 MODELS = [operators.noise.build(name) for name in operators.noise.REGISTRY]
@@ -77,7 +77,9 @@ def test_poisson_gaussian_nears_the_exact_density_for_many_photons() -> None:
     model = PoissonGaussian(peak=2000.0, sigma=0.02)
     z, y = 0.5, np.array([0.45, 0.5, 0.53])
     counts = np.arange(700, 1300)
-    exact = np.log((scipy.stats.poisson(1000).pmf(counts) * scipy.stats.norm(counts / 2000, 0.02).pdf(y[:, None])).sum(1))
+    exact = np.log(
+        (scipy.stats.poisson(1000).pmf(counts) * scipy.stats.norm(counts / 2000, 0.02).pdf(y[:, None])).sum(1)
+    )
     got = model.log_likelihood(torch.tensor(y)[None], torch.full((1, 3), z, dtype=torch.float64))
     np.testing.assert_allclose(got[0].numpy(), exact, atol=0.05)
 
@@ -105,3 +107,66 @@ def test_a_negative_intensity_is_refused_with_its_value(model: NoiseModel) -> No
 def test_a_sigma_that_is_no_standard_deviation_is_refused(sigma: float) -> None:
     with pytest.raises(BadInput, match="sigma"):
         Gaussian(sigma=sigma)
+
+
+def test_complex_variance_is_that_of_both_parts_and_the_equivalent_level_that_of_one() -> None:
+    clean = torch.zeros(2, 3, dtype=torch.complex64)
+    model = Gaussian(sigma=0.2)
+    torch.testing.assert_close(model.variance(clean), torch.full((2, 3), 0.08))
+    torch.testing.assert_close(model.sigma_equiv(clean), torch.full((2,), 0.2))
+
+
+def test_the_equivalent_level_is_per_picture_and_counts_observed_entries_only() -> None:
+    clean = torch.tensor([[0.2, 0.8, 100.0], [0.4, 0.4, 100.0]])
+    seen = torch.tensor([True, True, False])
+    torch.testing.assert_close(Poisson(peak=50.0).sigma_equiv(clean, observed=seen), torch.tensor([0.01, 0.008]).sqrt())
+    assert torch.equal(Gaussian(sigma=0.3).sigma_equiv(clean, observed=seen), torch.tensor([0.3, 0.3]))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_noise_does_not_depend_on_the_rest_of_the_batch_or_on_global_state(model: NoiseModel) -> None:
+    clean = torch.rand(3, 1, 6, 5) + 0.1
+    state = torch.get_rng_state()
+    y = model.sample(clean, NoiseSource(1, ["a", "b", "c"]))
+    assert torch.equal(model.sample(clean[1:2], NoiseSource(1, ["b"])), y[1:2])
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_no_noise_has_a_gradient_of_zero_where_it_is_certain() -> None:
+    z = torch.rand(1, 5, requires_grad=True)
+    Gaussian(sigma=0.0).log_likelihood(z.detach().clone(), z).sum().backward()
+    assert torch.equal(z.grad, torch.zeros(1, 5))
+
+
+def test_a_dark_speckled_estimate_can_come_back() -> None:
+    z = torch.tensor([[-0.1, 0.0]], dtype=torch.float64, requires_grad=True)
+    value = Gamma(looks=4.0).log_likelihood(torch.full((1, 2), 0.2, dtype=torch.float64), z)
+    value.sum().backward()
+    assert torch.isfinite(value).all()
+    assert torch.all(z.grad > 0)
+
+
+@pytest.mark.parametrize("model", MODELS[1:], ids=lambda m: type(m).__name__)
+def test_rounding_below_zero_is_legal_and_nan_or_complex_intensities_are_not(model: NoiseModel) -> None:
+    source = NoiseSource(0, ["a"])
+    assert torch.isfinite(model.sample(torch.tensor([[-5e-7, 0.0]]), source)).all()
+    with pytest.raises(BadInput, match="1 NaN"):
+        model.sample(torch.tensor([[float("nan"), 0.2]]), source)
+    with pytest.raises(BadType, match="complex"):
+        model.sample(torch.ones(1, 2, dtype=torch.complex64), source)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("poisson", {"peak": 0.0}), ("poisson-gaussian", {"sigma": -1.0}), ("gamma", {"looks": True})],
+)
+def test_parameters_out_of_range_are_refused(name: str, parameters: dict) -> None:
+    with pytest.raises(BadInput, match=next(iter(parameters))):
+        operators.noise.build(name, **parameters)
+
+
+def test_an_unknown_model_or_parameter_is_refused_with_the_closest_one() -> None:
+    with pytest.raises(BadInput, match="poisson"):
+        operators.noise.build("poison")
+    with pytest.raises(BadType, match="sigma"):
+        operators.noise.build("gaussian", sigm=0.1)

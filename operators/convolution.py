@@ -1,0 +1,171 @@
+"""Ways to apply one convolution, all exact: by FFT, or by short windows where that is faster.
+
+A = C F P: P looks up what lies beyond the edges, F convolves, C crops. The transpose is P^T F^T C^T.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .base import LinearOperator, Shape
+from .padding import Run, fold, pad, runs
+
+WINDOW_UP_TO = 7  # side of a kernel up to which a direct convolution beats the FFT on a processor
+LINES_UP_TO = 15  # the same for a kernel of rank 1, applied as a column and a row
+
+
+def output_shape(input_shape: Shape, kernel: np.ndarray, boundary: str) -> Shape:
+    """The size of y: the picture's, or that of the part where the kernel fits."""
+    if boundary != "valid":
+        return tuple(input_shape)
+    return (*input_shape[:-2], *(n - k + 1 for n, k in zip(input_shape[-2:], kernel.shape, strict=True)))
+
+
+def axis_runs(input_shape: Shape, kernel: np.ndarray, boundary: str) -> tuple[tuple[Run, ...], ...] | None:
+    """The lookup P of rows and columns; None under "valid", where nothing is looked up.
+
+    y[p] = sum_q h[q] x[p - q + c] reaches k - 1 - c pixels beyond one end and c = k // 2 beyond the other.
+    """
+    if boundary == "valid":
+        return None
+    return tuple(runs(n, k - 1 - k // 2, k // 2, boundary) for n, k in zip(input_shape[-2:], kernel.shape, strict=True))
+
+
+def rank_one(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Column and row whose outer product is the kernel (to 1e-6 of its largest singular value), or None."""
+    u, s, vt = np.linalg.svd(kernel, full_matrices=False)
+    if len(s) > 1 and s[1] >= 1e-6 * s[0]:
+        return None
+    column, row = u[:, 0] * np.sqrt(s[0]), vt[0] * np.sqrt(s[0])
+    # Divided evenly, two negative halves would be as good; sums of one sign are easier to read.
+    sign = -1.0 if column.sum() < 0 else 1.0
+    return column * sign, row * sign
+
+
+def wrapped(kernel: np.ndarray, size: tuple[int, int], offset: tuple[int, int]) -> np.ndarray:
+    """The kernel on a periodic grid, its entry `offset` at the origin; what does not fit is wrapped around."""
+    grid = np.zeros(size)
+    rows = (np.arange(kernel.shape[0]) - offset[0]) % size[0]
+    columns = (np.arange(kernel.shape[1]) - offset[1]) % size[1]
+    np.add.at(grid, (rows[:, None], columns[None, :]), kernel)
+    return grid
+
+
+class Spectral(LinearOperator):
+    """Convolution as a product of spectra: cost O(N log N), whatever the kernel's size."""
+
+    parts: Tensor
+
+    def __init__(self, input_shape: Shape, kernel: np.ndarray, boundary: str) -> None:
+        super().__init__(input_shape, output_shape(input_shape, kernel, boundary))
+        height, width = kernel.shape
+        centre = (height // 2, width // 2)
+        sizes = self.input_shape[-2:]
+        self._runs: tuple[tuple[Run, ...], ...] | None = None
+        if boundary == "circular":
+            self.grid, offset = (sizes[0], sizes[1]), centre
+        elif boundary == "zero":
+            # Zeros beyond the picture are those that the transform adds; half a kernel of them is enough.
+            reach = [n + max(c, k - 1 - c) for n, c, k in zip(sizes, centre, kernel.shape, strict=True)]
+            self.grid, offset = (fast_length(reach[0]), fast_length(reach[1])), centre
+        else:
+            self._runs = axis_runs(self.input_shape, kernel, boundary)
+            extra = (0, 0) if boundary == "valid" else (height - 1, width - 1)
+            self.grid = (fast_length(sizes[0] + extra[0]), fast_length(sizes[1] + extra[1]))
+            offset = (height - 1, width - 1)
+        self._padded = tuple(n if self._runs is None else r[-1].start + r[-1].length for n, r in self._axes())
+        spectrum = np.fft.rfft2(wrapped(kernel, self.grid, offset))
+        # Pairs of real numbers: `.to(dtype)` would drop the imaginary parts of a complex buffer.
+        self.register_buffer("parts", real_pairs(spectrum), persistent=False)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        if self._runs is not None:
+            x = pad(pad(x, self._runs[0], -2), self._runs[1], -1)
+        height, width = self.output_shape[-2:]
+        return self._convolve(x, torch.view_as_complex(self.constant("parts", x)))[..., :height, :width]
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        spectrum = torch.view_as_complex(self.constant("parts", y)).conj()
+        x = self._convolve(y, spectrum)[..., : self._padded[0], : self._padded[1]]
+        if self._runs is None:
+            return x
+        height, width = self.input_shape[-2:]
+        return fold(fold(x, self._runs[1], -1, width), self._runs[0], -2, height)
+
+    def _convolve(self, x: Tensor, spectrum: Tensor) -> Tensor:
+        if x.numel() == 0:
+            return x.new_zeros(*x.shape[:-2], *self.grid)
+        return torch.fft.irfft2(torch.fft.rfft2(x, s=self.grid) * spectrum, s=self.grid)
+
+    def _axes(self) -> list[tuple[int, tuple[Run, ...]]]:
+        return list(zip(self.input_shape[-2:], self._runs or ((), ()), strict=True))
+
+
+class Windows(LinearOperator):
+    """Convolution by moving windows: one small kernel, or a column and a row whose product it is."""
+
+    def __init__(self, input_shape: Shape, windows: list[np.ndarray], boundary: str) -> None:
+        whole = windows[0] if len(windows) == 1 else windows[0] @ windows[1]
+        super().__init__(input_shape, output_shape(input_shape, whole, boundary))
+        self._runs = axis_runs(self.input_shape, whole, boundary)
+        self._count = len(windows)
+        for i, window in enumerate(windows):
+            self.register_buffer(f"window_{i}", torch.from_numpy(window.copy()), persistent=False)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        if self._runs is not None:
+            x = pad(pad(x, self._runs[0], -2), self._runs[1], -1)
+        planes = _as_planes(x)
+        for i in range(self._count):
+            # conv2d correlates: the kernel is turned around for a convolution, and as it is for the transpose.
+            planes = _correlate(planes, self.constant(f"window_{i}", x).flip(0, 1), (0, 0))
+        return planes.reshape(x.shape[0], *self.output_shape)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        planes = _as_planes(y)
+        for i in reversed(range(self._count)):
+            window = self.constant(f"window_{i}", y)
+            planes = _correlate(planes, window, (window.shape[0] - 1, window.shape[1] - 1))
+        x = planes.reshape(y.shape[0], *self.input_shape[:-2], *planes.shape[-2:])
+        if self._runs is None:
+            return x
+        height, width = self.input_shape[-2:]
+        return fold(fold(x, self._runs[1], -1, width), self._runs[0], -2, height)
+
+
+def windows_for(kernel: np.ndarray) -> list[np.ndarray] | None:
+    """The windows by which this kernel is applied faster than by FFT on a processor, or None."""
+    if max(kernel.shape) <= WINDOW_UP_TO:
+        return [kernel]
+    factors = rank_one(kernel) if max(kernel.shape) <= LINES_UP_TO else None
+    return None if factors is None else [factors[0][:, None], factors[1][None, :]]
+
+
+def fast_length(n: int) -> int:
+    """The smallest length from n on without prime factors above 5: fast for every FFT library."""
+    while True:
+        rest = n
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return n
+        n += 1
+
+
+def real_pairs(values: np.ndarray) -> Tensor:
+    """Complex numbers as a real tensor with a last axis of 2."""
+    return torch.from_numpy(np.stack([values.real, values.imag], axis=-1))
+
+
+def _as_planes(x: Tensor) -> Tensor:
+    """B x planes x H x W."""
+    return x.reshape(x.shape[0], int(np.prod(x.shape[1:-2])), *x.shape[-2:])
+
+
+def _correlate(x: Tensor, window: Tensor, padding: tuple[int, int]) -> Tensor:
+    planes = x.shape[1]
+    weight = window.expand(planes, 1, *window.shape).contiguous()
+    return torch.nn.functional.conv2d(x, weight, padding=padding, groups=planes)
