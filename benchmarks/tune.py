@@ -2,7 +2,8 @@
 
     python -m benchmarks.tune --task sr4x --solver diffpir --grid lambda_=2,4,8 --grid zeta=0.1,0.3,1
 
-Every combination is run on centre crops of the first pictures of photos-val; means are printed, best first.
+Every combination is run on centre crops of some pictures of photos-val; means are printed, best first, after that of
+the task's simple baseline.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prior = restore.priors.load(options.prior or task.prior_for(method))
         problems = [task.problem(centre_crop(restore.read(p).data[None], options.size), seed=0) for p in chosen]
         lines = []
+        plain = [score(task, task.baseline(problem), problem.truth) for problem in problems]
+        mean = {k: sum(s[k] or float("nan") for s in plain) / len(plain) for k in ("psnr", "lpips")}
+        sys.stdout.write(f"{mean['psnr']:.3f} dB  {mean['lpips']:.4f} LPIPS  the baseline\n")
         for settings in grid(options.grid):
             solver = task.override({"solver.name": method, **{f"solver.{k}": v for k, v in settings.items()}}).solver_for()
             totals = {"psnr": 0.0, "lpips": 0.0, "seconds": 0.0}

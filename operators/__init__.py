@@ -71,8 +71,8 @@ def build(name: str, input_shape: tuple[int, ...], **parameters: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "noise":
-        return importlib.import_module("operators.noise")
+    if name in ("noise", "kernels"):
+        return importlib.import_module(f"operators.{name}")
     if name in _ATTRIBUTES:
         return Entry(_ATTRIBUTES[name], "").load()
     raise AttributeError(f"module 'operators' has no attribute {name!r}")
