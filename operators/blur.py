@@ -12,7 +12,7 @@ from torch import Tensor
 from . import kernels
 from .base import SVD, LinearOperator, Shape, check_shape
 from .bases import Axes, Basis, Cosine, Fourier, is_even
-from .convolution import Spectral, Windows, output_shape, rank_one, windows_for
+from .convolution import WINDOW_UP_TO, Spectral, Window, output_shape, rank_one
 from .errors import BadInput
 from .padding import BOUNDARIES
 from .registry import unknown_name
@@ -81,8 +81,7 @@ class Blur(LinearOperator):
         self._given = given
         self.register_buffer("kernel", torch.from_numpy(h.copy()))
         self.spectral = Spectral(shape, h, boundary)
-        windows = windows_for(h)
-        self.windows = None if windows is None else Windows(shape, windows, boundary)
+        self.window = Window(shape, h, boundary) if max(h.shape) <= WINDOW_UP_TO else None
 
     def _forward(self, x: Tensor) -> Tensor:
         wide = _at_least_single(x)
@@ -161,7 +160,7 @@ class Blur(LinearOperator):
 
     def _path(self, like: Tensor) -> LinearOperator:
         # On a GPU convolutions may round to TF32, and the FFT is as fast.
-        return self.windows if self.windows is not None and like.device.type == "cpu" else self.spectral
+        return self.window if self.window is not None and like.device.type == "cpu" else self.spectral
 
     def extra_repr(self) -> str:
         settings = "".join(f", {name}={value}" for name, value in self._given.items())

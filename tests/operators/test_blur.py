@@ -64,7 +64,7 @@ def test_both_ways_to_compute_it_are_scipys_convolution(kind: str, boundary: str
     taps = kernel_of(kind)
     x = np.random.default_rng(1).random((1, *SHAPE))
     a = Blur(SHAPE, kernel=taps, boundary=boundary, normalise=False)
-    for path in (a, a.spectral, *([] if a.windows is None else [a.windows])):
+    for path in (a, a.spectral, *([] if a.window is None else [a.window])):
         got = path(torch.from_numpy(x)).numpy()
         for channel in range(SHAPE[0]):
             if boundary == "valid":
@@ -84,7 +84,7 @@ def test_recorded_convolutions_are_matched(
     wanted = {b: arrays[f"{name}_scipy_{label}"] for b, label in RECORDED.items()} | {"valid": arrays[f"{name}_valid"]}
     for boundary, expected in wanted.items():
         a = Blur(tuple(x.shape[1:]), kernel=arrays[f"k_{name}"], boundary=boundary, normalise=False)
-        for path in (a.spectral, a.windows):
+        for path in (a.spectral, a.window):
             np.testing.assert_allclose(path(x)[0, 0].numpy(), expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
@@ -103,7 +103,7 @@ def test_recorded_adjoints_are_matched(name: str, reference: Callable[[str], Map
 @pytest.mark.parametrize(("kind", "boundary"), CASES)
 def test_the_adjoint_is_exact_whichever_way_it_is_computed(laws, kind, boundary, dtype, positive) -> None:
     a = blur(kind, boundary)
-    for path in (a.spectral, *([] if a.windows is None else [a.windows])):
+    for path in (a.spectral, *([] if a.window is None else [a.window])):
         laws.adjoint_passes_the_dot_test(path, dtype, positive=positive)
 
 
@@ -121,11 +121,12 @@ def test_closed_forms_and_conjugate_gradients_keep_the_laws(laws, kind, boundary
         laws.same(a.basis(laws.picture(a)), a(laws.picture(a)))
 
 
-@pytest.mark.parametrize(("kind", "boundary"), CASES)
+@pytest.mark.parametrize(
+    ("kind", "boundary"), [c for c in CASES if "outer" in c[0] or c[1] == "circular" or c == ("even", "symmetric")]
+)
 def test_pinv_leaves_out_small_singular_values_as_dense_algebra_does(laws, kind, boundary) -> None:
     a = blur(kind, boundary)
-    if a.basis is None:
-        pytest.skip("no basis: pinv is least squares")
+    assert a.basis is not None
     y = laws.measurement(a)
     expected = y.flatten(1) @ torch.linalg.pinv(laws.dense(a), rtol=0.05).mT
     laws.same(a.pinv(y, rtol=0.05).flatten(1), expected)
