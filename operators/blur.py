@@ -162,6 +162,10 @@ class Blur(LinearOperator):
         # On a GPU convolutions may round to TF32, and the FFT is as fast.
         return self.window if self.window is not None and like.device.type == "cpu" else self.spectral
 
+    def __repr__(self) -> str:
+        # Parameters alone, not the parts made so far: equal operators print alike.
+        return f"{type(self).__name__}({self.extra_repr()})"
+
     def extra_repr(self) -> str:
         settings = "".join(f", {name}={value}" for name, value in self._given.items())
         return f"{self.input_shape} -> {self.output_shape}, kernel={self._named}{settings}, boundary={self.boundary!r}"

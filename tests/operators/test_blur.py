@@ -236,6 +236,13 @@ def test_the_representation_names_kernel_and_boundary() -> None:
     assert same != other
 
 
+def test_the_representation_does_not_change_with_use() -> None:
+    a = Blur((1, 16, 16), boundary="zero")
+    before = repr(a)
+    a.norm()
+    assert repr(a) == before
+
+
 @pytest.mark.parametrize(
     ("parameters", "found"),
     [
