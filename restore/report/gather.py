@@ -25,12 +25,12 @@ def pictures(
     """The pictures of a page, as they are (nothing clipped or scaled), and notes on what stands for what.
 
     problem, estimate, std, baseline: batches, of which the first entry is taken; estimate B x C x H x W in the units
-    of the picture. Keys: measurement (y, or A^H y stretched to [0, 1] where y is no picture), baseline, estimate, std;
-    with a truth truth and error (estimate - truth), without one residual (y - A(estimate), or A^H of it).
+    of the picture. Keys: measurement (y, or A^H y in the estimate's range where y is no picture), baseline, estimate,
+    std; with a truth truth and error (estimate - truth), without one residual (y - A(estimate), or A^H of it).
     """
     shown: dict[str, Tensor] = {"estimate": estimate[:1]}
     notes = []
-    measured, note = _measurement(problem)
+    measured, note = _measurement(problem, estimate)
     if measured is not None:
         shown["measurement"] = measured
     if note:
@@ -78,7 +78,7 @@ def page_from_result(result_h5: Path, metrics: Mapping[str, Any] | Path, command
     recipe = stored.attributes.get("recipe", {})
     shown, notes = _stored_pictures(stored, recipe, table)
     given = provenance.get("input", {})
-    name = given.get("name") or Path(result_h5).stem
+    name = Path(given.get("name") or result_h5).stem
     return Page(
         title=f"{table.get('task', 'restore')}: {name}",
         command=command if command is not None else str(provenance.get("command", "made in a script")),
@@ -128,7 +128,7 @@ def _baseline(
     return again.estimate, [f"the baseline is not drawn: {again.reason}"] if again.reason else []
 
 
-def _measurement(problem: Problem) -> tuple[Tensor | None, str]:
+def _measurement(problem: Problem, estimate: Tensor) -> tuple[Tensor | None, str]:
     if is_picture(problem):
         return problem.y[:1], ""
     back = _adjoint(problem, problem.y[:1])
@@ -136,9 +136,17 @@ def _measurement(problem: Problem) -> tuple[Tensor | None, str]:
         return None, "the measurement is no picture and its operator is not linear: it is not drawn"
     if back.is_complex():
         return back, "the measurement is no picture: A^H y is drawn in its place"
+    # Its scale says nothing (A^H A is not the identity), so it takes that of the pictures it is compared with.
+    black, white = _span(estimate)
     low, high = back.min(), back.max()
-    stretched = (back - low) / (high - low).clamp_min(1e-12)
-    return stretched, "the measurement is no picture: A^H y is drawn, stretched from its least to its largest value"
+    stretched = black + (white - black) * (back - low) / (high - low).clamp_min(1e-12)
+    return stretched, f"the measurement is no picture: A^H y is drawn, stretched to {black:.4g} ... {white:.4g}"
+
+
+def _span(estimate: Tensor) -> tuple[float, float]:
+    """[0, 1] for a picture in these units (an estimate may leave them a little), else from least to largest value."""
+    low, high = float(estimate.min()), float(estimate.max())
+    return (0.0, 1.0) if low > -1 and high < 2 else (low, high)
 
 
 def _adjoint(problem: Problem, y: Tensor) -> Tensor | None:

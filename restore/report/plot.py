@@ -62,7 +62,7 @@ def _points(trace: Sequence[Mapping[str, float]], key: str) -> list[Point]:
 def _linear(values: Sequence[float]) -> Axis:
     low, high = min(values), max(values)
     if high <= low:  # a single step stands in the middle
-        low, high = low - 1, high + 1
+        low, high = low - 0.5, high + 0.5
     return Axis(low, high, LEFT, WIDTH - RIGHT)
 
 

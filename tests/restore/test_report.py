@@ -354,7 +354,7 @@ def test_a_long_trace_is_thinned_and_says_so(seen) -> None:
     assert len(page.all("tr")) < 250
 
 
-# -- rules and scales ---------------------------------------------------------------------------------------------------
+# -- rules and scales -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["complex", "16 bands", "hu", "16 bits"])
@@ -423,7 +423,7 @@ def stored(tmp_path: Path) -> Any:
 def test_a_page_is_made_again_from_a_result(stored) -> None:
     page = report.page_from_result(stored("denoise"), {**METRICS, "task": "denoise"})
     assert set(page.pictures) == {"truth", "measurement", "baseline", "estimate", "error"}
-    assert page.title == "denoise: face.png" and page.command == "restore run --task denoise"
+    assert page.title == "denoise: face" and page.command == "restore run --task denoise"
     assert page.timing["total"] > 0 and "a note of the reader" in page.notes and page.trace
     assert torch.equal(page.pictures["error"], page.pictures["estimate"] - page.pictures["truth"])
 
@@ -441,6 +441,16 @@ def test_a_measurement_that_is_no_picture_is_shown_by_its_adjoint(stored) -> Non
     shown = page.pictures["measurement"]
     assert shown.shape == page.pictures["estimate"].shape and (shown.min(), shown.max()) == (0, 1)
     assert any("A^H y" in note for note in page.notes) and "baseline" not in page.pictures
+
+
+def test_an_adjoint_takes_the_range_of_a_picture_in_other_units() -> None:
+    import restore
+
+    problem = restore.tasks.load("cs4x").problem(face(32), seed=0)
+    hounsfield = problem.truth * 2000 - 1000
+    shown, _ = report.pictures(problem, hounsfield)
+    assert shown["measurement"].min() == pytest.approx(float(hounsfield.min()))
+    assert shown["measurement"].max() == pytest.approx(float(hounsfield.max()))
 
 
 def test_metrics_are_read_from_the_file_beside_the_result(stored, tmp_path) -> None:
