@@ -24,7 +24,7 @@ from priors.training.loop import fast_bfloat16
 
 from . import solvers
 from .meters import MeteredNoise, MeteredPrior
-from .problem import Problem
+from .problem import InUnits, Problem
 from .reconstruction import Reconstruction, Seconds
 from .solvers.base import Solver, State
 
@@ -222,11 +222,14 @@ def _run(
 
 
 def _row(posed: Problem, state: State) -> dict[str, float]:
+    """One line of the trace, in the picture's units."""
     row: dict[str, float] = {"step": float(state.step)}
     if state.sigma is not None:
-        row["sigma"] = float(state.sigma)
+        row["sigma"] = posed.scale * float(state.sigma)
     residual = posed.residual(state.estimate.detach())
-    row["residual_rms"] = float((residual.abs() ** 2).sum().div(max(posed.observed_count * len(residual), 1)).sqrt())
+    # y was rescaled with the picture only where the operator stayed linear in it.
+    unit = 1.0 if isinstance(posed.operator, InUnits) else posed.scale
+    row["residual_rms"] = unit * float((residual.abs() ** 2).sum().div(max(posed.observed_count * len(residual), 1)).sqrt())
     row.update({k: float(v) for k, v in state.info.items()})
     return row
 

@@ -96,7 +96,7 @@ class Task:
             self.solver_for(name)
         baselines.REGISTRY[self.table["baseline"]["name"]]
         if not self.prior.endswith(".safetensors"):
-            priors.REGISTRY[self.prior]
+            priors.REGISTRY[self.prior.partition(":")[0]]  # NAME or NAME:ADAPTER
         for convention in self.metrics.values():
             benchmarks.metrics.parse(convention)
 

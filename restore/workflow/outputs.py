@@ -68,7 +68,7 @@ def write_all(
         notes += write_estimate(stage, result.estimate[0], image)
         if "measurement" in shown:
             io.write(stage / "measurement.png", shown["measurement"].float().clamp(0, 1))
-        io.write(stage / "comparison.png", report.comparison(shown))
+        io.write(stage / "comparison.png", report.comparison(shown, unit=image.meta.unit))
         result.save(stage / "result.h5")
         report.write(stage / "report.html", page)
         write_json(stage / "metrics.json", metrics)
