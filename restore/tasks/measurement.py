@@ -16,15 +16,19 @@ HOLE_SHARE = (0.001, 0.995)  # a picture with fewer or more zero pixels than thi
 
 
 def as_batch(image: Any, *, what: str = "the picture") -> Tensor:
-    """B x C x H x W, float32 or float64, from a restore.io Image or a tensor with or without the batch axis."""
+    """B x C x H x W from a restore.io Image or a tensor with or without the batch axis; a copy, without gradients.
+
+    float64 stays, half precision becomes float32; a batch of no pictures is legal.
+    """
     data = image if isinstance(image, Tensor) else getattr(image, "data", None)
     if not isinstance(data, Tensor):
         raise BadType(f"{what} is {type(image).__name__}", wanted="restore.read(path), or a tensor B x C x H x W")
     if data.is_complex() or not data.is_floating_point():
         raise BadType(f"{what} has values of type {data.dtype}", wanted="real floating-point numbers in [0, 1]")
-    if data.ndim not in (3, 4) or data.numel() == 0:
+    if data.ndim not in (3, 4) or 0 in data.shape[-3:]:
         raise BadInput(f"{what} has shape {tuple(data.shape)}", wanted="C x H x W or B x C x H x W")
-    return (data if data.ndim == 4 else data[None]).clone()
+    promoted = torch.promote_types(data.dtype, torch.float32)
+    return (data if data.ndim == 4 else data[None]).detach().to(promoted).clone()
 
 
 def check_values(x: Tensor, *, what: str = "the picture", low: float = 0.0, high: float = 1.0) -> None:
@@ -35,6 +39,8 @@ def check_values(x: Tensor, *, what: str = "the picture", low: float = 0.0, high
         raise BadInput(
             f"{what} holds {int((~finite).sum())} NaN or infinite values, the first at {first}", do="Repair them first."
         )
+    if x.numel() == 0:
+        return
     smallest, largest = float(x.min()), float(x.max())
     if smallest < low or largest > high:
         raise BadInput(
