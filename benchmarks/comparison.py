@@ -23,7 +23,7 @@ from torch import Tensor
 import restore
 from benchmarks import metrics
 from benchmarks.datasets import data_root, find
-from operators import RestoreError
+from operators import BadInput, RestoreError
 from restore.io.atomic import atomic_path
 from restore.tasks import Task
 
@@ -66,7 +66,8 @@ def compare(task: Task, path: Path, data_set: str, method: str, *, size: int = 0
 
 def score(task: Task, estimate: Tensor, truth: Tensor | None) -> dict[str, float | None]:
     """psnr, ssim, lpips by the task's conventions and the colour-difference error beside them."""
-    assert truth is not None
+    if truth is None:
+        raise BadInput("no truth to score against")
     names = {**task.metrics, "chroma": CHROMA} if truth.shape[1] == 3 else dict(task.metrics)
     scores = metrics.evaluate(estimate, truth, list(names.values()))
     values = {key: scores[name].value for key, name in names.items()}
@@ -86,14 +87,14 @@ def summary(rows: Iterable[Row]) -> list[dict[str, Any]]:
         groups.setdefault((row.task, row.data_set, row.method), []).append(row)
     lines = []
     for (task, data_set, method), members in groups.items():
-        base = {r.image: r.psnr for r in groups.get((task, data_set, "baseline"), [])}
-        pairs = [(r.psnr, base[r.image]) for r in members if r.psnr is not None and base.get(r.image) is not None]
+        base = {r.image: r.psnr for r in groups.get((task, data_set, "baseline"), []) if r.psnr is not None}
+        gains = [r.psnr - base[r.image] for r in members if r.psnr is not None and r.image in base]
         line: dict[str, Any] = {"task": task, "set": data_set, "method": method, "images": len(members)}
         for key in ("psnr", "ssim", "lpips", "chroma", "seconds", "nfe"):
             values = [getattr(r, key) for r in members if getattr(r, key) is not None]
             line[key] = sum(values) / len(values) if values else None
-        line["gain"] = sum(a - b for a, b in pairs) / len(pairs) if pairs else None  # type: ignore[operator]
-        line["wins"] = sum(int(a > b) for a, b in pairs)  # type: ignore[operator]
+        line["gain"] = sum(gains) / len(gains) if gains else None
+        line["wins"] = sum(1 for gain in gains if gain > 0)
         lines.append(line)
     return lines
 

@@ -64,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mean = {k: sum(s[k] or float("nan") for s in plain) / len(plain) for k in ("psnr", "lpips")}
         sys.stdout.write(f"{mean['psnr']:.3f} dB  {mean['lpips']:.4f} LPIPS  the baseline\n")
         for settings in grid(options.grid):
-            solver = task.override({"solver.name": method, **{f"solver.{k}": v for k, v in settings.items()}}).solver_for()
+            solver = task.override(
+                {"solver.name": method, **{f"solver.{k}": v for k, v in settings.items()}}
+            ).solver_for()
             totals = {"psnr": 0.0, "lpips": 0.0, "seconds": 0.0}
             for problem in problems:
                 result = restore.solve(problem, prior, solver, seed=0)

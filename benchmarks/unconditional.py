@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, help="the data root, for photographs to compare with; default RESTORE_DATA")
+    parser.add_argument(
+        "--data", type=Path, help="the data root, for photographs to compare with; default RESTORE_DATA"
+    )
     parser.add_argument("--out", type=Path, required=True, help="PNG of the grid")
     options = parser.parse_args(arguments)
     try:

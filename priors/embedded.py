@@ -18,8 +18,8 @@ from .edm import EDMPrior
 def load(name: str | Path) -> DiffusionPrior:
     """A prior by registry name, or from a safetensors file written by `restore train`.
 
-    "NAME:ADAPTER" fits it to another kind of picture (`priors.adapters`). The prior carries `name` and `sha256` (of its weights). BadInput with a suggestion for an unknown name,
-    Unavailable for a file that is absent.
+    "NAME:ADAPTER" fits it to another kind of picture (`priors.adapters`). The prior carries `name` and `sha256` (of
+    its weights). BadInput with a suggestion for an unknown name, Unavailable for a file that is absent.
     """
     base, colon, adapter = str(name).partition(":")
     if colon and base in REGISTRY:

@@ -23,7 +23,7 @@ from torch import Tensor
 import restore
 from benchmarks.comparison import centre_crop, score
 from benchmarks.datasets import data_root, find
-from operators import MissingExtra, RestoreError
+from operators import BadInput, MissingExtra, RestoreError
 from priors.base import DiffusionPrior
 from restore.problem import Problem
 
@@ -72,10 +72,12 @@ def physics_of(name: str, problem: Problem) -> Any:
         physics = deepinv.physics.DownsamplingMatlab(factor=4)
     else:
         mask = problem.operator.observed
-        assert mask is not None
+        if mask is None:
+            raise BadInput(f"task {name!r} has no mask")
         physics = deepinv.physics.Inpainting(tuple(problem.operator.input_shape), mask=mask.float())
     physics.noise_model = deepinv.physics.GaussianNoise(sigma=max(problem.sigma, 1e-3))
-    assert problem.truth is not None
+    if problem.truth is None:
+        raise BadInput("no truth to check the operator on")
     difference = float((physics.A(problem.truth) - problem.operator(problem.truth)).abs().max())
     if difference > 1e-5:
         raise RuntimeError(f"deepinv's operator for {name} differs from ours by {difference:.1e}")

@@ -53,7 +53,8 @@ class Muon(torch.optim.Optimizer):
 
 def split_parameters(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """(matrices for Muon, the rest for AdamW): hidden convolutions; ends, biases and embeddings."""
-    matrices, rest = [], []
+    matrices: list[Tensor] = []
+    rest: list[Tensor] = []
     ends = ("enter.", "leave.")
     for name, parameter in network.named_parameters():
         hidden = parameter.ndim == 4 and not any(end in name for end in ends)
