@@ -5,6 +5,9 @@ They live beside the operators because every other package builds on this one.
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
+
 
 class RestoreError(Exception):
     """Base of every error a user can mend; its text is one line and complete."""
@@ -33,3 +36,16 @@ class Unavailable(RestoreError, RuntimeError):
 
 class Diverged(RestoreError, ArithmeticError):
     """An iteration left the finite numbers; what was reached is kept where the text says."""
+
+
+def import_extra(name: str, *, do: str) -> ModuleType:
+    """A package that one feature needs; MissingExtra where it is absent or fails at its import, in whatever way."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name:
+            raise MissingExtra(f"{name} is not installed", do=do) from None
+        raise MissingExtra(f"{name} cannot be imported ({error})", do=do) from error
+    except Exception as error:
+        # Packages built for another torch raise RuntimeError, OSError and others while they load.
+        raise MissingExtra(f"{name} cannot be imported ({type(error).__name__}: {error})", do=do) from error

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .base import SVD, LinearOperator, Operator, Shape, check_shape, full_precision
-from .errors import BadInput, BadType, MissingExtra
+from .errors import BadInput, BadType, import_extra
 
 Map = Callable[[Tensor], Tensor]
 
@@ -264,11 +264,7 @@ def from_deepinv(physics: Any, *, input_shape: Shape | None = None) -> Operator:
 
 
 def _deepinv() -> Any:
-    try:
-        import deepinv
-    except ImportError:
-        raise MissingExtra("deepinv is not installed", do="pip install 'restore[peers]'") from None
-    return deepinv
+    return import_extra("deepinv", do="pip install 'restore[peers]'")
 
 
 def _probe(function: Map, input_shape: Shape, output_shape: Shape | None, complex_input: bool) -> tuple[Shape, bool]:

@@ -41,7 +41,7 @@ def idct(x: Tensor) -> Tensor:
 @lru_cache(maxsize=16)
 def _twiddle(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """2^0.5 exp(-i pi k / 2N), k = 0 ... N/2, and 1 for k = 0; computed in double precision."""
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.device("cpu"):  # kept for later calls, whatever the caller's modes
         angle = torch.arange(n // 2 + 1, dtype=torch.float64) * (-torch.pi / (2 * n))
         size = torch.full_like(angle, 2.0).sqrt()
         size[0] = 1.0
@@ -70,7 +70,7 @@ def hadamard(x: Tensor) -> Tensor:
 @lru_cache(maxsize=32)
 def hadamard_matrix(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """H_n / n^0.5 by Sylvester's doubling."""
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.device("cpu"):
         matrix = torch.ones(1, 1, dtype=torch.float64)
         while len(matrix) < n:
             matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)], 0)
@@ -81,8 +81,8 @@ def sequency_order(n: int) -> Tensor:
     """Natural row of each row of the sequency-ordered matrix (by number of sign changes): bit-reversed Gray code."""
     if not is_power_of_two(n):
         raise BadInput(f"a sequency order of {n} rows", wanted="a power of two")
-    index = torch.arange(n)
-    gray, reversed_bits = index ^ (index >> 1), torch.zeros(n, dtype=torch.int64)
+    index = torch.arange(n, device="cpu")
+    gray, reversed_bits = index ^ (index >> 1), torch.zeros_like(index)
     for _ in range(n.bit_length() - 1):
         reversed_bits = (reversed_bits << 1) | (gray & 1)
         gray = gray >> 1

@@ -77,7 +77,9 @@ def load_network(path: Path) -> Checkpoint:
         raise BadInput(
             f"{path} has no restore-network-1 header", do="Official checkpoints come in through `restore import`."
         )
-    network = ARCHITECTURES.build(header["architecture"], **json.loads(header["settings"]))
+    # Modules draw first values that are replaced below: neither the caller's random state nor its modes may matter.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.inference_mode(mode=False):
+        network = ARCHITECTURES.build(header["architecture"], **json.loads(header["settings"])).float()
     expected = network.state_dict()
     wrong = sorted(set(expected) ^ set(tensors)) + sorted(
         k for k in set(expected) & set(tensors) if expected[k].shape != tensors[k].shape

@@ -104,7 +104,7 @@ def _split(x: Tensor, axis: int, name: str) -> Tensor:
     count, length = taps.shape[-1], line.shape[-1]
     before = count // 2 - 1
     index = torch.arange(-before, length + count - 2 - before, device=x.device) % length
-    rows = line[..., index].reshape(-1, 1, len(index))
+    rows = line[..., index].reshape(line.shape[:-1].numel(), 1, len(index))
     bands = F.conv1d(rows, taps, stride=2)  # rows x 2 x N/2
     return bands.reshape(line.shape).movedim(-1, axis)
 
@@ -115,7 +115,9 @@ def _merge(c: Tensor, axis: int, name: str) -> Tensor:
     taps = _taps(name, c)
     count, length = taps.shape[-1], line.shape[-1]
     before = count // 2 - 1
-    spread = F.conv_transpose1d(line.reshape(-1, 2, length // 2), taps, stride=2)  # rows x 1 x (N + taps - 2)
+    spread = F.conv_transpose1d(
+        line.reshape(line.shape[:-1].numel(), 2, length // 2), taps, stride=2
+    )  # rows x 1 x (N + taps - 2)
     out = c.new_zeros(spread.shape[0], length)
     index = torch.arange(-before, length + count - 2 - before, device=c.device) % length
     out.index_add_(1, index, spread[:, 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     What a user can mend is told in one line on the error stream; any other exception is a defect and shows its trace.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _print_anywhere()
     try:
         status = app(args=given, standalone_mode=False, obj={"arguments": given})
     except RestoreError as error:
@@ -65,6 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _complain(f"{error.format_message()} Try --help.", getattr(error, "exit_code", USAGE_ERROR))
     return status if isinstance(status, int) else 0
+
+
+def _print_anywhere() -> None:
+    """A terminal of another encoding (LANG=C) shows an escape for a sign it lacks; it does not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _complain(text: str, status: int) -> int:

@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import operators.noise
 import torch
-from operators.noise import NoiseModel
 from torch import Tensor
 
+import operators.noise
 from operators import BadInput, BadType, image_id
 from operators.base import LinearOperator, Operator
+from operators.noise import NoiseModel
 
 
 @dataclass(frozen=True)
 class Problem:
     """y = noise(A(x)), in the units of the picture.
 
-    y: B x output_shape of the operator, finite. operator: A. noise: the law of y given A(x).
+    y: B x output_shape of the operator, finite; half precision becomes single.
+    operator: A. noise: the law of y given A(x).
     truth: B x input_shape where it is known (simulation), else None.
     image_ids: one name per batch entry on which its random draws depend; default: hash of the truth, or of y.
     recipe: plain data from which `restore rerun` can build the operator again, or None.
@@ -41,8 +42,10 @@ class Problem:
         if not isinstance(self.noise, NoiseModel):
             raise BadType(f"noise is {type(self.noise).__name__}", wanted="a model from operators.noise")
         _check_data(self.y, self.operator.output_shape, "y")
+        object.__setattr__(self, "y", _at_least_single(self.y))
         if self.truth is not None:
             _check_data(self.truth, self.operator.input_shape, "truth")
+            object.__setattr__(self, "truth", _at_least_single(self.truth))
             if self.truth.shape[0] != self.y.shape[0]:
                 raise BadInput(f"truth has {self.truth.shape[0]} pictures", wanted=f"{self.y.shape[0]}, as many as y")
         if not self.image_ids:
@@ -68,6 +71,8 @@ class Problem:
         """Standard deviation of the noise (of its Gaussian stand-in for another law), in the units of y."""
         if isinstance(self.noise, operators.noise.Gaussian):
             return float(self.noise.sigma)
+        if not len(self.y):
+            return 0.0
         variance = self.noise.variance(self.y)
         return float(torch.sqrt(self._mean(variance)).mean())
 
@@ -168,6 +173,10 @@ class InUnits(Operator):
 
 def _real(data: Tensor) -> torch.dtype:
     return data.real.dtype if data.is_complex() else data.dtype
+
+
+def _at_least_single(data: Tensor) -> Tensor:
+    return data.to(torch.promote_types(data.dtype, torch.float32))
 
 
 def _check_data(data: Any, shape: tuple[int, ...], name: str) -> None:

@@ -94,9 +94,9 @@ def write_result(
     attributes: Mapping[str, Any],
 ) -> Path:
     """HDF5 with fletcher32 under a temporary name, then renamed."""
-    import h5py
+    from .io.hdf5 import new_file
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_file(temporary) as file:
         file.attrs["format"] = FORMAT
         for key, value in attributes.items():
             file.attrs[key] = json.dumps(value, allow_nan=False)

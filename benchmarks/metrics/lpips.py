@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from operators.errors import MissingExtra
+from operators.errors import import_extra
 
 from . import features
 from .base import CROP, Metric, NotApplicable, Range, cut, keep_limits, needs_range
@@ -97,14 +97,7 @@ def status() -> features.Status:
 
 
 def _build(net: str, tensors: dict[str, Tensor]) -> Any:
-    try:
-        import lpips
-    except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        # torchvision built for another torch fails with a RuntimeError
-        raise MissingExtra(
-            f"the lpips package cannot be imported ({error})", do="Reinstall lpips and torchvision."
-        ) from error
-
+    lpips = import_extra("lpips", do="Reinstall lpips and torchvision.")
     with (
         warnings.catch_warnings(),
         torch.random.fork_rng(devices=[]),  # the features are drawn at random before they are replaced

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from operators.errors import BadInput
 
@@ -31,6 +31,10 @@ class _FileError(BadInput):
         self.path = Path(path)
         self._given = (path, found, wanted, do)
         super().__init__(f"{shown(path)}: {one_line(found)}", wanted=one_line(wanted), do=one_line(do, limit=600))
+
+    def about(self, path: str | os.PathLike[str]) -> Self:
+        """The same finding under the name the user knows the file by."""
+        return type(self)(path, *self._given[1:])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._given

@@ -177,17 +177,31 @@ def _is_numeric(dtype: np.dtype) -> bool:
     return dtype.kind in "buifc" or complex_pair(dtype) is not None
 
 
-def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
-    """Write one data set with fletcher32 checksums, and beside it its axes and unit."""
+@contextmanager
+def new_file(path: Path) -> Iterator[Any]:
+    """An HDF5 file that is put together in memory and written in one piece when the block ends well.
+
+    A disk that fills up while HDF5 itself writes cannot be survived: the library fails again when it closes the file,
+    and takes the process with it.
+    """
     import h5py
 
+    with h5py.File(path, "w", driver="core", backing_store=False) as file:
+        yield file
+        file.flush()
+        content = file.id.get_file_image()
+    path.write_bytes(content)
+
+
+def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
+    """Write one data set with fletcher32 checksums, and beside it its axes and unit."""
     pair = spec.fields.get("pair")
     if pair and stored.dtype.kind == "c":
         part = stored.real.dtype
         split = np.empty(stored.shape, [(pair[0], part), (pair[1], part)])
         split[pair[0]], split[pair[1]] = stored.real, stored.imag
         stored = split
-    with h5py.File(path, "w") as file:
+    with new_file(path) as file:
         name = str(spec.fields.get("dataset") or "image")
         data = file.create_dataset(name, data=stored, chunks=True, fletcher32=True)
         data.attrs["axes"] = spec.axes

@@ -133,4 +133,4 @@ class Frame:
 
     @staticmethod
     def _planes(x: Tensor) -> Tensor:
-        return x.reshape(x.shape[0], -1, *x.shape[-2:])
+        return x.flatten(1, -3) if x.ndim > 3 else x[:, None]

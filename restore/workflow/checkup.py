@@ -153,6 +153,8 @@ def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
         return look()
     except RestoreError as error:
         return Finding(name, "wrong", str(error))
+    except Exception as error:  # noqa: BLE001 - the doctor tells of a fault, it does not have one
+        return Finding(name, "wrong", f"{type(error).__name__}: {error}")
 
 
 def _natural() -> Finding:

@@ -27,6 +27,10 @@ def staged(out: Path) -> Iterator[Path]:
     try:
         yield stage
         _replace(stage, out)
+    except io.WriteError as error:
+        if error.path.is_relative_to(stage):
+            raise error.about(out / error.path.relative_to(stage)) from error
+        raise
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
