@@ -229,7 +229,9 @@ def _row(posed: Problem, state: State) -> dict[str, float]:
     residual = posed.residual(state.estimate.detach())
     # y was rescaled with the picture only where the operator stayed linear in it.
     unit = 1.0 if isinstance(posed.operator, InUnits) else posed.scale
-    row["residual_rms"] = unit * float((residual.abs() ** 2).sum().div(max(posed.observed_count * len(residual), 1)).sqrt())
+    row["residual_rms"] = unit * float(
+        (residual.abs() ** 2).sum().div(max(posed.observed_count * len(residual), 1)).sqrt()
+    )
     row.update({k: float(v) for k, v in state.info.items()})
     return row
 

@@ -23,7 +23,8 @@ from torch import Tensor
 import restore
 from benchmarks.comparison import centre_crop, score
 from benchmarks.datasets import data_root, find
-from operators import BadInput, MissingExtra, RestoreError
+from operators import BadInput, RestoreError
+from operators.errors import import_extra
 from priors.base import DiffusionPrior
 from restore.problem import Problem
 
@@ -58,11 +59,7 @@ class Wrapped(torch.nn.Module):
 
 
 def import_deepinv() -> Any:
-    try:
-        import deepinv
-    except ImportError as error:
-        raise MissingExtra("deepinv is not installed", do='pip install "restore[peers]"') from error
-    return deepinv
+    return import_extra("deepinv", do='pip install "restore[peers]"')
 
 
 def physics_of(name: str, problem: Problem) -> Any:

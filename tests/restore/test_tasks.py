@@ -202,7 +202,6 @@ def test_a_task_loads_from_a_file_of_ones_own(tmp_path: Path, picture: torch.Ten
         (torch.full((3, 16, 16), float("nan")), BadInput),
         (torch.zeros(3, 16, 16, dtype=torch.uint8), BadType),
         (torch.zeros(16, 16), BadInput),
-        (torch.zeros(0, 3, 16, 16), BadInput),
         (torch.zeros(3, 3, 3), BadInput),
         ("photo.png", BadType),
     ],
