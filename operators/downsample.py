@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import SVD, LinearOperator, Shape, check_rho, full_precision
+from .base import SVD, LinearOperator, Shape, check_rho
+from .bases import divide, sandwich
 from .errors import BadInput
 from .resampling import Axis, Block, Span, dense_matrix, matrix_blocks, multiply, multiply_transposed, output_length
 
@@ -62,17 +63,17 @@ class Downsample(LinearOperator):
         self._check(rhs, self.input_shape, False, "right-hand side")
         level = check_rho(rho, rhs)
         s, v_rows, v_columns = self._factors(rhs)
-        inside = _sandwich(v_rows.mT, rhs, v_columns)
-        null = rhs - _sandwich(v_rows, inside, v_columns.mT)
-        return _sandwich(v_rows, _divide(inside, s**2 + level), v_columns.mT) + _divide(null, level.expand_as(null))
+        inside = sandwich(v_rows.mT, rhs, v_columns)
+        null = rhs - sandwich(v_rows, inside, v_columns.mT)
+        return sandwich(v_rows, divide(inside, s**2 + level), v_columns.mT) + divide(null, level.expand_as(null))
 
     def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
         """A^+ y; singular values at or under rtol times the largest are left out."""
         self._check(y, self.output_shape, False, "measurement")
         s, v_rows, v_columns = self._factors(y)
-        inside = _sandwich(v_rows.mT, self.adjoint(y), v_columns)
+        inside = sandwich(v_rows.mT, self.adjoint(y), v_columns)
         kept = torch.where(s > rtol * s.max(), s**2, torch.zeros_like(s))
-        return _sandwich(v_rows, _divide(inside, kept.expand_as(inside)), v_columns.mT)
+        return sandwich(v_rows, divide(inside, kept.expand_as(inside)), v_columns.mT)
 
     def norm(self, *, iterations: int = 50) -> float:
         """Exact: the product of the largest singular values of the two axes."""
@@ -91,15 +92,15 @@ class Downsample(LinearOperator):
 
         def in_output(y: Tensor) -> Tensor:
             u_rows, u_columns = self._bases("u", y)
-            return _sandwich(u_rows.mT, y, u_columns).flatten(1)
+            return sandwich(u_rows.mT, y, u_columns).flatten(1)
 
         def from_output(c: Tensor) -> Tensor:
             u_rows, u_columns = self._bases("u", c)
-            return _sandwich(u_rows, c.reshape(c.shape[0], *self.input_shape[:-2], tall, wide), u_columns.mT)
+            return sandwich(u_rows, c.reshape(c.shape[0], *self.input_shape[:-2], tall, wide), u_columns.mT)
 
         def in_input(x: Tensor) -> Tensor:
             v_rows, v_columns = self._bases("v", x)
-            grid = _sandwich(v_rows.mT, x, v_columns)
+            grid = sandwich(v_rows.mT, x, v_columns)
             parts = [grid[..., :tall, :wide], grid[..., :tall, wide:], grid[..., tall:, :]]
             return torch.cat([part.flatten(1) for part in parts], dim=1)
 
@@ -111,7 +112,7 @@ class Downsample(LinearOperator):
                 for part, shape in zip(parts, rectangles, strict=True)
             )
             grid = torch.cat([torch.cat([left, right], dim=-1), below], dim=-2)
-            return _sandwich(v_rows, grid, v_columns.mT)
+            return sandwich(v_rows, grid, v_columns.mT)
 
         return SVD(s=s, U=from_output, Ut=in_output, V=from_input, Vt=in_input)
 
@@ -163,13 +164,3 @@ def _full(axis: Axis) -> dict[str, np.ndarray]:
     """u (size_out x k) and all of v (size_in x size_in), whose columns after k span the null space."""
     u, s, vt = np.linalg.svd(dense_matrix(axis).numpy(), full_matrices=True)
     return {"u": np.ascontiguousarray(u[:, : len(s)]), "v": np.ascontiguousarray(vt.T)}
-
-
-def _sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
-    with full_precision(x):
-        return torch.matmul(torch.matmul(left, x), right)
-
-
-def _divide(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, and 0 where b is 0."""
-    return torch.where(b > 0, a / torch.where(b > 0, b, torch.ones_like(b)), torch.zeros_like(a))

@@ -89,6 +89,20 @@ class DiffusionPrior(nn.Module):
         return self if (self.shift, self.scale) == (0.0, 1.0) else _Native(self)
 
 
+class WrappedPrior(DiffusionPrior):
+    """A prior around another one (`prior`), with its units, range, channels, schedule and name; base of wrappers."""
+
+    def __init__(self, prior: DiffusionPrior) -> None:
+        super().__init__(
+            shift=prior.shift,
+            scale=prior.scale,
+            native_clip=prior.native_clip,
+            channels=prior.channels,
+            schedule=prior.schedule,
+        )
+        self.prior, self.name, self.sha256 = prior, prior.name, prior.sha256
+
+
 class _Native(DiffusionPrior):
     """The view of a prior in its own units."""
 

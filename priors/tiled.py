@@ -7,10 +7,10 @@ from torch import Tensor
 
 from operators.errors import BadInput
 
-from .base import DiffusionPrior
+from .base import DiffusionPrior, WrappedPrior
 
 
-class TiledPrior(DiffusionPrior):
+class TiledPrior(WrappedPrior):
     """The same prior, called on tiles whose overlaps are blended with a linear ramp.
 
     tile: side of a tile in pixels; overlap: pixels two neighbours share, under half a tile.
@@ -18,19 +18,12 @@ class TiledPrior(DiffusionPrior):
     """
 
     def __init__(self, prior: DiffusionPrior, *, tile: int, overlap: int) -> None:
-        super().__init__(
-            shift=prior.shift,
-            scale=prior.scale,
-            native_clip=prior.native_clip,
-            channels=prior.channels,
-            schedule=prior.schedule,
-        )
+        super().__init__(prior)
         if tile < 16 or not 0 <= overlap <= tile // 2:
             raise BadInput(
                 f"tile {tile} with overlap {overlap}", wanted="a tile of 16 or more and an overlap up to half of it"
             )
-        self.prior, self.tile, self.overlap = prior, tile, overlap
-        self.name, self.sha256 = prior.name, prior.sha256
+        self.tile, self.overlap = tile, overlap
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
         height, width = z.shape[-2:]

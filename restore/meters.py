@@ -9,24 +9,18 @@ import torch
 from torch import Tensor
 
 from operators.randomness import Noise
-from priors.base import DiffusionPrior
+from priors.base import DiffusionPrior, WrappedPrior
 
 
-class MeteredPrior(DiffusionPrior):
+class MeteredPrior(WrappedPrior):
     """A prior that counts its forward calls (nfe) and backward passes, and the seconds spent in both.
 
     autocast: run the prior in bfloat16 where its operations allow.
     """
 
     def __init__(self, prior: DiffusionPrior, *, autocast: bool = False) -> None:
-        super().__init__(
-            shift=prior.shift,
-            scale=prior.scale,
-            native_clip=prior.native_clip,
-            channels=prior.channels,
-            schedule=prior.schedule,
-        )
-        self.prior, self.autocast = prior, autocast
+        super().__init__(prior)
+        self.autocast = autocast
         self.nfe = self.backward_passes = 0
         self.seconds = 0.0
         self._backward_began: float | None = None

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from operators import BadInput, RestoreError
@@ -185,8 +184,3 @@ def summarise(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "skipped": dict(plan.skipped),
         "complete": len(rows) + len(outcome.failed) == len(plan.items),
     }
-
-
-def report_path(plan: Plan) -> Path:
-    """The file to open when the run is over."""
-    return plan.out / ("summary.json" if plan.folder else "report.html")
