@@ -26,6 +26,8 @@ class Operator(nn.Module):
     """
 
     is_linear: ClassVar[bool] = False
+    spatial: ClassVar[int] = 2  # axes of the picture after the channel axis: 3 for an operator on volumes
+    channels: ClassVar[int | None] = None  # the only channel count that makes sense (3 for a colour filter array)
 
     def __init__(
         self,
@@ -72,6 +74,13 @@ class Operator(nn.Module):
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             return torch.autograd.grad(self.forward(x), x, u)[0]
+
+    def direct(self, y: Tensor) -> Tensor:
+        """The quick reconstruction of the field: filtered back-projection, zero filling, demosaicking, decoding.
+
+        y: B x output_shape; returns B x input_shape. BadInput where the field has none.
+        """
+        raise BadInput(f"{type(self).__name__} has no direct reconstruction", do="Choose an iterative solver.")
 
     def constant(self, name: str, like: Tensor) -> Tensor:
         """The buffer `name` with the precision and on the device of `like`; real stays real, complex stays complex."""
@@ -248,6 +257,10 @@ class LinearOperator(Operator):
         from .linear_solvers import least_squares
 
         return least_squares(self, y, rtol=rtol).x
+
+    def direct(self, y: Tensor) -> Tensor:
+        """The quick reconstruction of the field; A^+ y where the subclass names no other."""
+        return self.pinv(y)
 
     def norm(self, *, iterations: int = 50) -> float:
         """The largest singular value; exact from the SVD, otherwise by power iteration from a fixed start."""

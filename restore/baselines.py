@@ -17,6 +17,9 @@ REGISTRY = Registry(
     "baseline",
     {
         "measurement": Entry("restore.baselines:measurement", "the measurement itself, clipped to [0, 1]"),
+        "direct": Entry(
+            "restore.baselines:direct", "the operator's own quick reconstruction (filtered back-projection, ...)"
+        ),
         "bicubic": Entry("restore.baselines:bicubic", "MATLAB bicubic enlargement to the size of the picture"),
         "biharmonic": Entry(
             "restore.baselines:biharmonic", "holes filled by the biharmonic equation", "Damelin, Hoang 2018"
@@ -27,7 +30,7 @@ REGISTRY = Registry(
     },
 )
 
-_DIRECT = ("measurement", "bicubic", "biharmonic")
+_CLOSED = ("measurement", "direct", "bicubic", "biharmonic")
 
 
 def run(name: str, problem: Problem, parameters: Mapping[str, Any] | None = None) -> Tensor:
@@ -35,7 +38,7 @@ def run(name: str, problem: Problem, parameters: Mapping[str, Any] | None = None
 
     name: an entry of REGISTRY. parameters: settings of a solver that serves as baseline.
     """
-    if name in _DIRECT:
+    if name in _CLOSED:
         if parameters:
             raise BadInput(f"baseline {name!r} takes no parameters", do=f"Drop {', '.join(parameters)}.")
         target: Callable[[Problem], Tensor] = REGISTRY.load(name)
@@ -57,6 +60,11 @@ def measurement(problem: Problem) -> Tensor:
             do="Choose another baseline for this operator.",
         )
     return problem.y.clamp(0, 1)
+
+
+def direct(problem: Problem) -> Tensor:
+    """What the field would show first: `Operator.direct`."""
+    return problem.operator.direct(problem.y)
 
 
 def bicubic(problem: Problem) -> Tensor:

@@ -25,7 +25,11 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """One recipe. The rate is constant after `warmup` and falls linearly to zero over the last `decay` share."""
+    """One recipe. The rate is constant after `warmup` and falls linearly to zero over the last `decay` share.
+
+    first_round: steps of an earlier round that had already fallen to zero; the rate then rises once more, to
+        `second_peak` of its height, and falls over the rest. 0 for a single round.
+    """
 
     steps: int
     batch: int = 16
@@ -33,14 +37,21 @@ class Settings:
     adam_lr: float = 1e-3
     warmup: int = 100
     decay: float = 0.3
+    first_round: int = 0
+    second_peak: float = 0.5
     ema: float = 0.999
     seed: int = 0
     checkpoint_seconds: float = 120.0
 
     def rate(self, step: int) -> float:
         """Factor on both learning rates at this step (0-based)."""
-        begin = self.steps * (1 - self.decay)
-        falling = 1.0 if step < begin else (self.steps - step) / (self.steps - begin)
+        first = min(self.first_round, self.steps)
+        if step < first:
+            return self._round(step, first)
+        return (self.second_peak if first else 1.0) * self._round(step - first, self.steps - first)
+
+    def _round(self, step: int, steps: int) -> float:
+        falling = 1.0 if step < steps * (1 - self.decay) else (steps - step) / (steps * self.decay)
         return min(1.0, (step + 1) / self.warmup) * max(falling, 0.0)
 
 

@@ -1,0 +1,1 @@
+"""Contests between forward operators and their peers, one file per family; each has `contests(size)`."""
