@@ -10,109 +10,19 @@ import torch
 from torch import Tensor
 
 from .base import SVD, LinearOperator, Shape, check_rho
+from .ensembles import (
+    Ensemble,
+    PartialFourier,
+    RandomConvolution,
+    ScrambledDCT,
+    ScrambledHadamard,
+    StructuredRandom,
+    check_ratio,
+    row_count,
+)
 from .errors import BadInput
 from .randomness import generator
 from .registry import unknown_name
-from .transforms import dct, hadamard, idct
-
-
-class Ensemble(LinearOperator):
-    """m rows of an orthonormal basis of R^N, N = H W, the same for each channel: B x C x H x W -> B x C x m.
-
-    A subclass gives the measured coefficients (`_forward`, `_adjoint`) and the whole basis: `_analyse` has all N
-    coefficients with the measured ones first, `_synthesise` is its inverse and transpose.
-    """
-
-    def __init__(self, input_shape: Shape, rows: int) -> None:
-        super().__init__(input_shape, (*tuple(input_shape)[:-2], rows))
-
-    def _analyse(self, x: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} does not implement _analyse")
-
-    def _synthesise(self, coefficients: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} does not implement _synthesise")
-
-
-class Scrambled(Ensemble):
-    """S T P: permute all pixels, transform, keep m coefficients at random (structurally random matrix, Do et al. 2012).
-
-    Permutation leaves the mean alone, so the constant row of T is meaningful, and it is always kept.
-    A subclass is its transform T of the last axis.
-    """
-
-    order: Tensor
-    place: Tensor
-    rows: Tensor
-
-    def __init__(self, input_shape: Shape, *, ratio: float, seed: int) -> None:
-        pixels = _pixels(input_shape)
-        measured = _count(ratio, pixels)
-        super().__init__(input_shape, measured)
-        rng = generator(seed, "", 0, "compressed-sensing")
-        order = rng.permutation(pixels)
-        first = self._constant_rows(pixels)[:measured]
-        others = rng.permutation(np.setdiff1d(np.arange(pixels), first))
-        drawn = np.sort(np.concatenate([first, others[: measured - len(first)]]).astype(np.int64))
-        rest = np.setdiff1d(np.arange(pixels), drawn)
-        self.register_buffer("order", torch.from_numpy(order))
-        self.register_buffer("place", torch.from_numpy(np.argsort(order)))
-        self.register_buffer("rows", torch.from_numpy(np.concatenate([drawn, rest])))
-
-    def _transform(self, x: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} does not implement _transform")
-
-    def _inverse(self, coefficients: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} does not implement _inverse")
-
-    def _constant_rows(self, pixels: int) -> list[int]:
-        """Rows of T that take means, the largest first."""
-        return [0]
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._transformed(x)[..., self.constant("rows", x)[: self.output_shape[-1]]]
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._synthesise(torch.nn.functional.pad(y, (0, _pixels(self.input_shape) - y.shape[-1])))
-
-    def _analyse(self, x: Tensor) -> Tensor:
-        return self._transformed(x)[..., self.constant("rows", x)]
-
-    def _synthesise(self, coefficients: Tensor) -> Tensor:
-        spectrum = torch.empty_like(coefficients)
-        spectrum[..., self.constant("rows", coefficients)] = coefficients
-        pixels = self._inverse(spectrum)[..., self.constant("place", coefficients)]
-        return pixels.reshape(coefficients.shape[0], *self.input_shape)
-
-    def _transformed(self, x: Tensor) -> Tensor:
-        return self._transform(x.flatten(-2)[..., self.constant("order", x)])
-
-
-class ScrambledDCT(Scrambled):
-    """T is the DCT-II of all permuted pixels: any size, O(N log N)."""
-
-    def _transform(self, x: Tensor) -> Tensor:
-        return dct(x)
-
-    def _inverse(self, coefficients: Tensor) -> Tensor:
-        return idct(coefficients)
-
-
-class ScrambledHadamard(Scrambled):
-    """T has entries +1 and -1 (over a root): what a micromirror array shows.
-
-    N that is no power of two: the permuted pixels fall into groups of 2^k, largest first, each with a Hadamard
-    transform of its own. Padding the picture with zeros instead would measure no more and lose A A^T = I.
-    """
-
-    def _transform(self, x: Tensor) -> Tensor:
-        return torch.cat([hadamard(group) for group in torch.split(x, _binary_parts(x.shape[-1]), dim=-1)], dim=-1)
-
-    def _inverse(self, coefficients: Tensor) -> Tensor:
-        return self._transform(coefficients)
-
-    def _constant_rows(self, pixels: int) -> list[int]:
-        groups = _binary_parts(pixels)
-        return [sum(groups[:i]) for i in range(len(groups))]
 
 
 class BlockGaussian(Ensemble):
@@ -126,9 +36,9 @@ class BlockGaussian(Ensemble):
     def __init__(self, input_shape: Shape, *, ratio: float, seed: int, block: int) -> None:
         if isinstance(block, bool) or not isinstance(block, int) or block < 1:
             raise BadInput(f"block is {block!r}", wanted="a whole number of pixels above 0")
-        _check_ratio(ratio)
+        check_ratio(ratio)
         regions = tuple(_regions(tuple(input_shape)[-2:], block))
-        counts = [_count(ratio, region.area) for region in regions]
+        counts = [row_count(ratio, region.area) for region in regions]
         super().__init__(input_shape, sum(n * region.blocks for n, region in zip(counts, regions, strict=True)))
         self.block = block
         self._regions, self._counts = regions, counts
@@ -216,8 +126,9 @@ class CompressedSensing(LinearOperator):
     """y = Phi x with orthonormal rows, Phi Phi^T = I, the same Phi for each channel.
 
     input_shape: (..., H, W); output_shape: (..., m), m close to ratio * H * W (exact for the scrambled kinds).
-    ratio: measurements per pixel, in (0, 1]. kind: scrambled-dct, scrambled-hadamard or block-gaussian.
-    block: side of the squares of block-gaussian. seed: of the random rows.
+    ratio: measurements per pixel, in (0, 1]. kind: scrambled-dct, scrambled-hadamard, structured-random,
+    random-convolution, partial-fourier or block-gaussian. block: side of the squares of block-gaussian. decay: how much
+    rarer high frequencies are in partial-fourier (0: not). seed: of the random rows.
 
     A+ = A^T; (A^T A + rho I)^-1 r = (r - A^T A r) / rho + A^T A r / (1 + rho); all singular values are 1.
     Reference: E. Candes and M. Wakin, "An introduction to compressive sampling", 2008; fast ensembles: T. Do et al.,
@@ -231,17 +142,21 @@ class CompressedSensing(LinearOperator):
         ratio: float = 0.25,
         kind: str = "scrambled-dct",
         block: int = 32,
+        decay: float = 3.0,
         seed: int = 0,
     ) -> None:
         if len(tuple(input_shape)) < 2:
             raise BadInput(f"input_shape is {tuple(input_shape)}", wanted="(..., H, W)")
-        _check_ratio(ratio)
+        check_ratio(ratio)
         if kind == "block-gaussian":
             ensemble: Ensemble = BlockGaussian(input_shape, ratio=ratio, seed=seed, block=block)
-        elif kind in SCRAMBLED:
-            ensemble = SCRAMBLED[kind](input_shape, ratio=ratio, seed=seed)
+        elif kind == "partial-fourier":
+            ensemble = PartialFourier(input_shape, ratio=ratio, seed=seed, decay=decay)
+        elif kind in FAST:
+            ensemble = FAST[kind](input_shape, ratio=ratio, seed=seed)
         else:
-            raise unknown_name("kind of measurement", kind, dict.fromkeys((*SCRAMBLED, "block-gaussian")))
+            known = (*FAST, "partial-fourier", "block-gaussian")
+            raise unknown_name("kind of measurement", kind, dict.fromkeys(known))
         super().__init__(ensemble.input_shape, ensemble.output_shape)
         self.ratio, self.kind, self.seed = ratio, kind, seed
         self.ensemble = ensemble
@@ -288,26 +203,12 @@ class CompressedSensing(LinearOperator):
         return f"{super().extra_repr()}, ratio={self.ratio}, kind={self.kind!r}, seed={self.seed}"
 
 
-SCRAMBLED: dict[str, type[Scrambled]] = {"scrambled-dct": ScrambledDCT, "scrambled-hadamard": ScrambledHadamard}
-
-
-def _check_ratio(ratio: float) -> None:
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 1:
-        raise BadInput(f"ratio is {ratio!r}", wanted="above 0 and at most 1")
-
-
-def _pixels(input_shape: Shape) -> int:
-    height, width = tuple(input_shape)[-2:]
-    return int(height) * int(width)
-
-
-def _count(ratio: float, pixels: int) -> int:
-    return max(1, round(ratio * pixels))
-
-
-def _binary_parts(n: int) -> list[int]:
-    """The powers of two that sum to n, largest first."""
-    return [1 << bit for bit in reversed(range(n.bit_length())) if n >> bit & 1]
+FAST: dict[str, type[ScrambledDCT | ScrambledHadamard | StructuredRandom | RandomConvolution]] = {
+    "scrambled-dct": ScrambledDCT,
+    "scrambled-hadamard": ScrambledHadamard,
+    "structured-random": StructuredRandom,
+    "random-convolution": RandomConvolution,
+}
 
 
 def _regions(size: tuple[int, ...], block: int) -> list[_Region]:

@@ -57,14 +57,22 @@ def hadamard(x: Tensor) -> Tensor:
     n = x.shape[-1]
     if not is_power_of_two(n):
         raise BadInput(f"a Hadamard transform of {n} numbers", wanted="a power of two")
-    shape, left = x.shape, n
-    # H_N is the Kronecker product of small ones: transform the last digit of the index, move it to the front, repeat.
-    while left > 1:
-        radix = min(RADIX, left)
-        x = torch.matmul(x.reshape(*shape[:-1], n // radix, radix), hadamard_matrix(radix, x.dtype, x.device))
-        x = x.mT.reshape(shape)
-        left //= radix
-    return x
+    shape, done = x.shape, 1
+    # H_N is a Kronecker product of small matrices, one for each digit of the index. A product from the left reaches a
+    # digit where it stands, so that nothing is ever transposed; only the last digit takes one from the right.
+    while done < n:
+        radix = min(RADIX, n // done)
+        matrix = hadamard_matrix(radix, x.dtype, x.device)
+        x = x.reshape(-1, radix) @ matrix if done == 1 else matrix @ x.reshape(-1, radix, done)
+        done *= radix
+    return x.reshape(shape)
+
+
+def hadamard2(x: Tensor) -> Tensor:
+    """The orthonormal Walsh-Hadamard transform of the last two axes: for powers of two, that of the row-major vector."""
+    if not (is_power_of_two(x.shape[-2]) and is_power_of_two(x.shape[-1])):
+        raise BadInput(f"a Hadamard transform of {x.shape[-2]} x {x.shape[-1]} numbers", wanted="powers of two")
+    return hadamard(x.flatten(-2)).reshape(x.shape)
 
 
 @lru_cache(maxsize=32)
@@ -91,3 +99,8 @@ def sequency_order(n: int) -> Tensor:
 
 def is_power_of_two(n: int) -> bool:
     return n >= 1 and n & (n - 1) == 0
+
+
+def next_power_of_two(n: int) -> int:
+    """The smallest power of two that is not below n >= 1."""
+    return 1 << (n - 1).bit_length()

@@ -10,9 +10,17 @@ import torch
 
 from operators import BadInput, CompressedSensing
 from operators.compressed_sensing import BlockGaussian
-from operators.transforms import dct, hadamard, idct, sequency_order
+from operators.transforms import dct, hadamard, hadamard2, idct, sequency_order
 
-KINDS = ["scrambled-dct", "scrambled-hadamard", "block-gaussian"]
+KINDS = [
+    "scrambled-dct",
+    "scrambled-hadamard",
+    "structured-random",
+    "random-convolution",
+    "partial-fourier",
+    "block-gaussian",
+]
+KEEPS_MEAN = ["scrambled-dct", "scrambled-hadamard", "partial-fourier"]
 
 
 def close(got, wanted, tolerance=1e-12):
@@ -76,8 +84,8 @@ def test_rows_are_orthonormal(laws, kind, shape, ratio):
     assert close(matrix @ matrix.T, torch.eye(len(matrix), dtype=torch.float64))
 
 
-@pytest.mark.parametrize("kind", KINDS[:2])
-def test_scrambled_kinds_measure_the_asked_share_per_channel(kind):
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_fast_kinds_measure_the_asked_share_per_channel(kind):
     assert CompressedSensing((3, 32, 48), kind=kind, ratio=0.25).output_shape == (3, 384)
     assert CompressedSensing((3, 7, 5), kind=kind, ratio=0.1).output_shape == (3, round(3.5))
     assert CompressedSensing((1, 2, 2), kind=kind, ratio=0.01).output_shape == (1, 1)
@@ -88,7 +96,7 @@ def test_whole_blocks_have_the_published_number_of_rows():
     assert CompressedSensing((1, 33, 33), kind="block-gaussian", block=33, ratio=0.1).output_shape == (1, 109)
 
 
-@pytest.mark.parametrize("kind", KINDS[:2])
+@pytest.mark.parametrize("kind", KEEPS_MEAN)
 def test_the_mean_is_always_measured(kind):
     for seed in range(4):
         a = CompressedSensing((1, 8, 8), kind=kind, ratio=1 / 64, seed=seed)
@@ -161,3 +169,48 @@ def test_bad_settings_are_refused_with_a_suggestion():
         CompressedSensing((1, 8, 8), seed=-1)
     with pytest.raises(BadInput, match="H, W"):
         CompressedSensing((8,))
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 8), (1, 5, 7), (1, 4, 5), (1, 1, 6)])
+def test_partial_fourier_reads_the_unitary_transform(shape):
+    a = CompressedSensing(shape, kind="partial-fourier", ratio=1.0)
+    x = torch.rand(1, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    height, width = shape[-2:]
+    half = width // 2 + 1
+    spectrum = torch.view_as_real(torch.fft.fft2(x, norm="ortho")[..., :half]).flatten()
+    read = torch.zeros(2 * height * half, dtype=torch.float64)
+    read[a.ensemble.source] = (a(x) / a.ensemble.weight).flatten()
+    seen = a.ensemble.source
+    assert close(read[seen], spectrum[seen])
+    assert len(seen) == height * width
+
+
+def test_partial_fourier_prefers_low_frequencies():
+    a = CompressedSensing((1, 64, 64), kind="partial-fourier", ratio=0.1, decay=3.0)
+    b = CompressedSensing((1, 64, 64), kind="partial-fourier", ratio=0.1, decay=0.0)
+    ramp = torch.linspace(0, 1, 64, dtype=torch.float64).expand(1, 1, 64, 64)
+    assert float((a(ramp) ** 2).sum()) > float((b(ramp) ** 2).sum())
+    with pytest.raises(BadInput, match="decay is -1"):
+        CompressedSensing((1, 8, 8), kind="partial-fourier", decay=-1)
+
+
+def test_random_convolution_reads_a_periodic_convolution():
+    a = CompressedSensing((1, 6, 7), kind="random-convolution", ratio=1.0)
+    x = torch.rand(1, 1, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = a(x).reshape(6, 7)
+    assert close(a(x.roll((2, 3), (-2, -1))).reshape(6, 7), y.roll((2, 3), (-2, -1)))
+    assert close(torch.fft.fft2(y).abs(), torch.fft.fft2(x[0, 0]).abs())
+
+
+def test_structured_random_spreads_a_constant_picture():
+    a = CompressedSensing((1, 32, 32), kind="structured-random", ratio=1.0)
+    y = a(torch.ones(1, 1, 32, 32, dtype=torch.float64))
+    # 1024 coefficients of energy 1 each on average; the largest of that many normal ones stays below 5.
+    assert float(y.abs().max()) < 5.0
+
+
+def test_hadamard_of_two_axes_equals_the_reference_and_refuses_other_sizes(reference):
+    arrays = {k: torch.from_numpy(v) for k, v in reference("operators_transforms").items()}
+    assert close(hadamard2(arrays["x"]), arrays["wht2_natural_ortho"])
+    with pytest.raises(BadInput, match=r"12 x 16 numbers.*powers of two"):
+        hadamard2(torch.zeros(12, 16))

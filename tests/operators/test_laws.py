@@ -38,6 +38,9 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("downsample", {"size": (20, 5)}),
     ("compressed-sensing", {"kind": "scrambled-hadamard", "ratio": 0.5, "seed": 3}),
     ("compressed-sensing", {"kind": "block-gaussian", "block": 5}),
+    ("compressed-sensing", {"kind": "structured-random"}),
+    ("compressed-sensing", {"kind": "random-convolution", "ratio": 0.4}),
+    ("compressed-sensing", {"kind": "partial-fourier", "ratio": 0.3}),
 ]
 CASES = [(name, {}) for name in operators.REGISTRY] + VARIANTS
 _BUILT: dict[str, Any] = {}
