@@ -23,10 +23,23 @@ REGISTRY = Registry(
             "antialiased reduction by a factor (MATLAB bicubic, area, ...)",
             "R. Keys 1981, doi:10.1109/TASSP.1981.1163711",
         ),
+        "resize": Entry(
+            "operators.resize:Resize",
+            "another size: any scale up or down, any filter",
+            "R. Keys 1981, doi:10.1109/TASSP.1981.1163711",
+        ),
         "compressed-sensing": Entry(
             "operators.compressed_sensing:CompressedSensing",
             "fewer orthonormal measurements than pixels: scrambled fast transform or block Gaussian",
             "E. Candes, M. Wakin 2008, doi:10.1109/MSP.2007.914731",
+        ),
+        "hadamard": Entry(
+            "operators.hadamard:Hadamard", "Walsh-Hadamard coefficients in their plane, all or a share of them"
+        ),
+        "single-pixel": Entry(
+            "operators.single_pixel:SinglePixel",
+            "single-pixel camera: a list of Hadamard patterns, signed, binary or in pairs",
+            "M. Duarte et al. 2008, doi:10.1109/MSP.2007.914730",
         ),
     },
 )
@@ -39,7 +52,10 @@ _ATTRIBUTES = {
     "Mask": "operators.mask:Mask",
     "Blur": "operators.blur:Blur",
     "Downsample": "operators.downsample:Downsample",
+    "Resize": "operators.resize:Resize",
     "CompressedSensing": "operators.compressed_sensing:CompressedSensing",
+    "Hadamard": "operators.hadamard:Hadamard",
+    "SinglePixel": "operators.single_pixel:SinglePixel",
     "stack": "operators.algebra:stack",
     "check": "operators.diagnosis:check",
     "from_function": "operators.interop:from_function",

@@ -23,12 +23,15 @@ AXES_UP_TO = 1024  # longest side whose matrices are decomposed; that takes a se
 class Blur(LinearOperator):
     """y[p] = sum_q h[q] x[p - q + c]: a true convolution, centre c = size // 2 on each axis, the same for each channel.
 
-    input_shape: (..., H, W). kernel: gaussian, motion, trajectory, disk or box (`operators.kernels`), or an array of
-    one's own (h x w: array, tensor or nested list). boundary: circular, symmetric, reflect, replicate, zero, or valid
-    (y is H - h + 1 by W - w + 1). Of the named kernels, where None is the kernel's own default and a value that a
-    kernel does not take is refused: size in pixels, number or (h, w); sigma of gaussian, number or (along, across);
-    angle in degrees of gaussian and motion; length in pixels of motion and trajectory; radius of disk; intensity and
-    seed of trajectory. normalise: divide an array by its sum.
+    input_shape: (..., H, W). kernel: gaussian, motion, trajectory, gaussian-process, disk, airy or box
+    (`operators.kernels`); a measured one as an array (h x w: array, tensor or nested list) or as the name of a file
+    that holds it (.npy, .npz, .txt, .csv). boundary: circular, symmetric, reflect, replicate, zero, or valid (y is
+    H - h + 1 by W - w + 1). normalise: divide a measured kernel by its sum.
+
+    The others are settings of the named kernels; None is the kernel's own default, and one that it does not take is
+    refused. size in pixels, number or (h, w); sigma of gaussian, number or (along, across); angle in degrees of
+    gaussian and motion; length in pixels of motion and trajectory; radius in pixels of disk and airy; obstruction and
+    zernike of airy; intensity of trajectory; correlation and amplitude of gaussian-process; seed of both.
 
     Closed forms: circular (Fourier basis), symmetric with an even kernel (cosine basis), rank-1 kernels up to
     AXES_UP_TO pixels a side (singular vectors of each axis). Elsewhere `svd` is None and solve and pinv are conjugate
@@ -50,6 +53,10 @@ class Blur(LinearOperator):
         length: float | None = None,
         radius: float | None = None,
         intensity: float | None = None,
+        correlation: float | None = None,
+        amplitude: float | None = None,
+        obstruction: float | None = None,
+        zernike: tuple[float, ...] | None = None,
         seed: int | None = None,
         normalise: bool = True,
     ) -> None:
@@ -65,6 +72,10 @@ class Blur(LinearOperator):
             "length": length,
             "radius": radius,
             "intensity": intensity,
+            "correlation": correlation,
+            "amplitude": amplitude,
+            "obstruction": obstruction,
+            "zernike": zernike,
             "seed": seed,
         }
         given = {name: value for name, value in settings.items() if value is not None}
@@ -77,7 +88,8 @@ class Blur(LinearOperator):
             )
         super().__init__(shape, output_shape(shape, h, boundary))
         self.boundary = boundary
-        self._named = f"{kernel!r}" if isinstance(kernel, str) else f"array {kernels.fingerprint(h)}"
+        by_name = isinstance(kernel, str) and not kernels.is_file_name(kernel)
+        self._named = f"{kernel!r}" if by_name else f"array {kernels.fingerprint(h)}"
         self._given = given
         self.register_buffer("kernel", torch.from_numpy(h.copy()))
         self.spectral = Spectral(shape, h, boundary)
@@ -172,13 +184,15 @@ class Blur(LinearOperator):
 
 
 def _kernel(kernel: Any, given: dict[str, Any], normalise: bool) -> np.ndarray:
-    if isinstance(kernel, str):
+    from_file = isinstance(kernel, str) and kernels.is_file_name(kernel)
+    if isinstance(kernel, str) and not from_file:
         return kernels.named(kernel, **given)
     if given:
         raise BadInput(
-            f"{', '.join(given)} given beside a kernel array", do="Leave it out: the array says how the kernel looks."
+            f"{', '.join(given)} given beside a measured kernel",
+            do="Leave it out: the kernel says how the kernel looks.",
         )
-    return kernels.from_array(kernel, normalise=normalise)
+    return (kernels.from_file if from_file else kernels.from_array)(kernel, normalise=normalise)
 
 
 def _at_least_single(x: Tensor) -> Tensor:

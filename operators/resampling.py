@@ -1,8 +1,9 @@
 """One-axis resampling matrices (MATLAB imresize, Pillow's boundary rule, area averages) and picture resizing.
 
 Every filter is separable: Y = K_r X K_c^T. A matrix is built once in float64 and kept as a few dense blocks: output
-rows that follow one another read input columns that follow one another, so that a 4096-pixel axis costs 32 products
-with 32 x 146 matrices and not one with 4096 x 1024. The transpose of a block is its exact adjoint.
+rows that follow one another read input columns that follow one another, so that a 4096-pixel axis costs 64 products
+with small matrices and not one with 4096 x 1024. The transposed matrix is cut in the same way, so that the adjoint
+reads its blocks too and adds nothing up afterwards.
 """
 
 from __future__ import annotations
@@ -19,20 +20,25 @@ from torch import Tensor
 from .errors import BadInput, BadType
 from .registry import unknown_name
 
-DENSE_UP_TO = 256  # longest axis kept as one block; longer ones are cut
-BLOCK = 128  # length of the longer side of a block of a cut axis
+DENSE_UP_TO = 128  # longest axis kept as one block; longer ones are cut
+BLOCK = 64  # length of the longer side of a block of a cut axis: 32 and 128 were slower from 256 to 1024 pixels
 BOUNDARIES = {
-    "symmetric": "edge pixel repeated, as in MATLAB",
+    "symmetric": "mirrored, edge pixel repeated, as in MATLAB",
+    "replicate": "the edge pixel goes on, as in OpenCV",
     "renormalise": "taps outside dropped and the rest scaled to sum 1, as in Pillow and torch",
 }
 
 
-def _bicubic(t: np.ndarray) -> np.ndarray:
-    """Cubic convolution with a = -1/2 (Keys 1981, equation 15)."""
+def _cubic(t: np.ndarray, a: float = -0.5) -> np.ndarray:
+    """Cubic convolution with slope a at 1 (Keys 1981, equation 15 for a = -1/2)."""
     t = np.abs(t)
-    near = (1.5 * t - 2.5) * t * t + 1
-    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
+    near = ((a + 2) * t - (a + 3)) * t * t + 1
+    far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
     return np.where(t <= 1, near, np.where(t <= 2, far, 0.0))
+
+
+def _steep_cubic(t: np.ndarray) -> np.ndarray:
+    return _cubic(t, -0.75)
 
 
 def _bilinear(t: np.ndarray) -> np.ndarray:
@@ -43,20 +49,48 @@ def _lanczos3(t: np.ndarray) -> np.ndarray:
     return np.where(np.abs(t) < 3, np.sinc(t) * np.sinc(t / 3), 0.0)
 
 
+def _lanczos2(t: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(t) < 2, np.sinc(t) * np.sinc(t / 2), 0.0)
+
+
+def _hamming(t: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(t) < 1, np.sinc(t) * (0.54 + 0.46 * np.cos(np.pi * t)), 0.0)
+
+
+def _box(t: np.ndarray) -> np.ndarray:
+    # Half open, so that a pixel halfway between two outputs belongs to one of them; 1e-9 is rounding of the positions.
+    return np.where((t > -0.5 - 1e-9) & (t <= 0.5 - 1e-9), 1.0, 0.0)
+
+
 @dataclass(frozen=True)
 class Kernel:
-    """A sampled interpolation kernel and the half-width outside which it is zero."""
+    """A sampled interpolation kernel, the half-width outside which it is zero, and what a reduction does to it."""
 
     profile: Callable[[np.ndarray], np.ndarray]
     radius: float
+    antialiased: bool = True  # stretched by the reduction; otherwise it samples neighbours and lets the rest alias
 
 
-KERNELS = {"bicubic": Kernel(_bicubic, 2.0), "bilinear": Kernel(_bilinear, 1.0), "lanczos3": Kernel(_lanczos3, 3.0)}
+KERNELS = {
+    "bicubic": Kernel(_cubic, 2.0),
+    "bilinear": Kernel(_bilinear, 1.0),
+    "lanczos2": Kernel(_lanczos2, 2.0),
+    "lanczos3": Kernel(_lanczos3, 3.0),
+    "hamming": Kernel(_hamming, 1.0),
+    "box": Kernel(_box, 0.5),
+    "bicubic-aliased": Kernel(_steep_cubic, 2.0, antialiased=False),
+    "bilinear-aliased": Kernel(_bilinear, 1.0, antialiased=False),
+}
 FILTERS = {
     "bicubic": "cubic convolution, a = -1/2",
     "bilinear": "triangle",
-    "lanczos3": "windowed sinc of three lobes",
+    "lanczos2": "windowed sinc of two lobes",
+    "lanczos3": "windowed sinc of three lobes (Pillow: LANCZOS)",
+    "hamming": "Hamming-windowed sinc of one lobe",
+    "box": "mean over the pixels whose centres are covered",
     "area": "mean over the pixels covered, weighted by overlap",
+    "bicubic-aliased": "cubic convolution, a = -3/4, never stretched: OpenCV, and torch without antialiasing",
+    "bilinear-aliased": "triangle, never stretched",
 }
 
 
@@ -104,7 +138,7 @@ def _sampled(axis: Axis, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
 
     The centre of output i is (i + 1/2) / scale - 1/2; a reduction stretches the kernel by 1 / scale (antialiasing).
     """
-    stretch = min(axis.scale, 1.0)
+    stretch = min(axis.scale, 1.0) if kernel.antialiased else 1.0
     width = 2 * kernel.radius / stretch
     centre = (np.arange(axis.size_out) + 0.5) / axis.scale - 0.5
     first = np.floor(centre - width / 2)
@@ -127,27 +161,33 @@ def _taps(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
     if axis.boundary == "renormalise" or axis.filter == "area":
         inside = (position >= 0) & (position < axis.size_in)
         weight = np.where(inside, weight, 0.0)
-        position = np.clip(position, 0, axis.size_in - 1)
     weight = weight / weight.sum(axis=1, keepdims=True)
+    if axis.boundary != "symmetric" or axis.filter == "area":
+        return np.clip(position, 0, axis.size_in - 1), weight
     folded = position % (2 * axis.size_in)  # ... 1 0 | 0 1 ... N-1 | N-1 N-2 ...
     return np.where(folded < axis.size_in, folded, 2 * axis.size_in - 1 - folded), weight
 
 
-@lru_cache(maxsize=32)
-def matrix_blocks(axis: Axis) -> tuple[Block, ...]:
-    """The matrix of an axis as dense blocks, in order; one block where the axis is short."""
+@lru_cache(maxsize=64)
+def matrix_blocks(axis: Axis, *, transposed: bool = False) -> tuple[Block, ...]:
+    """The matrix of an axis, or its transpose, as dense blocks, in order; one block where the axis is short."""
     position, weight = _taps(axis)
-    longest = max(axis.size_in, axis.size_out)
-    rows = axis.size_out if longest <= DENSE_UP_TO else max(1, BLOCK * axis.size_out // longest)
+    row, tap = np.nonzero(weight)
+    column, value = position[row, tap], weight[row, tap]
+    height, width = axis.size_out, axis.size_in
+    if transposed:
+        row, column, height, width = column, row, width, height
+    longest = max(height, width)
+    step = height if longest <= DENSE_UP_TO else max(1, BLOCK * height // longest)
     blocks = []
-    for start in range(0, axis.size_out, rows):
-        stop = min(start + rows, axis.size_out)
-        where, what = position[start:stop], weight[start:stop]
-        used = where[what != 0]
-        low, high = (0, axis.size_in) if rows == axis.size_out else (int(used.min()), int(used.max()) + 1)
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        here = (row >= start) & (row < stop)
+        used = column[here]
+        whole = step == height or not used.size
+        low, high = (0, width) if whole else (int(used.min()), int(used.max()) + 1)
         dense = np.zeros((stop - start, high - low))
-        row, tap = np.nonzero(what)
-        np.add.at(dense, (row, where[row, tap] - low), what[row, tap])
+        np.add.at(dense, (row[here] - start, used - low), value[here])
         with torch.inference_mode(False):
             blocks.append((Span(start, stop - start, low, high - low), torch.from_numpy(dense)))
     return tuple(blocks)
@@ -167,19 +207,6 @@ def multiply(blocks: Sequence[Block], x: Tensor, dim: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
-def multiply_transposed(blocks: Sequence[Block], y: Tensor, dim: int, size_in: int) -> Tensor:
-    """K^T y along `dim`; blocks overlap in the input, so their parts are added in a fixed order."""
-    if len(blocks) == 1:
-        return _along(blocks[0][1].mT, y, dim)
-    shape = list(y.shape)
-    shape[dim] = size_in
-    x = y.new_zeros(shape)
-    for span, weights in blocks:
-        part = _along(weights.mT, y.narrow(dim, span.first_out, span.outputs), dim)
-        x.narrow(dim, span.first_in, span.inputs).add_(part)
-    return x
-
-
 def _along(weights: Tensor, x: Tensor, dim: int) -> Tensor:
     return torch.matmul(x, weights.mT) if dim == -1 else torch.matmul(weights, x)
 
@@ -188,7 +215,7 @@ def resize(x: Tensor, *, size: tuple[int, int], filter: str = "bicubic", boundar
     """A picture at another size, as MATLAB's imresize(x, size, filter) gives it in floating point.
 
     x: ... x H x W, floating point, any values. size: (H', W'); the scale of each axis is its ratio of lengths.
-    filter: bicubic, bilinear, lanczos3, area. Reductions are antialiased. Differentiable.
+    filter: an entry of FILTERS. boundary: an entry of BOUNDARIES. Differentiable.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise BadType(

@@ -252,7 +252,7 @@ def test_the_representation_does_not_change_with_use() -> None:
         ({"kernel": "gauss"}, "gaussian"),
         ({"boundary": "mirror"}, "boundary 'mirror'"),
         ({"kernel": "box", "size": 40, "boundary": "valid"}, "40 x 40 pixels and the picture 16 x 16"),
-        ({"kernel": [[1.0]], "sigma": 2.0}, "sigma given beside a kernel array"),
+        ({"kernel": [[1.0]], "sigma": 2.0}, "sigma given beside a measured kernel"),
     ],
 )
 def test_kernels_that_cannot_be_used_are_refused(parameters: dict[str, Any], found: str) -> None:

@@ -65,7 +65,14 @@ def test_whole_numbers_are_rounded_after_each_axis_as_matlab_does(reference, sca
 
 @pytest.mark.parametrize("size", ["16x24", "27x41", "128x150"])
 @pytest.mark.parametrize(
-    ("filter", "pillow"), [("bicubic", "bicubic"), ("bilinear", "bilinear"), ("lanczos3", "lanczos")]
+    ("filter", "pillow"),
+    [
+        ("bicubic", "bicubic"),
+        ("bilinear", "bilinear"),
+        ("lanczos3", "lanczos"),
+        ("hamming", "hamming"),
+        ("box", "box"),
+    ],
 )
 def test_renormalised_boundary_equals_pillow(reference, filter, pillow, size):
     arrays = reference("operators_resize")

@@ -36,11 +36,17 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("downsample", {"factor": 2.5, "filter": "lanczos3"}),
     ("downsample", {"factor": 3, "filter": "bilinear", "boundary": "renormalise"}),
     ("downsample", {"size": (20, 5)}),
+    ("resize", {"scale": (0.4, 1.7), "filter": "hamming", "boundary": "replicate"}),
+    ("resize", {"size": (7, 20), "filter": "lanczos2"}),
+    ("resize", {"scale": 0.45, "filter": "bicubic-aliased", "boundary": "replicate"}),
     ("compressed-sensing", {"kind": "scrambled-hadamard", "ratio": 0.5, "seed": 3}),
     ("compressed-sensing", {"kind": "block-gaussian", "block": 5}),
     ("compressed-sensing", {"kind": "structured-random"}),
     ("compressed-sensing", {"kind": "random-convolution", "ratio": 0.4}),
     ("compressed-sensing", {"kind": "partial-fourier", "ratio": 0.3}),
+    ("hadamard", {"order": "sequency", "ratio": 0.3}),
+    ("single-pixel", {"order": "zig-zag", "patterns": "binary"}),
+    ("single-pixel", {"order": "random", "patterns": "pairs", "ratio": 1.0}),
 ]
 CASES = [(name, {}) for name in operators.REGISTRY] + VARIANTS
 _BUILT: dict[str, Any] = {}

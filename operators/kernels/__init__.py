@@ -1,0 +1,110 @@
+"""Blur kernels: optics, motion and measured ones. Each sums to 1 and is centred on size // 2.
+
+Angles are in degrees, counter-clockwise from the row direction pointing right; rows of an array run downward.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import BadInput, BadType
+from ..registry import check_keywords, unknown_name
+from .parts import unit_sum
+from .paths import gaussian_process, motion, trajectory
+from .shapes import airy, box, disk, gaussian
+
+__all__ = [
+    "KERNELS",
+    "airy",
+    "box",
+    "disk",
+    "fingerprint",
+    "from_array",
+    "from_file",
+    "gaussian",
+    "gaussian_process",
+    "is_file_name",
+    "motion",
+    "named",
+    "trajectory",
+]
+
+KERNELS: Mapping[str, Callable[..., np.ndarray]] = {
+    "gaussian": gaussian,
+    "motion": motion,
+    "trajectory": trajectory,
+    "gaussian-process": gaussian_process,
+    "disk": disk,
+    "airy": airy,
+    "box": box,
+}
+FILES = {".npy": "numpy", ".npz": "numpy, one array", ".txt": "numbers in rows", ".csv": "numbers, commas between"}
+
+
+def named(name: str, **parameters: Any) -> np.ndarray:
+    """The kernel of that name; BadType for a parameter that it does not take."""
+    if name not in KERNELS:
+        raise unknown_name("kernel", name, KERNELS)
+    check_keywords(KERNELS[name], parameters, where=f"kernel {name!r}")
+    return KERNELS[name](**parameters)
+
+
+def from_array(values: Any, *, normalise: bool = True) -> np.ndarray:
+    """A kernel of one's own (h x w: array, tensor or nested list) in float64, divided by its sum unless told not to."""
+    try:
+        kernel = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    except ValueError:
+        raise BadInput("the kernel is a ragged list", wanted="rows of equal length") from None
+    if kernel.dtype.kind not in "biuf":
+        raise BadType(f"the kernel holds {kernel.dtype}", wanted="real numbers")
+    if kernel.ndim != 2 or kernel.size == 0:
+        raise BadInput(f"the kernel has shape {kernel.shape}", wanted="h x w")
+    kernel = kernel.astype(np.float64)
+    broken = ~np.isfinite(kernel)
+    if broken.any():
+        first = tuple(int(i) for i in np.argwhere(broken)[0])
+        raise BadInput(f"the kernel holds {int(broken.sum())} NaN or infinite values, the first at {first}")
+    return unit_sum(kernel) if normalise else kernel
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a kernel's name is that of a file: it has an ending, or a folder in it."""
+    return bool(Path(name).suffix) or len(Path(name).parts) > 1
+
+
+def from_file(path: str | Path, *, normalise: bool = True) -> np.ndarray:
+    """A measured kernel (point spread function) from a file of FILES; `from_array` says what it must be like."""
+    path = Path(path)
+    if path.suffix.lower() not in FILES:
+        raise BadInput(
+            f"the kernel file {path.name!r} ends in {path.suffix!r}",
+            wanted=", ".join(FILES),
+            do="Read a picture with restore.read and give its array.",
+        )
+    try:
+        if path.suffix.lower() in (".txt", ".csv"):
+            values = np.loadtxt(path, delimiter="," if path.suffix.lower() == ".csv" else None, ndmin=2)
+        else:
+            loaded = np.load(path, allow_pickle=False)
+            values = loaded if isinstance(loaded, np.ndarray) else _only_array(loaded, path)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"the kernel file {path.name!r} cannot be read ({error})") from None
+    return from_array(values, normalise=normalise)
+
+
+def _only_array(archive: Mapping[str, np.ndarray], path: Path) -> np.ndarray:
+    names = list(archive)
+    if len(names) != 1:
+        raise BadInput(f"{path.name!r} holds {len(names)} arrays", wanted="one", do="Store the kernel alone.")
+    return archive[names[0]]
+
+
+def fingerprint(kernel: np.ndarray) -> str:
+    """Twelve hexadecimal digits that tell one kernel from another."""
+    return hashlib.sha256(repr(kernel.shape).encode() + np.ascontiguousarray(kernel).tobytes()).hexdigest()[:12]
