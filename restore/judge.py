@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from operators import BadInput, RestoreError
 
 from .reconstruction import Reconstruction
 from .tasks import Task
+from .tasks.units import data_range, in_file_units, presented, to_file_units
 
 SCHEMA = 1
 SCORES = ("psnr", "ssim", "lpips")
@@ -49,9 +51,10 @@ def judge(result: Reconstruction, task: Task, baseline: Baseline) -> dict[str, A
     """The table of `metrics.json` (schema 1): plain data, finite numbers, null with a reason where there is none."""
     from benchmarks.metrics import as_metrics_json, to_json
 
-    truth = result.problem.truth
+    shown_result = presented(result)
+    truth, limits = shown_result.problem.truth, data_range(result.problem)
     reasons: dict[str, str] = {}
-    scores = score(result.estimate, truth, task.metrics)
+    scores = score(shown_result.estimate, truth, task.metrics, limits)
     shown = as_metrics_json(scores) if scores is not None else _without_truth(task.metrics)
     reasons.update(shown.pop("reasons"))
     chi2, why = _chi2(result)
@@ -79,7 +82,7 @@ def judge(result: Reconstruction, task: Task, baseline: Baseline) -> dict[str, A
         "reasons": reasons,
         "chi2": to_json(chi2)[0],
         "coverage": covered,
-        "baseline": _baseline(baseline, truth, task.metrics),
+        "baseline": _baseline(baseline, result, task.metrics),
     }
     for key in SCORES:
         if key not in conventions:
@@ -87,8 +90,13 @@ def judge(result: Reconstruction, task: Task, baseline: Baseline) -> dict[str, A
     return {**table, **({"flags": flags} if flags else {})}
 
 
-def score(estimate: Tensor | None, truth: Tensor | None, conventions: Mapping[str, str]) -> Any:
-    """Scores by key, or None where there is nothing to compare.
+def score(
+    estimate: Tensor | None,
+    truth: Tensor | None,
+    conventions: Mapping[str, str],
+    limits: tuple[float, float] | None = (0.0, 1.0),
+) -> Any:
+    """Scores by key, or None where there is nothing to compare. limits: declared range of the pictures, or None.
 
     An estimate that no number can be right for (its mean far outside the range, say) has null scores with that reason:
     the run that made it is kept.
@@ -98,9 +106,13 @@ def score(estimate: Tensor | None, truth: Tensor | None, conventions: Mapping[st
     if estimate is None or truth is None:
         return None
     try:
-        return evaluate(estimate.float(), truth.float(), conventions)
+        return evaluate(_single(estimate), _single(truth), conventions, data_range=limits)
     except BadInput as error:
         return {key: Score(canonical(name), None, str(error)) for key, name in conventions.items()}
+
+
+def _single(x: Tensor) -> Tensor:
+    return x.to(torch.complex64 if x.is_complex() else torch.float32)
 
 
 def _without_truth(conventions: Mapping[str, str]) -> dict[str, Any]:
@@ -131,16 +143,18 @@ def _coverage(result: Reconstruction) -> tuple[dict[str, float] | None, str | No
     return {level: round(share, 6) for level, share in coverages(result.samples, result.problem.truth).items()}, None
 
 
-def _baseline(baseline: Baseline, truth: Tensor | None, conventions: Mapping[str, str]) -> dict[str, Any]:
+def _baseline(baseline: Baseline, result: Reconstruction, conventions: Mapping[str, str]) -> dict[str, Any]:
     from benchmarks.metrics import as_metrics_json
 
     table: dict[str, Any] = {"name": baseline.name, **dict.fromkeys(SCORES), "seconds": round(baseline.seconds, 3)}
     if baseline.reason is not None:
         return {**table, "reasons": dict.fromkeys(SCORES, baseline.reason)}
-    scores = score(baseline.estimate, truth, conventions)
+    problem = result.problem
+    estimate = None if baseline.estimate is None else to_file_units(baseline.estimate, problem)
+    scores = score(estimate, in_file_units(problem).truth, conventions, data_range(problem))
     if scores is None:
         return table
-    shown = as_metrics_json(scores)
-    reasons = shown.pop("reasons")
-    shown.pop("conventions")
-    return {**table, **shown, **({"reasons": reasons} if reasons else {})}
+    numbers = as_metrics_json(scores)
+    reasons = numbers.pop("reasons")
+    numbers.pop("conventions")
+    return {**table, **numbers, **({"reasons": reasons} if reasons else {})}

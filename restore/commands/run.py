@@ -48,6 +48,10 @@ def run(
     shape: Annotated[
         str | None, typer.Option("--shape", help="With --measured: C,H,W of the picture where y does not tell it.")
     ] = None,
+    array: Annotated[
+        list[str] | None,
+        typer.Option("--array", metavar="KEY=FILE", help="With --measured: another array of the operator. Repeatable."),
+    ] = None,
     solver: Annotated[str | None, typer.Option("--solver", help="Name of a solver (restore solvers).")] = None,
     prior: Annotated[
         str | None, typer.Option("--prior", help="Name of a prior (restore priors), or a safetensors file.")
@@ -88,6 +92,7 @@ def run(
         kernel=kernel,
         mask=mask,
         shape=shape,
+        arrays=tuple(array or ()),
         solver=solver,
         prior=prior,
         samples=samples,

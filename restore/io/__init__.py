@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .folders import Pairs, expand, pair_by_stem
     from .formats import FORMATS
     from .image import Image, Metadata
+    from .parameters import read_array
     from .reading import read
     from .source import MAX_PIXELS
     from .writing import write, write_native
@@ -27,6 +28,7 @@ _HOMES = {
     "folders": ("Pairs", "expand", "pair_by_stem"),
     "formats": ("FORMATS",),
     "image": ("Image", "Metadata"),
+    "parameters": ("read_array",),
     "reading": ("read",),
     "source": ("MAX_PIXELS",),
     "writing": ("write", "write_native"),
@@ -44,6 +46,7 @@ __all__ = [
     "expand",
     "pair_by_stem",
     "read",
+    "read_array",
     "write",
     "write_native",
 ]

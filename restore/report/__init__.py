@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .gather import page_from_result, pictures
 from .page import Page, write
+from .panels import kind_of
 from .strip import comparison
 from .visible import display
 
-__all__ = ["Page", "comparison", "display", "page_from_result", "pictures", "write"]
+__all__ = ["Page", "comparison", "display", "kind_of", "page_from_result", "pictures", "write"]

@@ -68,7 +68,8 @@ def render(page: Page) -> str:
     script = _part("page.js")
     given = page.provenance.get("input")
     given = given if isinstance(given, Mapping) else {}
-    drawn = panels.panels(page.pictures, unit=str(given.get("unit", "[0,1]")), bits=int(given.get("bits") or 8))
+    unit = str(page.provenance.get("shown_unit", given.get("unit", "[0,1]")))
+    drawn = panels.panels(page.pictures, unit=unit, bits=int(given.get("bits") or 8))
     lead = next((panel for panel in drawn if panel.name == "estimate"), drawn[0])
     task = page.task if isinstance(page.task, str) else str(page.task.get("name", ""))
     rows = _thin(page.trace)

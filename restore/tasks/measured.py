@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,7 @@ from operators.noise import NoiseModel
 from operators.registry import keyword_defaults
 
 from ..problem import Problem
-from . import measurement
+from . import measurement, units
 
 if TYPE_CHECKING:
     from .task import Task
@@ -31,11 +32,14 @@ class Given:
     kernel: Tensor | None = None
     mask: Tensor | None = None
     shape: tuple[int, ...] | None = None
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def pose(task: Task, image: Any, given: Given) -> Problem:
     """The problem, with a note for everything that was not given."""
-    y = measurement.as_batch(image, what="the measurement")
+    given_unit = task.table["input"]
+    picture = given_unit["unit"] == "[0,1]"
+    y = measurement.as_batch(image, what="the measurement", complex_values=not picture)
     notes: list[str] = []
     arrays = _arrays(task, y, given, notes)
     if "mask" in arrays:
@@ -43,15 +47,24 @@ def pose(task: Task, image: Any, given: Given) -> Problem:
         y = torch.where(arrays["mask"].bool(), y, torch.zeros_like(y))
     measurement.check_values(y, what="the measurement", low=-math.inf, high=math.inf)
     y, operator = _operator(task, y, given.shape, arrays, notes)
-    if len(operator.output_shape) == len(operator.input_shape):
+    if picture and len(operator.output_shape) == len(operator.input_shape):
         # A picture: noise may carry it out of [0, 1], another unit would carry it further.
         measurement.check_values(y, what="the measurement", low=-1.0, high=2.0)
+    if operator.complex_output and not y.is_complex():
+        y = y.to(y.dtype.to_complex())
+    file_units = units.leaving(given_unit)
+    if given_unit.get("normalise"):
+        # The picture is to reach 1; its quick reconstruction says how bright it is now.
+        scale = 1 / units.largest(operator.direct(measurement.keep_observed(y, operator)))
+        y, file_units = scale * y, (0.0, scale)
+        if isinstance(given.sigma, float):
+            given = replace(given, sigma=scale * given.sigma)
     noise = _noise(task, y, operator, given, notes)
-    bits = _bits(task, image)
+    bits = _bits(task, image) if picture else task.bits
     if bits is not None:
         noise = measurement.with_rounding(noise, bits)
     y = measurement.keep_observed(y, operator)
-    recipe = task._recipe(operator, noise, arrays, notes)
+    recipe = task._recipe(operator, noise, arrays, notes, file_units)
     return Problem(y, operator, noise, recipe=recipe)
 
 
@@ -59,11 +72,11 @@ def _arrays(task: Task, y: Tensor, given: Given, notes: list[str]) -> dict[str, 
     name = task.table["operator"]["name"]
     known = keyword_defaults(REGISTRY.load(name))
     arrays: dict[str, Tensor] = {}
-    for key, value in (("kernel", given.kernel), ("mask", given.mask)):
+    for key, value in {"kernel": given.kernel, "mask": given.mask, **given.arrays}.items():
         if value is None:
             continue
         if key not in known:
-            raise BadInput(f"--{key} was given and task {task.name!r} has no {key}", do=f"Leave --{key} out.")
+            raise BadInput(f"{key} was given and task {task.name!r} has no {key}", do=f"Leave {key} out.")
         arrays[key] = value
     if "kernel" in arrays:
         arrays["kernel"] = _kernel(arrays["kernel"])

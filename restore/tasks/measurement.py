@@ -15,31 +15,33 @@ from operators.noise import Gaussian, NoiseModel
 HOLE_SHARE = (0.001, 0.995)  # a picture with fewer or more zero pixels than this is not taken for a masked one
 
 
-def as_batch(image: Any, *, what: str = "the picture") -> Tensor:
-    """B x C x H x W from a restore.io Image or a tensor with or without the batch axis; a copy, without gradients.
+def as_batch(image: Any, *, what: str = "the picture", spatial: int = 2, complex_values: bool = False) -> Tensor:
+    """B x C x H x W (B x C x D x H x W for spatial 3) from a restore.io Image or a tensor with or without the batch
+    axis; a copy, without gradients.
 
-    float64 stays, half precision becomes float32; a batch of no pictures is legal.
+    float64 stays, half precision becomes float32; a batch of no pictures is legal. complex_values: allowed.
     """
     data = image if isinstance(image, Tensor) else getattr(image, "data", None)
     if not isinstance(data, Tensor):
         raise BadType(f"{what} is {type(image).__name__}", wanted="restore.read(path), or a tensor B x C x H x W")
-    if data.is_complex() or not data.is_floating_point():
-        raise BadType(f"{what} has values of type {data.dtype}", wanted="real floating-point numbers in [0, 1]")
-    if data.ndim not in (3, 4) or 0 in data.shape[-3:]:
-        raise BadInput(f"{what} has shape {tuple(data.shape)}", wanted="C x H x W or B x C x H x W")
+    if not (data.is_floating_point() or (complex_values and data.is_complex())):
+        raise BadType(f"{what} has values of type {data.dtype}", wanted="real floating-point numbers")
+    axes = "C x H x W" if spatial == 2 else "C x D x H x W"
+    if data.ndim not in (spatial + 1, spatial + 2) or 0 in data.shape[-spatial - 1 :]:
+        raise BadInput(f"{what} has shape {tuple(data.shape)}", wanted=f"{axes} or B x {axes}")
     promoted = torch.promote_types(data.dtype, torch.float32)
-    return (data if data.ndim == 4 else data[None]).detach().to(promoted).clone()
+    return (data if data.ndim == spatial + 2 else data[None]).detach().to(promoted).clone()
 
 
 def check_values(x: Tensor, *, what: str = "the picture", low: float = 0.0, high: float = 1.0) -> None:
     """BadInput for NaN and infinite values (count and first index) and for values outside [low, high]."""
-    finite = torch.isfinite(x)
+    finite = torch.isfinite(torch.view_as_real(x)).all(-1) if x.is_complex() else torch.isfinite(x)
     if not bool(finite.all()):
         first = tuple(int(i) for i in (~finite).nonzero()[0])
         raise BadInput(
             f"{what} holds {int((~finite).sum())} NaN or infinite values, the first at {first}", do="Repair them first."
         )
-    if x.numel() == 0:
+    if x.numel() == 0 or x.is_complex():
         return
     smallest, largest = float(x.min()), float(x.max())
     if smallest < low or largest > high:

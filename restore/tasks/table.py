@@ -13,6 +13,8 @@ from typing import Any
 
 from operators.errors import BadInput, BadType
 
+from .units import UNITS
+
 Table = dict[str, Any]
 
 
@@ -30,7 +32,7 @@ SECTIONS: Mapping[str, Section] = {
     "operator": Section({"name": (str,)}, open=True, required=("name",)),
     "noise": Section({"name": (str,)}, open=True, required=("name",)),
     "measurement": Section({"bits": (int,)}),
-    "input": Section({"unit": (str,), "crop_to_multiple": (int,)}),
+    "input": Section({"unit": (str,), "crop_to_multiple": (int,), "normalise": (bool,), "mu_water": NUMBER}),
     "prior": Section({"name": (str,)}),
     "solver": Section({"name": (str,)}, open=True, required=("name",)),
     "baseline": Section({"name": (str,)}, open=True, required=("name",)),
@@ -95,8 +97,11 @@ def _check_values(table: Table, where: str) -> None:
         raise BadInput(f"version of {where} is {table['version']}", wanted="an integer of at least 1")
     if table["input"]["crop_to_multiple"] < 1:
         raise BadInput(f"crop_to_multiple of {where} is {table['input']['crop_to_multiple']}", wanted="at least 1")
-    if table["input"]["unit"] != "[0,1]":
-        raise BadInput(f"unit of {where} is {table['input']['unit']!r}", wanted="'[0,1]'")
+    if table["input"]["unit"] not in UNITS:
+        hint = _hint(table["input"]["unit"], UNITS, f"Known: {', '.join(UNITS)}.")
+        raise BadInput(f"unit of {where} is {table['input']['unit']!r}", do=hint)
+    if table["input"].get("mu_water", 1) <= 0:
+        raise BadInput(f"mu_water of {where} is {table['input']['mu_water']}", wanted="a positive number, in 1/mm")
     bits = table["measurement"].get("bits", 8)
     if not 1 <= bits <= 16:
         raise BadInput(f"bits of {where} is {bits}", wanted="1 to 16")

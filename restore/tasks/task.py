@@ -11,6 +11,7 @@ from operators.errors import BadInput
 from operators.registry import check_keywords, keyword_defaults, plain
 
 from . import table as tables
+from . import units
 from .table import Table
 
 if TYPE_CHECKING:
@@ -122,26 +123,51 @@ class Task:
     def problem(self, image: Any, *, seed: int = 0) -> Problem:
         """Measure a clean picture and pose the problem, with the picture as its truth.
 
-        image: restore.io.Image, or C x H x W or B x C x H x W in [0, 1]; cropped from the top left to
-        `crop_to_multiple`. seed: 0 to 2^63 - 1. The noise of a picture depends on the seed and that picture alone.
+        image: restore.io.Image, or C x H x W or B x C x H x W (volumes C x D x H x W) in the task's unit; cropped from
+        the top left to `crop_to_multiple`. seed: 0 to 2^63 - 1. The noise of a picture depends on the seed and that
+        picture alone.
         """
+        from . import measurement
+
+        given = self.table["input"]
+        unit = units.UNITS[given["unit"]]
+        truth = self._batch(image)
+        measurement.check_values(truth, low=unit.low, high=unit.high)
+        truth = measurement.crop_to_multiple(truth, given["crop_to_multiple"])
+        notes: list[str] = []
+        truth, file_units = units.enter(truth, given, notes)
+        return self.simulated(truth, seed=seed, notes=notes, file_units=file_units)
+
+    def simulated(
+        self, truth: Tensor, *, seed: int, notes: list[str], file_units: tuple[float, float] = (0.0, 1.0)
+    ) -> Problem:
+        """Measure pictures that are already in the problem's unit (B x ...), cropped and checked."""
         from operators import image_id
 
         from ..problem import Problem
         from . import measurement
 
-        truth = measurement.as_batch(image)
-        measurement.check_values(truth)
-        truth = measurement.crop_to_multiple(truth, self.table["input"]["crop_to_multiple"])
         operator = self.operator(tuple(truth.shape[1:]))
+        if operator.complex_input and not truth.is_complex():
+            truth = truth.to(truth.dtype.to_complex())
         ids = tuple(image_id(entry) for entry in truth)
         noise = self.noise()
         y = measurement.simulate(operator, noise, truth, seed=seed, image_ids=ids)
         if self.bits is not None:
             y = measurement.keep_observed(measurement.quantise(y, self.bits), operator)
         noise = measurement.with_rounding(noise, self.bits)
-        recipe = self._recipe(operator, noise, {}, notes=[])
+        recipe = self._recipe(operator, noise, {}, notes=notes, file_units=file_units)
         return Problem(y, operator, noise, truth=truth, image_ids=ids, recipe=recipe)
+
+    def _batch(self, image: Any) -> Tensor:
+        """The picture or pictures as the operator's kind of batch."""
+        import operators
+
+        from . import measurement
+
+        spatial = getattr(operators.REGISTRY.load(self.table["operator"]["name"]), "spatial", 2)
+        mixed = self.table["input"]["unit"] in ("complex", "magnitude")
+        return measurement.as_batch(image, spatial=spatial, complex_values=mixed)
 
     def measured(
         self,
@@ -152,17 +178,20 @@ class Task:
         kernel: Tensor | None = None,
         mask: Tensor | None = None,
         shape: tuple[int, ...] | None = None,
+        arrays: Mapping[str, Tensor] | None = None,
     ) -> Problem:
         """Pose the problem for a measurement from elsewhere; no truth is known.
 
         y: restore.io.Image or tensor, in [0, 1] but for the noise. sigma: standard deviation of Gaussian noise, or
         "estimate"; None is the task's own. peak: of Poisson noise. kernel: h x w, for a blur. mask: H x W, nonzero =
-        measured. shape: C x H x W of the picture where y does not tell it. What was not given and how it was settled
-        is told by `recipe["notes"]` of the problem.
+        measured. shape: C x H x W of the picture where y does not tell it. arrays: any other array parameter of the
+        operator, by name (`maps` of the coils, a `trajectory`). What was not given and how it was settled is told by
+        `recipe["notes"]` of the problem.
         """
         from . import measured
 
-        return measured.pose(self, y, measured.Given(sigma=sigma, peak=peak, kernel=kernel, mask=mask, shape=shape))
+        given = measured.Given(sigma=sigma, peak=peak, kernel=kernel, mask=mask, shape=shape, arrays=arrays or {})
+        return measured.pose(self, y, given)
 
     def baseline(self, problem: Problem) -> Tensor:
         """The simple estimate this task must beat (B x input_shape)."""
@@ -184,7 +213,12 @@ class Task:
         return REGISTRY.build(given["name"], **{**_parameters(given), **changes})
 
     def _recipe(
-        self, operator: Operator, noise: NoiseModel, arrays: Mapping[str, Tensor], notes: list[str]
+        self,
+        operator: Operator,
+        noise: NoiseModel,
+        arrays: Mapping[str, Tensor],
+        notes: list[str],
+        file_units: tuple[float, float] = (0.0, 1.0),
     ) -> dict[str, Any]:
         """Plain data (and the arrays) from which `rebuild` makes operator and noise again."""
         name = self.table["noise"]["name"]
@@ -194,6 +228,7 @@ class Task:
             "input_shape": list(operator.input_shape),
             "noise": {"name": name, **parameters},
             "notes": notes,
+            "file_units": list(file_units),
             "arrays": dict(arrays),
         }
 

@@ -15,6 +15,7 @@ from ..driver import Interrupted, solve
 from ..judge import SCORES, judge, make_baseline, no_baseline
 from ..problem import Problem
 from ..reconstruction import Reconstruction, read_result
+from ..tasks.units import shown_unit
 from . import outputs, partial
 from .plan import Item, Plan
 from .progress import Bar, bar
@@ -116,6 +117,7 @@ def _solve(
         "command": plan.options.command,
         "key": key,
         "input": image.meta.as_dict(),
+        "shown_unit": shown_unit(problem, image.meta.unit),
         "prior_given": plan.options.prior if plan.options.prior is not None else plan.task.prior_for(),
         "continued_after": 0 if finished is None else len(finished),
     }

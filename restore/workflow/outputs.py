@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .. import io, report
 from ..io.atomic import atomic_path
 from ..judge import Baseline
 from ..reconstruction import Reconstruction
+from ..tasks.units import presented, shown_unit, to_file_units
 
 
 @contextlib.contextmanager
@@ -54,8 +56,10 @@ def write_all(
     out: Path, result: Reconstruction, baseline: Baseline, image: io.Image, metrics: dict[str, Any], title: str
 ) -> None:
     """Every file of one picture: estimate, measurement, comparison, result.h5, report.html, metrics.json."""
-    problem = result.problem
-    shown, remarks = report.pictures(problem, result.estimate, std=result.std, baseline=baseline.estimate)
+    problem, leaving = result.problem, presented(result)
+    unit = shown_unit(problem, image.meta.unit)
+    simple = None if baseline.estimate is None else to_file_units(baseline.estimate, problem)
+    shown, remarks = report.pictures(leaving.problem, leaving.estimate, std=leaving.std, baseline=simple)
     notes = [*(problem.recipe or {}).get("notes", ()), *image.meta.notes, *remarks]
     page = report.Page(
         title=title,
@@ -69,22 +73,31 @@ def write_all(
         timing={"total": result.timing.total, "network": result.timing.network, "noise": result.timing.noise},
     )
     with staged(out) as stage:
-        notes += write_estimate(stage, result.estimate[0], image)
+        notes += write_estimate(stage, leaving.estimate[0], image, unit)
         if "measurement" in shown:
-            io.write(stage / "measurement.png", shown["measurement"].float().clamp(0, 1))
-        io.write(stage / "comparison.png", report.comparison(shown, unit=image.meta.unit))
+            io.write(stage / "measurement.png", as_picture(shown["measurement"], unit))
+        io.write(stage / "comparison.png", report.comparison(shown, unit=unit))
         result.save(stage / "result.h5")
         report.write(stage / "report.html", page)
         write_json(stage / "metrics.json", metrics)
 
 
-def write_estimate(folder: Path, estimate: Tensor, image: io.Image) -> list[str]:
+def as_picture(values: Tensor, unit: str) -> Tensor:
+    """What a PNG can hold (C x H x W in [0, 1]): the values themselves, or drawn by the rule that the report names."""
+    if unit == "[0,1]" and not values.is_complex() and values.ndim == 3 and values.shape[0] in (1, 3):
+        return values.float().clamp(0, 1)
+    pixels, _ = report.display(values, kind=report.kind_of("estimate", values, unit))
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def write_estimate(folder: Path, estimate: Tensor, image: io.Image, unit: str = "[0,1]") -> list[str]:
     """estimate.png, and the kind of file that came in where that is another one; returns what could not be done."""
-    io.write(folder / "estimate.png", estimate.float().clamp(0, 1))
+    io.write(folder / "estimate.png", as_picture(estimate, unit))
     if image.meta.format in ("png", "jpeg") and image.meta.bits <= 8:
         return []
     try:
-        io.write_native(folder / "estimate", estimate.float(), image.meta)
+        values = estimate.to(torch.complex64 if estimate.is_complex() else torch.float32)
+        io.write_native(folder / "estimate", values, image.meta)
     except io.WriteError as error:
         # The picture itself is safe in result.h5; its own format may not hold it.
         return [f"no file of the input's kind ({image.meta.format}) was written: {error.found}"]

@@ -23,6 +23,7 @@ from ..driver import Settings, solver_name
 from ..problem import Problem
 from ..solvers.base import Solver
 from ..tasks import Task
+from ..tasks.units import check_file
 from .partial import settings_key
 
 DEFAULT_OUT = Path("restore-out")
@@ -51,6 +52,7 @@ class Options:
     settings: Settings = field(default_factory=Settings)
     reading: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
+    arrays: Sequence[str] = ()
     baseline: bool = True
     command: str = "restore run"
 
@@ -85,11 +87,17 @@ class Plan:
     def problem(self, image: io.Image) -> Problem:
         """The problem that an item poses."""
         if not self.options.measured:
-            _check_unit(image)
+            check_file(self.task.table["input"]["unit"], image.meta.unit)
             return self.task.problem(image, seed=self.options.seed)
         shape = None if self.options.shape is None else _shape(self.options.shape)
         return self.task.measured(
-            image, sigma=_sigma(self.options.sigma), peak=self.options.peak, shape=shape, **self.arrays
+            image,
+            sigma=_sigma(self.options.sigma),
+            peak=self.options.peak,
+            shape=shape,
+            kernel=self.arrays.get("kernel"),
+            mask=self.arrays.get("mask"),
+            arrays={key: array for key, array in self.arrays.items() if key not in ("kernel", "mask")},
         )
 
     def key(self, problem: Problem) -> str:
@@ -122,7 +130,8 @@ def make(options: Options) -> Plan:
     check_device(options.settings.device)
     task, solver = _method(options)
     given = {"sigma": options.sigma, "peak": options.peak, "kernel": options.kernel, "mask": options.mask}
-    stray = [f"--{key}" for key, value in {**given, "shape": options.shape}.items() if value is not None]
+    others = {**given, "shape": options.shape, "array": options.arrays or None}
+    stray = [f"--{key}" for key, value in others.items() if value is not None]
     if stray and not options.measured:
         raise BadInput(
             f"{', '.join(stray)} given without --measured",
@@ -132,6 +141,7 @@ def make(options: Options) -> Plan:
     out, items, skipped, folder = _places(options, task)
     prior = _prior(options, task, solver)
     arrays = {key: _array(Path(str(given[key]))) for key in ("kernel", "mask") if given[key] is not None}
+    arrays |= {key: _plain_array(path) for key, path in _named_files(options.arrays).items()}
     plan = Plan(options, task, solver, prior, items, skipped, out, folder, arrays)
     checked = _check_pictures(plan)
     check_writable(out)
@@ -252,9 +262,20 @@ def _array(path: Path) -> Tensor:
     return opaque[0] if opaque.shape[0] == 1 else opaque
 
 
-def _check_unit(image: io.Image) -> None:
-    if image.meta.unit not in ("[0,1]", "as stored"):
-        raise BadInput(f"the picture is in {image.meta.unit}", wanted="values in [0,1] for this task")
+def _named_files(pairs: Sequence[str]) -> dict[str, Path]:
+    """KEY=FILE pairs of --array."""
+    files: dict[str, Path] = {}
+    for pair in pairs:
+        key, equals, path = pair.partition("=")
+        if not equals or not key or not path:
+            raise BadInput(f"--array {pair!r} is not KEY=FILE", do="Write it like --array maps=maps.npy.")
+        files[key] = Path(path)
+    return files
+
+
+def _plain_array(path: Path) -> Tensor:
+    """An array of any number of axes, as stored."""
+    return torch.from_numpy(io.read_array(path))
 
 
 def _sigma(text: str | None) -> float | str | None:

@@ -142,7 +142,7 @@ def test_a_solver_may_have_its_own_prior_in_a_task() -> None:
         ('summary = "nothing happens"', "", "summary"),
         ('name = "identity"', "", "name"),
         ("[solver]", "[input]\ncrop_to_multipel = 2\n[solver]", "Did you mean 'crop_to_multiple'"),
-        ("[solver]", "[input]\nunit = 'hu'\n[solver]", "[0,1]"),
+        ("[solver]", "[input]\nunit = 'reflectence'\n[solver]", "Did you mean 'reflectance'"),
         ("[solver]", "[measurement]\nbits = 99\n[solver]", "1 to 16"),
         ("[solver]", "[metrics]\npsnr = 3\n[solver]", "metric"),
     ],

@@ -1,0 +1,134 @@
+"""The unit of a task's pictures: which values are legal, how a file's values enter the problem, how answers leave it.
+
+`[input] unit` of a task is one of UNITS. Values of most units are taken as they are. "hu" enters as linear attenuation
+in 1/mm, mu = mu_water (1 + HU / 1000), since line integrals are linear in that; `mu_water` of [input] gives the
+attenuation of water at the scanner's energy. `normalise = true` divides by the largest magnitude, for pictures whose
+scale says nothing (MRI) but whose prior expects [0, 1]. Both are x_problem = shift + scale * x_file, kept in the
+problem's recipe under `file_units`; answers are judged, shown and written in the file's own unit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from operators import BadInput
+
+if TYPE_CHECKING:
+    from ..problem import Problem
+    from ..reconstruction import Reconstruction
+
+MU_WATER = 0.0193  # 1/mm, near 70 keV, the mean energy of a 120 kV scanner (Hubbell, Seltzer 1995)
+AIR = -1000.0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What the values of a picture may be. low, high: legal on entry. data_range: what metrics may assume, or None."""
+
+    low: float
+    high: float
+    data_range: tuple[float, float] | None = None
+
+
+UNITS: Mapping[str, Unit] = {
+    "[0,1]": Unit(0.0, 1.0, (0.0, 1.0)),
+    "reflectance": Unit(0.0, 2.0, (0.0, 1.0)),  # bright spots above a white reference are real
+    "hu": Unit(-32768.0, 32767.0, (-1024.0, 3071.0)),
+    "magnitude": Unit(0.0, math.inf),
+    "complex": Unit(-math.inf, math.inf),
+}
+
+
+def check_file(unit: str, file_unit: str) -> None:
+    """BadInput where a file's values are in a unit that the task does not take."""
+    fits = file_unit == "hu" if unit == "hu" else file_unit != "hu"
+    if unit == "[0,1]":
+        fits = file_unit in ("[0,1]", "as stored")
+    if not fits:
+        raise BadInput(
+            f"the picture is in {file_unit}",
+            wanted=f"values in {unit} for this task",
+            do="Name the unit of the file with --unit (and --offset -1024 for CT stored from 0).",
+        )
+
+
+def enter(x: Tensor, table: Mapping[str, Any], notes: list[str]) -> tuple[Tensor, tuple[float, float]]:
+    """The picture in the problem's unit (B x ...), and (shift, scale) with x_problem = shift + scale * x_file.
+
+    table: the task's [input]. notes: sentences on what was decided are appended.
+    """
+    if table["unit"] == "magnitude" and x.is_complex():
+        x = x.abs()
+        notes.append("the picture is complex: its magnitude was taken")
+    if table["unit"] == "hu":
+        low = float(x.min()) if x.numel() else 0.0
+        if low < AIR:
+            notes.append(f"values below {AIR:g} HU (the least is {low:g}) are taken for air")
+        water = float(table.get("mu_water", MU_WATER))
+        return water * (1 + x.clamp(min=AIR) / 1000), (water, water / 1000)
+    if table.get("normalise"):
+        scale = 1 / largest(x)
+        return scale * x, (0.0, scale)
+    return x, (0.0, 1.0)
+
+
+def leaving(table: Mapping[str, Any]) -> tuple[float, float]:
+    """(shift, scale) of a task's answers where the measurement was made elsewhere."""
+    if table["unit"] != "hu":
+        return 0.0, 1.0
+    water = float(table.get("mu_water", MU_WATER))
+    return water, water / 1000
+
+
+def largest(x: Tensor) -> float:
+    """The largest magnitude; 1 for a picture of zeros, so that nothing is divided by it."""
+    most = float(x.abs().max()) if x.numel() else 0.0
+    return most or 1.0
+
+
+def data_range(problem: Problem) -> tuple[float, float] | None:
+    """The range that metrics may assume for a problem in its file's unit; [0, 1] where no task names one."""
+    name = ((problem.recipe or {}).get("task") or {}).get("input", {}).get("unit", "[0,1]")
+    return UNITS[name].data_range
+
+
+def shown_unit(problem: Problem, file_unit: str) -> str:
+    """The unit that decides how answers are drawn: the task's where it names one, else that of the picture's file."""
+    unit: str = ((problem.recipe or {}).get("task") or {}).get("input", {}).get("unit", "[0,1]")
+    return file_unit if unit == "[0,1]" else unit
+
+
+def in_file_units(problem: Problem) -> Problem:
+    """The same problem for the picture in its file's unit."""
+    return problem.posed(*file_units(problem))
+
+
+def presented(result: Reconstruction) -> Reconstruction:
+    """The result in the unit of the picture's file, as it is judged, shown and written."""
+    problem = result.problem
+    if file_units(problem) == (0.0, 1.0):
+        return result
+    return dataclasses.replace(
+        result,
+        estimate=to_file_units(result.estimate, problem),
+        samples=to_file_units(result.samples, problem),
+        std=None if result.std is None else result.std / file_units(problem)[1],
+        problem=in_file_units(problem),
+    )
+
+
+def to_file_units(x: Tensor, problem: Problem) -> Tensor:
+    """A picture of the problem in the unit of its file."""
+    shift, scale = file_units(problem)
+    return x if (shift, scale) == (0.0, 1.0) else (x - shift) / scale
+
+
+def file_units(problem: Problem) -> tuple[float, float]:
+    shift, scale = (problem.recipe or {}).get("file_units", (0.0, 1.0))
+    return float(shift), float(scale)
