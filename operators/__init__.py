@@ -33,6 +33,16 @@ REGISTRY = Registry(
             "fewer orthonormal measurements than pixels: scrambled fast transform or block Gaussian",
             "E. Candes, M. Wakin 2008, doi:10.1109/MSP.2007.914731",
         ),
+        "mri": Entry(
+            "operators.mri.cartesian:Mri",
+            "Cartesian magnetic resonance imaging with one coil: sampled k-space",
+            "J. Zbontar et al. 2018, arXiv:1811.08839",
+        ),
+        "mri-multicoil": Entry(
+            "operators.mri.multicoil:MultiCoilMri",
+            "Cartesian parallel imaging: sampled k-space of several coils",
+            "K. Pruessmann et al. 1999, SENSE, PMID 10542355",
+        ),
         "hadamard": Entry(
             "operators.hadamard:Hadamard", "Walsh-Hadamard coefficients in their plane, all or a share of them"
         ),
@@ -56,6 +66,8 @@ _ATTRIBUTES = {
     "CompressedSensing": "operators.compressed_sensing:CompressedSensing",
     "Hadamard": "operators.hadamard:Hadamard",
     "SinglePixel": "operators.single_pixel:SinglePixel",
+    "Mri": "operators.mri.cartesian:Mri",
+    "MultiCoilMri": "operators.mri.multicoil:MultiCoilMri",
     "stack": "operators.algebra:stack",
     "check": "operators.diagnosis:check",
     "from_function": "operators.interop:from_function",
@@ -87,7 +99,7 @@ def build(name: str, input_shape: tuple[int, ...], **parameters: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("noise", "kernels"):
+    if name in ("noise", "kernels", "mri"):
         return importlib.import_module(f"operators.{name}")
     if name in _ATTRIBUTES:
         return Entry(_ATTRIBUTES[name], "").load()

@@ -47,6 +47,10 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("hadamard", {"order": "sequency", "ratio": 0.3}),
     ("single-pixel", {"order": "zig-zag", "patterns": "binary"}),
     ("single-pixel", {"order": "random", "patterns": "pairs", "ratio": 1.0}),
+    ("mri", {"kind": "poisson", "acceleration": 2, "complex_values": False}),
+    ("mri", {"kind": "equispaced", "frames": "different", "acceleration": 3}),
+    ("mri-multicoil", {"coils": 2, "kind": "radial", "acceleration": 3, "complex_values": False}),
+    ("mri-multicoil", {"coils": 3, "frames": "different", "acceleration": 2}),
 ]
 CASES = [(name, {}) for name in operators.REGISTRY] + VARIANTS
 _BUILT: dict[str, Any] = {}
