@@ -16,12 +16,17 @@ REGISTRY = Registry(
     "operator",
     {
         "identity": Entry("operators.identity:Identity", "the picture itself (denoising)"),
-        "mask": Entry("operators.mask:Mask", "keep some pixels: box, random, or a mask from a file"),
+        "mask": Entry("operators.mask:Mask", "keep some pixels: random, box, strokes, stripes, dead pixels, border, or a mask of one's own"),
         "blur": Entry("operators.blur:Blur", "convolution with a kernel under a named boundary"),
         "downsample": Entry(
             "operators.downsample:Downsample",
             "antialiased reduction by a factor (MATLAB bicubic, area, ...)",
             "R. Keys 1981, doi:10.1109/TASSP.1981.1163711",
+        ),
+        "mosaic": Entry(
+            "operators.camera.mosaic:Mosaic",
+            "a colour filter array: one of three colours in each pixel",
+            "H. Malvar, L. He, R. Cutler 2004, doi:10.1109/ICASSP.2004.1326587",
         ),
         "resize": Entry(
             "operators.resize:Resize",
@@ -51,6 +56,21 @@ REGISTRY = Registry(
             "single-pixel camera: a list of Hadamard patterns, signed, binary or in pairs",
             "M. Duarte et al. 2008, doi:10.1109/MSP.2007.914730",
         ),
+        "ct-parallel": Entry(
+            "operators.ct.parallel:ParallelCT",
+            "parallel-beam tomography: Fourier slices, exact strips or Joseph's lines",
+            "Kak, Slaney 1988, doi:10.1137/1.9780898719277",
+        ),
+        "ct-fan": Entry(
+            "operators.ct.fan:FanCT",
+            "fan-beam tomography onto a flat detector, full or short scan",
+            "Kak, Slaney 1988, doi:10.1137/1.9780898719277",
+        ),
+        "ct-cone": Entry(
+            "operators.ct.cone:ConeCT",
+            "cone-beam tomography of volumes on a circular orbit",
+            "L. Feldkamp, L. Davis, J. Kress 1984, doi:10.1364/JOSAA.1.000612",
+        ),
     },
 )
 
@@ -62,12 +82,16 @@ _ATTRIBUTES = {
     "Mask": "operators.mask:Mask",
     "Blur": "operators.blur:Blur",
     "Downsample": "operators.downsample:Downsample",
+    "Mosaic": "operators.camera.mosaic:Mosaic",
     "Resize": "operators.resize:Resize",
     "CompressedSensing": "operators.compressed_sensing:CompressedSensing",
     "Hadamard": "operators.hadamard:Hadamard",
     "SinglePixel": "operators.single_pixel:SinglePixel",
     "Mri": "operators.mri.cartesian:Mri",
     "MultiCoilMri": "operators.mri.multicoil:MultiCoilMri",
+    "ParallelCT": "operators.ct.parallel:ParallelCT",
+    "FanCT": "operators.ct.fan:FanCT",
+    "ConeCT": "operators.ct.cone:ConeCT",
     "stack": "operators.algebra:stack",
     "check": "operators.diagnosis:check",
     "from_function": "operators.interop:from_function",

@@ -26,6 +26,10 @@ def fitting(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mask", {"kind": "box"}),
     ("mask", {"missing": 0.3, "complex_values": True}),
+    ("mask", {"kind": "strokes"}),
+    ("mask", {"kind": "every", "period": 3, "direction": "columns"}),
+    ("mosaic", {"pattern": "x-trans", "form": "packed"}),
+    ("mosaic", {"pattern": "quad-GBRG"}),
     ("identity", {"complex_values": True}),
     ("blur", {"kernel": "gaussian", "size": 5, "sigma": 1.2, "boundary": "symmetric"}),
     ("blur", {"kernel": "motion", "length": 4, "angle": 30, "size": 7, "boundary": "circular"}),
@@ -51,6 +55,12 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mri", {"kind": "equispaced", "frames": "different", "acceleration": 3}),
     ("mri-multicoil", {"coils": 2, "kind": "radial", "acceleration": 3, "complex_values": False}),
     ("mri-multicoil", {"coils": 3, "frames": "different", "acceleration": 2}),
+    ("ct-parallel", {"projector": "strip", "views": 24, "shift": 0.7}),
+    ("ct-parallel", {"projector": "joseph", "views": 24, "detectors": 15, "spacing": 1.3}),
+    ("ct-parallel", {"views": 20, "span": 2.0, "start": 0.3, "detectors": 11, "pixel": 0.5}),
+    ("ct-fan", {"scan": "short", "views": 30, "shift": 0.4}),
+    ("ct-fan", {"projector": "joseph", "angles": [0.1, 0.5, 2.0, 4.0], "detectors": 9}),
+    ("ct-cone", {"views": 8, "scan": "short", "row_shift": 0.5, "rows": 5}),
 ]
 CASES = [(name, {}) for name in operators.REGISTRY] + VARIANTS
 _BUILT: dict[str, Any] = {}

@@ -1,0 +1,157 @@
+"""Parallel imaging: y_c = M F S_c x for every coil c (SENSE, Pruessmann et al. 1999)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base import Shape
+from ..linear_solvers import spectral_norm
+from ..registry import unknown_name
+from . import fourier
+from .cartesian import SETTINGS, Cartesian, build_mask, transformed_axes
+from .coils import birdcage, checked_maps, root_sum_of_squares
+
+METHODS = ("espirit", "walsh")
+
+
+class MultiCoilMri(Cartesian):
+    """y_c = M F S_c x: a Cartesian scan received by several coils, each with its own sensitivity S_c.
+
+    input_shape: C x H x W, or C x D x H x W. The measurement is (C coils) x ... x H x W, the coils of a frame next to
+    each other, and 0 where nothing was measured.
+
+    maps: complex sensitivities, coils x spatial; default a simulated ring of `coils` loops (`birdcage`), normalised
+    to sum_c |S_c|^2 = 1. Other settings as of `Mri`. `MultiCoilMri.calibrated(kspace)` estimates maps from data.
+
+    gram transforms only axes on which the mask varies; `solve` runs conjugate gradients, preconditioned by the
+    circulant matrix nearest to A^H A (Chan 1988): diag(F A^H A F^H). `direct` is A^H y over sum_c |S_c|^2: zero-filled,
+    combined.
+    """
+
+    beside_array = (*SETTINGS, "coils")
+    maps: Tensor
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        coils: int = 8,
+        maps: Tensor | np.ndarray | None = None,
+        kind: str = "random",
+        acceleration: float = 4,
+        center_fraction: float | None = None,
+        calibration: int | None = None,
+        frames: str = "same",
+        seed: int | Sequence[int] = 0,
+        mask: Tensor | np.ndarray | list[Any] | None = None,
+        dimensions: int | None = None,
+        complex_values: bool = True,
+    ) -> None:
+        axes = transformed_axes(input_shape, dimensions)
+        keep = build_mask(
+            input_shape,
+            axes,
+            mask,
+            kind=kind,
+            acceleration=acceleration,
+            center_fraction=center_fraction,
+            calibration=calibration,
+            frames=frames,
+            seed=seed,
+        )
+        sensitivities = coil_maps(input_shape, axes, maps, coils)
+        super().__init__(
+            input_shape, coils=len(sensitivities), keep=keep, dimensions=axes, complex_values=complex_values
+        )
+        self.kind = "array" if mask is not None else kind
+        self.register_buffer("maps", sensitivities)
+        self._norms: dict[int, float] = {}
+
+    @classmethod
+    def calibrated(
+        cls, kspace: Tensor, *, mask: Tensor | np.ndarray | None = None, method: str = "espirit", **settings: Any
+    ) -> MultiCoilMri:
+        """The operator of measured data, with maps estimated from the middle of k-space.
+
+        kspace: coils x H x W or coils x D x H x W, complex, zero frequency in the middle. mask: what was measured;
+        default where any coil is not exactly 0. method: "espirit" or "walsh", with their settings.
+        """
+        from . import calibration
+
+        if method not in METHODS:
+            raise unknown_name("calibration", method, dict.fromkeys(METHODS))
+        estimate: Callable[..., Tensor] = getattr(calibration, method)
+        maps = estimate(kspace, **settings)
+        keep = (kspace != 0).any(0) if mask is None else mask
+        return cls((1, *kspace.shape[1:]), maps=maps, mask=keep)
+
+    @property
+    def _image_signs(self) -> bool:
+        return False
+
+    def _make_image_side(self) -> Tensor:
+        return self.maps * fourier.before(self.spatial_shape).to(self.maps.device)
+
+    def direct(self, y: Tensor) -> Tensor:
+        power = self.derived("power", lambda: root_sum_of_squares(self.maps) ** 2, y)
+        return torch.where(power > 0, self.adjoint(y) / torch.where(power > 0, power, 1.0), 0.0)
+
+    def norm(self, *, iterations: int = 150) -> float:
+        """Largest singular value by the Lanczos method, kept: many lie close to 1, where coils see all of the mask."""
+        if iterations not in self._norms:
+            self._norms[iterations] = spectral_norm(self, iterations=iterations)
+        return self._norms[iterations]
+
+    def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor]:
+        """r -> FFT^-1 (FFT r / (d + rho)), d the diagonal of A^H A in the Fourier basis."""
+
+        def apply(r: Tensor) -> Tensor:
+            d = self.derived("diagonal", self._make_diagonal, r)
+            power = d + rho
+            # Without rho a frequency may be all but invisible: its inverse is bounded, any positive one will do.
+            power = power.clamp_min(1e-3 * float(d.max()))
+            z = fourier.ifft(fourier.fft(r, self._varying) / power, self._varying)
+            return z if r.is_complex() else z.real
+
+        return apply
+
+    def _make_diagonal(self) -> Tensor:
+        """C' x spatial, 1 long where the mask is constant: the mask correlated with the power of the maps' spectra.
+
+        A plane wave of frequency k lands on M as the maps' spectra shifted by k: d[k] = sum_c sum_k' M[k + k']
+        |FFT s_c|^2[k'] / N.
+        """
+        axes = self._varying
+        side = self.maps * fourier.before(self.spatial_shape).to(self.maps.device)
+        fixed = tuple(axis for axis in self._axes if axis not in axes)
+        power = (fourier.fft(side, axes).abs() ** 2).sum(0, keepdim=True)
+        power = power.mean(fixed, keepdim=True) if fixed else power
+        keep = self.keep.double()
+        if not axes:
+            return (keep * power).real
+        count = 1
+        for axis in axes:
+            count *= self.keep.shape[axis]
+        correlated = torch.fft.ifftn(torch.fft.fftn(keep, dim=axes) * torch.fft.fftn(power, dim=axes).conj(), dim=axes)
+        return correlated.real.clamp_min(0) / count
+
+    def extra_repr(self) -> str:
+        share = float(self.keep.double().mean())
+        return f"{self.input_shape}, coils={self.coils}, kind={self.kind!r}, measured={share:.4f}"
+
+
+def coil_maps(input_shape: Shape, axes: int, maps: Any, coils: int) -> Tensor:
+    """coils x ... x H x W complex128, broadcastable to a frame: given ones checked, or a simulated ring."""
+    spatial = tuple(input_shape)[len(input_shape) - axes :]
+    if maps is None:
+        values = birdcage(spatial, coils=coils)
+    elif tuple(np.shape(maps))[-len(input_shape) + 1 :] == tuple(input_shape)[1:]:
+        return checked_maps(maps, tuple(input_shape)[1:])
+    else:
+        values = checked_maps(maps, spatial)
+    return values.reshape(len(values), *[1] * (len(input_shape) - 1 - axes), *spatial)
