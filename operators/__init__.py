@@ -56,6 +56,22 @@ REGISTRY = Registry(
             "single-pixel camera: a list of Hadamard patterns, signed, binary or in pairs",
             "M. Duarte et al. 2008, doi:10.1109/MSP.2007.914730",
         ),
+        "cassi": Entry(
+            "operators.spectral.cassi:CASSI",
+            "coded-aperture snapshot spectral imaging, single or dual disperser",
+            "A. Wagadarikar et al. 2008, doi:10.1364/AO.47.000B44",
+        ),
+        "spectral": Entry(
+            "operators.spectral.response:SpectralResponse", "weighted sums of spectral bands, pixel by pixel"
+        ),
+        "band-mask": Entry(
+            "operators.spectral.band_mask:BandMask", "missing bands, stripes and dead columns of single bands"
+        ),
+        "pansharpen": Entry(
+            "operators.spectral.pansharpen:Pansharpen",
+            "a coarse picture of all bands and a fine one of few",
+            "Q. Wei, N. Dobigeon, J.-Y. Tourneret 2015, doi:10.1109/TIP.2015.2458572",
+        ),
         "ct-parallel": Entry(
             "operators.ct.parallel:ParallelCT",
             "parallel-beam tomography: Fourier slices, exact strips or Joseph's lines",
@@ -87,6 +103,10 @@ _ATTRIBUTES = {
     "CompressedSensing": "operators.compressed_sensing:CompressedSensing",
     "Hadamard": "operators.hadamard:Hadamard",
     "SinglePixel": "operators.single_pixel:SinglePixel",
+    "CASSI": "operators.spectral.cassi:CASSI",
+    "SpectralResponse": "operators.spectral.response:SpectralResponse",
+    "BandMask": "operators.spectral.band_mask:BandMask",
+    "Pansharpen": "operators.spectral.pansharpen:Pansharpen",
     "Mri": "operators.mri.cartesian:Mri",
     "MultiCoilMri": "operators.mri.multicoil:MultiCoilMri",
     "ParallelCT": "operators.ct.parallel:ParallelCT",

@@ -113,7 +113,7 @@ class Hadamard(LinearOperator):
     """y = m (H_P Z x H_Q) for each channel: all Walsh-Hadamard coefficients, or those that m keeps, in their plane.
 
     input_shape: (..., H, W); Z continues it by zeros to P x Q, the next powers of two, the size of y. Entries of H_n
-    are +-1 / n^0.5. order: of rows and columns of the plane, natural (H[i, j] = (-1)^popcount(i & j)) or sequency (by sign
+    are +-1 / n^0.5. order: of rows and columns, natural (H[i, j] = (-1)^popcount(i & j)) or sequency (by sign
     changes). ratio: share of the P Q coefficients that is measured, above 0 and at most 1. select: the order in which
     they are taken until the share is full: natural, sequency, cake-cutting, zig-zag, xy or random (`pattern_order`).
     mask: P x Q in the chosen order, true or 1 where measured, in place of ratio and select. seed: of select="random".

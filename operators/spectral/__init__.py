@@ -1,0 +1,1 @@
+"""Pictures with many spectral bands: coded-aperture snapshots, band responses, missing bands, pansharpening."""
