@@ -1,9 +1,7 @@
-"""Missing pixels: at random, a box, or a mask of one's own."""
+"""Missing pixels: at random, in one of many shapes, or by a mask of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,19 +10,25 @@ from torch import Tensor
 
 from .base import SVD, LinearOperator, Shape, check_rho, check_shape
 from .errors import BadInput, BadType
-from .randomness import generator
-from .registry import unknown_name
+from .holes import Hole, draw
+from .randomness import check_seed
 
 
 class Mask(LinearOperator):
     """A = diag(m), m in {0, 1}: y = m x, in the picture's own size, 0 where nothing was measured.
 
-    input_shape: C x ... x H x W, or H x W. kind: "random" removes the share `missing` of the pixels, an exact count,
-    the same ones in all channels; "box" removes a rectangle. missing: 0 to 1, of "random". box: of "box", the hole as
-    (top, left, height, width), or (height, width) or one side for a hole in the middle; default half of each side.
-    mask: an array that takes the place of `kind`: true or 1 where a pixel was measured, H x W, C x H x W, or what
-    broadcasts to input_shape (array, tensor or nested list). seed: of "random".
-    complex_values: whether pictures may be complex.
+    input_shape: C x ... x H x W, or H x W. kind: what is missing, the same in all channels.
+    "random": single pixels, an exact count; "dead": defects of a sensor, single and in clusters; "strokes": of a brush;
+    "stripes": columns or rows; "box", "random-box": a rectangle; "half"; "border": a frame; "every": all rows or
+    columns but each n-th. mask: an array that takes the place of `kind`: true or 1 where a pixel was measured, H x W,
+    C x H x W, or what broadcasts to input_shape (array, tensor or nested list).
+
+    Settings of the kinds; None is the kind's own default, and one that it does not take is refused. missing: the share
+    removed, 0 to 1, of random (0.7), strokes (0.3), stripes (0.1) and dead (0.01). box: (top, left, height, width), or
+    (height, width) or one side for a hole in the middle (box) or anywhere (random-box); half of each side. width in
+    pixels: of strokes (24 in 256), stripes (1) and border (an eighth of the smaller side). period: of every (2).
+    direction: rows or columns, of every (rows) and stripes (columns); right, left, top or bottom, of half (right).
+    seed: of what is random. complex_values: whether pictures may be complex.
 
     `observed` says which entries of y are measured; `compact()` is the packed form. m is its own square, so that
     A^+ = A and (A^T A + rho)^-1 r = r / (m + rho); what a mask removes is removed even where it is NaN.
@@ -38,8 +42,11 @@ class Mask(LinearOperator):
         input_shape: Shape,
         *,
         kind: str = "random",
-        missing: float = 0.7,
+        missing: float | None = None,
         box: tuple[int, ...] | int | None = None,
+        width: int | None = None,
+        period: int | None = None,
+        direction: str | None = None,
         mask: Tensor | np.ndarray | list[Any] | None = None,
         seed: int = 0,
         complex_values: bool = False,
@@ -47,13 +54,12 @@ class Mask(LinearOperator):
         shape = check_shape(input_shape, "input_shape")
         super().__init__(shape, shape, complex_input=complex_values, complex_output=complex_values)
         if mask is None:
-            if kind not in KINDS:
-                raise unknown_name("kind of mask", kind, KINDS)
-            if box is not None and kind != "box":
-                raise BadInput(f"a box was given for a mask of kind {kind!r}", do="Give kind='box', or leave it out.")
             # The first axis holds channels, and a pixel is missing in all of them.
             plane = shape[1:] if len(shape) > 2 else shape
-            keep = KINDS[kind](_Hole(plane, missing=missing, box=box, seed=seed))
+            hole = Hole(
+                plane, missing=missing, box=box, width=width, period=period, direction=direction, seed=check_seed(seed)
+            )
+            keep = draw(kind, hole)
         else:
             keep = _binary(mask)
             kind = "array"
@@ -119,57 +125,6 @@ class Mask(LinearOperator):
 
     def extra_repr(self) -> str:
         return f"{self.input_shape}, kind={self.kind!r}, missing={self.missing:.4f}, seed={self.seed}"
-
-
-@dataclass(frozen=True)
-class _Hole:
-    """What describes a generated mask: the plane it lies in (... x H x W), the share missing, the box, the seed."""
-
-    plane: Shape
-    missing: float
-    box: Any
-    seed: int
-
-
-def random_pixels(hole: _Hole) -> np.ndarray:
-    """True but for exactly round(missing * pixels) pixels, chosen by a permutation."""
-    share = hole.missing
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-        raise BadInput(f"missing is {share!r}", wanted="a share of at least 0 and under 1")
-    pixels = int(np.prod(hole.plane))
-    keep = np.ones(pixels, dtype=bool)
-    keep[generator(hole.seed, "", 0, "mask").permutation(pixels)[: round(share * pixels)]] = False
-    return keep.reshape(hole.plane)
-
-
-def box_hole(hole: _Hole) -> np.ndarray:
-    """True but for a rectangle of the last two axes."""
-    height, width = hole.plane[-2:] if len(hole.plane) > 1 else (1, hole.plane[0])
-    top, left, tall, wide = _rectangle(hole.box, height, width)
-    keep = np.ones((*hole.plane[:-2], height, width), dtype=bool)
-    keep[..., top : top + tall, left : left + wide] = False
-    return keep.reshape(hole.plane)
-
-
-KINDS: dict[str, Callable[[_Hole], np.ndarray]] = {"random": random_pixels, "box": box_hole}
-
-
-def _rectangle(box: Any, height: int, width: int) -> tuple[int, int, int, int]:
-    sizes = (max(1, height // 2), max(1, width // 2)) if box is None else (box, box) if isinstance(box, int) else box
-    wanted = "(top, left, height, width), (height, width) or one side, in whole pixels"
-    if isinstance(box, bool) or not isinstance(sizes, tuple | list) or len(sizes) not in (2, 4):
-        raise BadInput(f"box is {box!r}", wanted=wanted)
-    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) for n in sizes):
-        raise BadType(f"box is {box!r}", wanted=wanted)
-    numbers = [int(n) for n in sizes]
-    if len(numbers) == 2:
-        numbers = [(height - numbers[0]) // 2, (width - numbers[1]) // 2, *numbers]
-    top, left, tall, wide = numbers
-    if min(top, left) < 0 or min(tall, wide) < 1 or top + tall > height or left + wide > width:
-        raise BadInput(
-            f"box {box!r} does not lie in the picture", wanted=f"a rectangle within {height} x {width} pixels"
-        )
-    return top, left, tall, wide
 
 
 def _binary(mask: Any) -> np.ndarray:

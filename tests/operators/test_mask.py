@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 
 import operators
 from operators import BadInput, BadType, Identity, Mask
+from operators.holes import KINDS
 
 RECTANGLES = [((1, 2, 3, 4), (1, 2, 3, 4)), ((2, 4), (3, 3, 2, 4)), (4, (2, 3, 4, 4)), (None, (2, 2, 4, 5))]
 
@@ -36,6 +38,99 @@ def test_a_box_is_removed_where_it_is_asked_for(box, hole) -> None:
     expected = np.ones((2, 8, 10), bool)
     expected[:, top : top + height, left : left + width] = False
     assert np.array_equal(keep, expected)
+
+
+def hole(**settings) -> np.ndarray:
+    """What is missing of one channel of 64 x 48 pixels."""
+    missing = ~Mask((3, 64, 48), **settings).observed.numpy()
+    assert (missing == missing[:1]).all()
+    return missing[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.1, 0.35, 0.6])
+def test_strokes_cover_exactly_the_share_they_should(share, seed) -> None:
+    missing = hole(kind="strokes", missing=share, seed=seed)
+    assert missing.sum() == round(share * 64 * 48)
+    # Strokes are thick: most missing pixels have four missing neighbours.
+    inside = missing[1:-1, 1:-1] & missing[:-2, 1:-1] & missing[2:, 1:-1] & missing[1:-1, :-2] & missing[1:-1, 2:]
+    assert inside.sum() > 0.4 * missing.sum()
+
+
+def test_strokes_get_thicker_with_their_width() -> None:
+    def depth(width: int) -> float:
+        masks = [hole(kind="strokes", missing=0.3, width=width, seed=s) for s in range(6)]
+        return float(np.mean([scipy.ndimage.distance_transform_edt(m)[m].mean() for m in masks]))
+
+    assert depth(10) > 1.5 * depth(3)
+
+
+@pytest.mark.parametrize(("direction", "axis", "length"), [("columns", 0, 48), ("rows", 1, 64)])
+def test_stripes_are_whole_lines_in_runs_of_their_width(direction, axis, length) -> None:
+    missing = hole(kind="stripes", missing=0.25, width=3, direction=direction, seed=1)
+    lines = missing.any(axis)
+    assert (lines == missing.all(axis)).all()
+    assert lines.sum() == round(0.25 * length)
+
+
+def test_dead_pixels_are_an_exact_count_single_and_in_clusters() -> None:
+    missing = hole(kind="dead", missing=0.05, seed=2)
+    assert missing.sum() == round(0.05 * 64 * 48)
+    labels, count = scipy.ndimage.label(missing)
+    sizes = scipy.ndimage.sum(missing, labels, range(1, count + 1))
+    assert (sizes == 1).any()
+    assert (sizes >= 3).any()
+
+
+@pytest.mark.parametrize("direction", ["right", "left", "top", "bottom"])
+def test_a_half_is_on_its_side(direction) -> None:
+    missing = hole(kind="half", direction=direction)
+    assert missing.mean() == 0.5
+    rows, columns = np.nonzero(missing)
+    where = {
+        "right": columns.min() == 24,
+        "left": columns.max() == 23,
+        "top": rows.max() == 31,
+        "bottom": rows.min() == 32,
+    }
+    assert where[direction]
+
+
+def test_a_border_leaves_the_middle() -> None:
+    keep = ~hole(kind="border", width=5)
+    assert keep.sum() == 54 * 38
+    assert keep[5:-5, 5:-5].all()
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("rows", np.s_[::3]), ("columns", np.s_[:, ::3])])
+def test_every_third_line_is_kept(direction, expected) -> None:
+    keep = ~hole(kind="every", period=3, direction=direction)
+    wanted = np.zeros((64, 48), bool)
+    wanted[expected] = True
+    assert np.array_equal(keep, wanted)
+
+
+def test_a_random_box_moves_with_the_seed_and_stays_off_the_edges() -> None:
+    places = set()
+    for seed in range(20):
+        missing = hole(kind="random-box", box=(20, 15), seed=seed)
+        rows, columns = np.nonzero(missing)
+        assert missing.sum() == 300
+        assert rows.min() >= 4 and rows.max() < 60
+        assert columns.min() >= 3 and columns.max() < 45
+        places.add((rows.min(), columns.min()))
+    assert len(places) > 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_depends_on_its_settings_alone_and_fits_volumes(kind) -> None:
+    state = torch.get_rng_state()
+    for shape in [(1, 4, 9, 11), (9, 7)]:
+        first, second = (Mask(shape, kind=kind, seed=3).observed for _ in range(2))
+        assert torch.equal(first, second)
+        if len(shape) == 4 and kind != "random":
+            assert (first == first[:, :1]).all()
+    assert torch.equal(state, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, torch.as_tensor, lambda m: m.tolist()], ids=["numpy", "torch", "list"])
@@ -112,6 +207,11 @@ def test_the_identity_gives_a_copy_that_may_be_written_to() -> None:
         ({"kind": "box", "box": (0, 0, 1)}, "box is"),
         ({"kind": "box", "box": 2}, "removes every pixel"),
         ({"box": 1}, "kind='box'"),
+        ({"kind": "half", "missing": 0.2}, "kind='random'"),
+        ({"kind": "half", "direction": "rows"}, "direction 'rows'"),
+        ({"kind": "every", "period": 0}, "period is 0"),
+        ({"kind": "border", "width": 1}, "removes every pixel"),
+        ({"kind": "random-box", "box": (0, 0, 1, 1)}, "its place is random"),
         ({"kind": "rondom"}, "random"),
         ({"seed": -1}, "seed is -1"),
     ],
