@@ -16,8 +16,21 @@ REGISTRY = Registry(
     "operator",
     {
         "identity": Entry("operators.identity:Identity", "the picture itself (denoising)"),
-        "mask": Entry("operators.mask:Mask", "keep some pixels: random, box, strokes, stripes, dead pixels, border, or a mask of one's own"),
+        "mask": Entry(
+            "operators.mask:Mask",
+            "keep some pixels: random, box, strokes, stripes, dead pixels, border, or a mask of one's own",
+        ),
         "blur": Entry("operators.blur:Blur", "convolution with a kernel under a named boundary"),
+        "blur-varying": Entry(
+            "operators.blur_varying:SpatiallyVaryingBlur",
+            "blur that changes over the picture: a sum of products and convolutions",
+            "M. Hirsch et al. 2010, doi:10.1109/CVPR.2010.5540158",
+        ),
+        "blur-decimate": Entry(
+            "operators.blur_decimate:BlurDecimate",
+            "blur, then keep every s-th pixel",
+            "N. Zhao et al. 2016, doi:10.1109/TIP.2016.2567075",
+        ),
         "downsample": Entry(
             "operators.downsample:Downsample",
             "antialiased reduction by a factor (MATLAB bicubic, area, ...)",
@@ -47,6 +60,11 @@ REGISTRY = Registry(
             "operators.mri.multicoil:MultiCoilMri",
             "Cartesian parallel imaging: sampled k-space of several coils",
             "K. Pruessmann et al. 1999, SENSE, PMID 10542355",
+        ),
+        "mri-nufft": Entry(
+            "operators.mri.nufft:MriNufft",
+            "magnetic resonance imaging on any trajectory: radial, spiral, measured points",
+            "J. Fessler, B. Sutton 2003, doi:10.1109/TSP.2002.807005",
         ),
         "hadamard": Entry(
             "operators.hadamard:Hadamard", "Walsh-Hadamard coefficients in their plane, all or a share of them"
@@ -87,6 +105,29 @@ REGISTRY = Registry(
             "cone-beam tomography of volumes on a circular orbit",
             "L. Feldkamp, L. Davis, J. Kress 1984, doi:10.1364/JOSAA.1.000612",
         ),
+        "phase-retrieval": Entry(
+            "operators.optics.phase_retrieval:PhaseRetrieval",
+            "the size of an oversampled or coded Fourier spectrum, its phase lost",
+            "J. Fienup 1982, doi:10.1364/AO.21.002758; E. Candes et al. 2015, doi:10.1109/TIT.2015.2399924",
+        ),
+        "ptychography": Entry(
+            "operators.optics.ptychography:Ptychography",
+            "far-field patterns of a probe that scans an object in overlapping steps",
+            "J. Rodenburg, H. Faulkner 2004, doi:10.1063/1.1823034",
+        ),
+        "scattering": Entry(
+            "operators.optics.scattering:Scattering",
+            "inverse scattering under the first Born approximation",
+            "H. Zheng et al. 2025 (InverseBench), arXiv 2503.11043",
+        ),
+        "jpeg": Entry(
+            "operators.camera.jpeg:JPEG", "JPEG compression and decoding at a quality", "ITU-T T.81; G. Wallace 1991"
+        ),
+        "hdr": Entry("operators.camera.tone:HDR", "exposure with gain that saturates at black and white"),
+        "quantise": Entry("operators.camera.tone:Quantise", "rounding to 2^bits grey levels"),
+        "gamma-blur": Entry("operators.camera.gamma_blur:GammaBlur", "blur of light seen through a tone curve"),
+        "low-light": Entry("operators.camera.tone:LowLight", "a dark exposure through a tone curve"),
+        "haze": Entry("operators.camera.tone:Haze", "attenuated scene and scattered light", "H. Koschmieder 1924"),
     },
 )
 
@@ -97,6 +138,8 @@ _ATTRIBUTES = {
     "Identity": "operators.identity:Identity",
     "Mask": "operators.mask:Mask",
     "Blur": "operators.blur:Blur",
+    "BlurDecimate": "operators.blur_decimate:BlurDecimate",
+    "SpatiallyVaryingBlur": "operators.blur_varying:SpatiallyVaryingBlur",
     "Downsample": "operators.downsample:Downsample",
     "Mosaic": "operators.camera.mosaic:Mosaic",
     "Resize": "operators.resize:Resize",
@@ -112,6 +155,17 @@ _ATTRIBUTES = {
     "ParallelCT": "operators.ct.parallel:ParallelCT",
     "FanCT": "operators.ct.fan:FanCT",
     "ConeCT": "operators.ct.cone:ConeCT",
+    "Modulus": "operators.optics.modulus:Modulus",
+    "PhaseRetrieval": "operators.optics.phase_retrieval:PhaseRetrieval",
+    "Ptychography": "operators.optics.ptychography:Ptychography",
+    "Scattering": "operators.optics.scattering:Scattering",
+    "JPEG": "operators.camera.jpeg:JPEG",
+    "HDR": "operators.camera.tone:HDR",
+    "Quantise": "operators.camera.tone:Quantise",
+    "GammaBlur": "operators.camera.gamma_blur:GammaBlur",
+    "LowLight": "operators.camera.tone:LowLight",
+    "Haze": "operators.camera.tone:Haze",
+    "MriNufft": "operators.mri.nufft:MriNufft",
     "stack": "operators.algebra:stack",
     "check": "operators.diagnosis:check",
     "from_function": "operators.interop:from_function",

@@ -225,6 +225,15 @@ class Mri(Cartesian):
         return f"{self.input_shape}, kind={self.kind!r}, measured={share:.4f}"
 
 
+def circulant(r: Tensor, diagonal: Tensor, rho: Tensor, axes: int | tuple[int, ...]) -> Tensor:
+    """FFT^-1 (FFT r / (diagonal + rho)), an approximate inverse for conjugate gradients."""
+    along = tuple(range(-axes, 0)) if isinstance(axes, int) else axes
+    # Without rho a frequency may be all but invisible: its inverse is bounded, any positive one will do.
+    power = (diagonal + rho).clamp_min(1e-3 * float(diagonal.max()))
+    z = fourier.ifft(fourier.fft(r, along) / power, along)
+    return z if r.is_complex() else z.real
+
+
 def transformed_axes(input_shape: Shape, dimensions: int | None) -> int:
     """How many last axes are transformed; BadInput unless 2 or 3 that the shape has beside its channels."""
     shape = check_shape(input_shape, "input_shape")

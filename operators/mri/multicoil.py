@@ -13,7 +13,7 @@ from ..base import Shape
 from ..linear_solvers import spectral_norm
 from ..registry import unknown_name
 from . import fourier
-from .cartesian import SETTINGS, Cartesian, build_mask, transformed_axes
+from .cartesian import SETTINGS, Cartesian, build_mask, circulant, transformed_axes
 from .coils import birdcage, checked_maps, root_sum_of_squares
 
 METHODS = ("espirit", "walsh")
@@ -109,16 +109,7 @@ class MultiCoilMri(Cartesian):
 
     def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor]:
         """r -> FFT^-1 (FFT r / (d + rho)), d the diagonal of A^H A in the Fourier basis."""
-
-        def apply(r: Tensor) -> Tensor:
-            d = self.derived("diagonal", self._make_diagonal, r)
-            power = d + rho
-            # Without rho a frequency may be all but invisible: its inverse is bounded, any positive one will do.
-            power = power.clamp_min(1e-3 * float(d.max()))
-            z = fourier.ifft(fourier.fft(r, self._varying) / power, self._varying)
-            return z if r.is_complex() else z.real
-
-        return apply
+        return lambda r: circulant(r, self.derived("diagonal", self._make_diagonal, r), rho, self._varying)
 
     def _make_diagonal(self) -> Tensor:
         """C' x spatial, 1 long where the mask is constant: the mask correlated with the power of the maps' spectra.

@@ -1,0 +1,178 @@
+"""Where a free trajectory samples k-space: spokes, spirals, and both in a volume. Radians per pixel, [-pi, pi)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base import Shape
+from ..errors import BadInput, BadType
+from ..registry import unknown_name
+from .patterns import GOLDEN
+
+TURNS_PER_INTERLEAF = 8  # default length of a spiral
+
+
+@dataclass(frozen=True)
+class Readout:
+    """size: spatial shape; spokes: lines or interleaves; samples: per line, or None; frame: of a series.
+
+    power, acceleration: of a spiral.
+    """
+
+    size: Shape
+    spokes: int
+    samples: int | None
+    frame: int
+    power: float
+    acceleration: float
+
+    @property
+    def side(self) -> int:
+        return max(self.size[-2:])
+
+    @property
+    def number(self) -> int:
+        """Of the frame's first line in the series."""
+        return self.frame * self.spokes
+
+    @property
+    def turn(self) -> float:
+        """By what share of a gap the frame's lines lie beside those of the first: golden, so that series fill in."""
+        return (self.frame * GOLDEN / np.pi) % 1.0
+
+    @property
+    def turns(self) -> float:
+        """Turns of one interleaf of a spiral, so that all together are N / (2 R)."""
+        return max(1.0, self.side / (2 * self.acceleration * self.spokes))
+
+    @property
+    def line(self) -> np.ndarray:
+        """Frequencies along a full diameter, zero among them; twice as dense as the field of view needs."""
+        count = 2 * self.side if self.samples is None else self.samples
+        return 2 * np.pi * (np.arange(count) - count // 2) / count
+
+
+def radial(readout: Readout) -> np.ndarray:
+    """Full diameters at equal angles, pi / spokes apart (spokes x samples x 2, y before x)."""
+    return _spokes(readout, np.pi * (readout.turn + np.arange(readout.spokes)) / readout.spokes)
+
+
+def golden(readout: Readout) -> np.ndarray:
+    """Full diameters, each pi (5^1/2 - 1) / 2 after the last: any number in a row is nearly even (Winkelmann 2007)."""
+    return _spokes(readout, GOLDEN * (readout.number + np.arange(readout.spokes)))
+
+
+def spiral(readout: Readout) -> np.ndarray:
+    """Interleaved spirals from the centre, k = pi tau^power exp(2 pi i turns tau); power 1: even spacing."""
+    turns = readout.turns
+    count = max(2, math.ceil(math.pi * turns * readout.side)) if readout.samples is None else readout.samples
+    tau = np.sqrt(np.arange(count) / count)  # equal steps along the outer turns
+    start = 2 * np.pi * (readout.turn + np.arange(readout.spokes)) / readout.spokes
+    angle = start[:, None] + 2 * np.pi * turns * tau
+    radius = np.pi * tau**readout.power
+    return np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=-1)
+
+
+def kooshball(readout: Readout) -> np.ndarray:
+    """Full diameters of a ball in the directions of a generalised spiral (Saff and Kuijlaars 1997; z, y, x)."""
+    number = readout.number + np.arange(readout.spokes) + 0.5
+    height = (number / readout.spokes) % 1.0
+    angle = GOLDEN * 2 * number
+    flat = np.sqrt(1 - height**2)
+    direction = np.stack([height, flat * np.sin(angle), flat * np.cos(angle)], axis=-1)
+    return _inside(readout.line[None, :, None] * direction[:, None, :])
+
+
+KINDS: dict[str, Callable[[Readout], np.ndarray]] = {
+    "radial": radial,
+    "golden": golden,
+    "spiral": spiral,
+    "kooshball": kooshball,
+}
+
+
+def trajectory(
+    size: Shape,
+    *,
+    kind: str = "radial",
+    acceleration: float = 4,
+    spokes: int | None = None,
+    samples: int | None = None,
+    frame: int = 0,
+    power: float = 1.0,
+) -> Tensor:
+    """Points of a trajectory, float64: spokes x samples x axes, the slowest axis of the picture first.
+
+    size: spatial shape, H x W or D x H x W. kind: "radial", "golden", "spiral"; "kooshball" in volumes only. A plane
+    trajectory in a volume is repeated at every frequency of the first axis (stack of stars, of spirals).
+    spokes: lines, or interleaves of a spiral; default what Nyquist asks for over `acceleration`: pi/2 N / R lines, or
+    N / (2 R 8) interleaves of 8 turns. samples: per line; default 2 N. frame: of a series, whose lines go on between
+    those of the frames before. power: 1 for a spiral of even spacing, above 1 for one denser in the middle.
+    """
+    if kind not in KINDS:
+        raise unknown_name("trajectory", kind, KINDS)
+    if kind == "kooshball" and len(size) != 3:
+        raise BadInput("a kooshball trajectory was asked for in a plane", wanted="a volume", do="Take kind='radial'.")
+    for name, value in (("spokes", spokes), ("samples", samples)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise BadInput(f"{name} is {value!r}", wanted="a whole number of at least 1")
+    if not acceleration > 0 or not power > 0:
+        raise BadInput(f"acceleration is {acceleration!r} and power {power!r}", wanted="both above 0")
+    count = _needed(tuple(size), kind, acceleration) if spokes is None else spokes
+    points = KINDS[kind](Readout(tuple(size), count, samples, frame, power, acceleration))
+    if len(size) == 3 and points.shape[-1] == 2:
+        depth = size[0]
+        level = 2 * np.pi * (np.arange(depth) - depth // 2) / depth
+        levels = np.broadcast_to(level[:, None, None, None], (depth, *points.shape[:-1], 1))
+        stack = np.concatenate([levels, np.broadcast_to(points, (depth, *points.shape))], axis=-1)
+        points = stack.reshape(-1, *stack.shape[2:])
+    return torch.from_numpy(np.ascontiguousarray(points))
+
+
+def given_points(points: Any, axes: int) -> Tensor:
+    """A trajectory array as float64, ... x axes; BadInput for another order or coordinates out of range."""
+    values = np.asarray(points.detach().cpu() if isinstance(points, Tensor) else points)
+    if values.dtype.kind not in "fiu":
+        raise BadType(f"the trajectory holds {values.dtype}", wanted="real coordinates in radians per pixel")
+    if values.ndim < 2 or values.shape[-1] != axes or values.size == 0:
+        raise BadInput(
+            f"the trajectory has shape {values.shape}",
+            wanted=f"points x {axes}, or spokes x samples x {axes}, the slowest axis of the picture first",
+        )
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise BadInput(f"the trajectory holds {int((~np.isfinite(values)).sum())} NaN or infinite coordinates")
+    largest = float(np.abs(values).max())
+    if largest > np.pi * (1 + 1e-6):  # single precision rounds pi upwards
+        raise BadInput(
+            f"the trajectory reaches {largest:.4g}",
+            wanted="radians per pixel from -pi to pi",
+            do="Multiply cycles per pixel by 2 pi, cycles per field of view by 2 pi / N.",
+        )
+    return torch.from_numpy(values.copy())
+
+
+def _needed(size: Shape, kind: str, acceleration: float) -> int:
+    side = max(size[-2:])
+    if kind == "kooshball":
+        return max(1, math.ceil(math.pi / 2 * side**2 / acceleration))
+    if kind == "spiral":
+        return max(1, round(side / (2 * acceleration * TURNS_PER_INTERLEAF)))
+    return max(1, math.ceil(math.pi / 2 * side / acceleration))
+
+
+def _spokes(readout: Readout, angle: np.ndarray) -> np.ndarray:
+    direction = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+    return _inside(readout.line[None, :, None] * direction[:, None, :])
+
+
+def _inside(points: np.ndarray) -> np.ndarray:
+    """Rounding must not carry -pi out of the square."""
+    return np.clip(points, -np.pi, np.pi)
