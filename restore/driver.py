@@ -7,7 +7,7 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -33,12 +33,20 @@ TILE = 768
 RECORDED_ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
 
 
-class Interrupted(KeyboardInterrupt):
-    """The run was stopped by the user; `samples` holds those that were finished (n x B x C x H x W, or None)."""
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """What an interrupted run had done: samples (n x B x C x H x W) and the trace of the first."""
 
-    def __init__(self, samples: Tensor | None) -> None:
+    samples: Tensor
+    trace: tuple[Mapping[str, float], ...] = ()
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was stopped by the user; `finished` holds the samples that were done, None where there are none."""
+
+    def __init__(self, finished: Finished | None) -> None:
         super().__init__("interrupted")
-        self.samples = samples
+        self.finished = finished
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +80,14 @@ def solve(
     seed: int = 0,
     settings: Settings | None = None,
     watch: Callable[[int, State, int], None] | None = None,
-    finished: Tensor | None = None,
+    finished: Finished | None = None,
 ) -> Reconstruction:
     """Estimate the picture behind a measurement.
 
     problem: in the picture's units. prior: a prior or its name; None is "natural" where the solver needs one.
     solver: a solver or its name. samples: independent posterior samples, at least 1; the estimate is their mean.
     seed: 0 to 2^63 - 1; sample s of image k depends on seed, s and k alone.
-    watch: called with (sample, state, total states) at every step. finished: samples of an earlier, interrupted run.
+    watch: called with (sample, state, total states) at every step. finished: what an earlier, interrupted run had done.
 
     Raises BadInput or BadType before any work where problem, prior and solver do not fit, Diverged where the iteration
     leaves the finite numbers, and Interrupted (with the finished samples) on Ctrl-C.
@@ -96,8 +104,8 @@ def solve(
         device = torch.device(chosen.device)
         meter = _meter(known, chosen, problem)
         posed = _pose(_ordinary(problem).to(device), method, meter)
-        done = [] if finished is None else list(finished[:samples])
-        trace: list[dict[str, float]] = []
+        done = [] if finished is None else list(finished.samples[:samples])
+        trace: list[Mapping[str, float]] = [] if finished is None else list(finished.trace)
         noise_seconds = 0.0
         try:
             for sample in range(len(done), samples):
@@ -107,9 +115,9 @@ def solve(
                 noise_seconds += timed.seconds
                 done.append(_to_picture(estimate, meter))
         except KeyboardInterrupt:
-            raise Interrupted(torch.stack(done) if done else None) from None
+            raise Interrupted(Finished(torch.stack(done), tuple(trace)) if done else None) from None
         stacked = torch.stack(done)
-    fresh = samples - (0 if finished is None else min(len(finished), samples))
+    fresh = samples - (0 if finished is None else min(len(finished.samples), samples))
     timing = Seconds(
         total=time.perf_counter() - began, network=0.0 if meter is None else meter.seconds, noise=noise_seconds
     )
@@ -190,7 +198,7 @@ def _run(
     meter: MeteredPrior | None,
     noise: MeteredNoise,
     sample: int,
-    trace: list[dict[str, float]] | None,
+    trace: list[Mapping[str, float]] | None,
     watch: Callable[[int, State, int], None] | None,
 ) -> Tensor:
     """Drive the generator to its end and return the last estimate, in native units."""

@@ -19,6 +19,11 @@ REGISTRY = Registry(
             "half-quadratic splitting: denoise, exact data step, renoise",
             "Zhu et al. 2023, arXiv 2305.08995",
         ),
+        "dpir": Entry(
+            "restore.solvers.dpir:DPIR",
+            "half-quadratic splitting down a ladder of denoiser levels, nothing random",
+            "Zhang et al. 2021, arXiv 2008.13751",
+        ),
         "red-diff": Entry(
             "restore.solvers.red_diff:REDDiff",
             "variational: gradient descent on data term plus score-matching regulariser",

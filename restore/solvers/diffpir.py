@@ -30,7 +30,7 @@ import numpy as np
 from operators.randomness import Noise
 
 from .base import Solver, State, check_choice, check_range, expect_prior
-from .start import STARTS, Start, start_picture
+from .start import STARTS, Start, start_picture, toward_measurement
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -105,7 +105,6 @@ class DiffPIR(Solver):
         prior = expect_prior(prior, self)
         times = self.times()
         sigma_n = max(self.sigma_floor, problem.sigma)
-        operator = problem.linear
         first = start_picture(problem, self.start)
         x = prior.alpha(times[0]) * first + prior.sigma(times[0]) * noise.normal("start", like=first)
         for step, (t, u) in enumerate(zip(times, [*times[1:], None], strict=True)):
@@ -113,8 +112,7 @@ class DiffPIR(Solver):
             x0 = prior.x0(x, t)
             x0 = x0 if prior.clip is None else x0.clamp(*prior.clip)
             rho = max(self.rho_floor, self.lambda_ * sigma_n**2 / level**2)
-            # The data step as a correction of x0: what A does not see stays exactly as it is.
-            consistent = x0 + operator.solve(operator.adjoint(problem.residual(x0)), rho)
+            consistent = toward_measurement(problem, x0, rho)
             answer = x if u is None and self.answer == "iterate" else consistent
             yield State(x=x, x0=x0, estimate=answer, step=step, sigma=level, info={"rho": rho})
             noise.skip("unused", x)

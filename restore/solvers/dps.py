@@ -56,14 +56,22 @@ class DPS(Solver):
     and deblurring, 0.5 random inpainting, 1 phase retrieval). rule: "variance" or "norm", see above. prior_std:
     standard deviation of pictures in native units, for rule "variance". sampler: "ddpm" (ancestral) or "ddim"
     (deterministic). variance: 0 to 1, "ddpm" noise between the smallest and the largest variance, geometrically; 0.5
-    is what a learned-range network gives where it has learned nothing. first_time: where the diffusion begins.
+    is what a learned-range network gives where it has learned nothing. first_time: where the diffusion begins;
+    fifty steps from 999 do not find a photograph, from 400 they do.
     """
 
     differentiates: ClassVar[bool] = True
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"steps": 1000, "zeta": 0.3, "rule": "norm", "sampler": "ddpm", "variance": 0.5},
+        "paper": {
+            "steps": 1000,
+            "zeta": 0.3,
+            "rule": "norm",
+            "sampler": "ddpm",
+            "variance": 0.5,
+            "first_time": LAST_TIME,
+        },
     }
 
     steps: int = 50
@@ -72,7 +80,7 @@ class DPS(Solver):
     prior_std: float = 0.5
     sampler: Literal["ddpm", "ddim"] = "ddpm"
     variance: float = 0.0
-    first_time: int = LAST_TIME
+    first_time: int = 400
 
     def __post_init__(self) -> None:
         check_range("steps", self.steps, 1, LAST_TIME + 1)

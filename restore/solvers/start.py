@@ -45,4 +45,10 @@ def start_estimate(problem: Problem) -> Tensor:
     """
     unit = problem.linear.norm() ** 2
     rho = max(SMOOTHNESS * unit, problem.sigma**2 / TYPICAL_SQUARED_STEP)
-    return smooth_solution(problem, rho=rho, start=constant_start(problem), iterations=30, rtol=1e-5)
+    return smooth_solution(problem, rho=rho, start=constant_start(problem), iterations=30, rtol=1e-3)
+
+
+def toward_measurement(problem: Problem, z: Tensor, rho: float) -> Tensor:
+    """argmin_x |y - A x|^2 + rho |x - z|^2, as a correction of z: what A does not see stays exactly as it is."""
+    operator = problem.linear
+    return z + operator.solve(operator.adjoint(problem.residual(z)), rho)

@@ -11,7 +11,7 @@ from typing import Any
 from operators import BadInput, RestoreError
 
 from .. import io
-from ..driver import Interrupted, solve
+from ..driver import Finished, Interrupted, solve
 from ..judge import SCORES, judge, make_baseline, no_baseline
 from ..problem import Problem
 from ..reconstruction import Reconstruction, read_result
@@ -78,7 +78,7 @@ def _one(plan: Plan, item: Item, display: Bar, outcome: Outcome, say: Callable[[
         metrics = judge(result, task, baseline)
         outputs.write_all(item.out, result, baseline, image, metrics, title=f"{task.name}: {item.name}")
     except KeyboardInterrupt:
-        partial.keep(item.out, result.samples, key=key)
+        partial.keep(item.out, Finished(result.samples, tuple(result.trace)), key=key)
         raise
     partial.drop(item.out)
     outcome.metrics[item.name] = metrics
@@ -95,9 +95,10 @@ def _solve(
 ) -> Reconstruction:
     finished = partial.take(item.out, key=key)
     if finished is not None:
-        finished = finished[: plan.options.samples]
-        say(f"continuing after {len(finished)} of {plan.options.samples} samples of an earlier run")
-    display.picture(item.name, plan.options.samples, 0 if finished is None else len(finished))
+        finished = dataclasses.replace(finished, samples=finished.samples[: plan.options.samples])
+        say(f"continuing after {len(finished.samples)} of {plan.options.samples} samples of an earlier run")
+    continued = 0 if finished is None else len(finished.samples)
+    display.picture(item.name, plan.options.samples, continued)
     try:
         result = solve(
             problem,
@@ -110,8 +111,8 @@ def _solve(
             finished=finished,
         )
     except Interrupted as stop:
-        if stop.samples is not None:
-            partial.keep(item.out, stop.samples, key=key)
+        if stop.finished is not None:
+            partial.keep(item.out, stop.finished, key=key)
         raise
     extra = {
         "command": plan.options.command,
@@ -119,7 +120,7 @@ def _solve(
         "input": image.meta.as_dict(),
         "shown_unit": shown_unit(problem, image.meta.unit),
         "prior_given": plan.options.prior if plan.options.prior is not None else plan.task.prior_for(),
-        "continued_after": 0 if finished is None else len(finished),
+        "continued_after": continued,
     }
     return dataclasses.replace(result, provenance={**result.provenance, **extra})
 

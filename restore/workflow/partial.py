@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from ..driver import Finished
 from ..reconstruction import read_result, write_result
 
 
@@ -24,20 +22,23 @@ def partial_path(out: Path) -> Path:
     return out.with_name(out.name + ".partial.h5")
 
 
-def keep(out: Path, samples: Tensor, *, key: str) -> Path:
-    """Write the finished samples (n x B x C x H x W) with the key of their settings."""
+def keep(out: Path, finished: Finished, *, key: str) -> Path:
+    """Write the finished samples and their trace with the key of their settings."""
     path = partial_path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_result(path, {"samples": samples}, {}, {"key": key})
+    rows = [dict(row) for row in finished.trace]
+    return write_result(path, {"samples": finished.samples}, {}, {"key": key, "trace": rows})
 
 
-def take(out: Path, *, key: str) -> Tensor | None:
-    """Samples of an earlier run with the same settings, or None."""
+def take(out: Path, *, key: str) -> Finished | None:
+    """What an earlier run with the same settings had done, or None."""
     path = partial_path(out)
     if not path.is_file():
         return None
     stored = read_result(path)
-    return torch.as_tensor(stored.arrays["samples"]) if stored.attributes.get("key") == key else None
+    if stored.attributes.get("key") != key:
+        return None
+    return Finished(stored.arrays["samples"], tuple(stored.attributes.get("trace", ())))
 
 
 def drop(out: Path) -> None:

@@ -39,7 +39,7 @@ def test_dps_follows_the_recorded_run(reference, toy_prior, average_pool, kept, 
         "gblur": lambda: ReflectedBlur(torch.as_tensor(record["blur_kernel"])),
     }[operator]()
     steps = len(record[f"{name}__timesteps"])
-    solver = DPS(steps=steps, zeta=float(record[f"{name}__scale"]), rule="norm", sampler=sampler, variance=0.5)
+    solver = DPS(steps=steps, zeta=float(record[f"{name}__scale"]), rule="norm", sampler=sampler, variance=0.5, first_time=999)
     assert solver.times() == record[f"{name}__timesteps"][::-1].tolist()
     prior = toy_prior(record, (-1.0, 1.0) if sampler == "ddpm" else None)
     tape = Tape([record[f"{name}__x_T"], *record[f"{name}__noise"]])
@@ -59,7 +59,7 @@ def test_norm_rule_steers_each_picture_by_its_own_distance(reference, toy_prior,
     y = torch.as_tensor(record["mask__y"])
     pair = torch.cat([y, -2 * y])
     draws = torch.as_tensor(record["mask__ddpm__noise"][:5]).double()
-    solver = DPS(steps=5, zeta=0.5, rule="norm", variance=0.5)
+    solver = DPS(steps=5, zeta=0.5, rule="norm", variance=0.5, first_time=999)
 
     def final(measured: Tensor) -> Tensor:
         tape = Tape(draws.expand(-1, len(measured), -1, -1, -1))

@@ -113,9 +113,10 @@ def test_an_interrupted_run_hands_over_its_samples_and_goes_on_from_them(problem
 
     with pytest.raises(Interrupted) as stopped:
         restore.solve(problem, Unit(), method, samples=3, watch=stop)
-    assert stopped.value.samples is not None and len(stopped.value.samples) == 2
-    resumed = restore.solve(problem, Unit(), method, samples=3, finished=stopped.value.samples)
+    assert stopped.value.finished is not None and len(stopped.value.finished.samples) == 2
+    resumed = restore.solve(problem, Unit(), method, samples=3, finished=stopped.value.finished)
     assert torch.equal(resumed.samples, whole.samples)
+    assert resumed.trace == whole.trace
 
 
 def test_divergence_is_an_error_and_never_a_picture(problem: Problem) -> None:

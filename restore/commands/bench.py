@@ -1,0 +1,191 @@
+"""`restore bench`: suites of tasks, pictures and solvers, resumed where they stopped, and the tables they fill."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+
+if TYPE_CHECKING:
+    from benchmarks.item import Item, Outcome
+    from benchmarks.runner import Plan, Progress
+
+FAILED_ROWS = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Run a suite of benchmarks; the same command goes on where it stopped.",
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+Out = Annotated[Path, typer.Argument(help="Folder that `restore bench --out` wrote.")]
+Intersect = Annotated[
+    bool, typer.Option("--intersect", help="Where some failed, rank over the pictures that all methods have.")
+]
+
+
+def register(parent: typer.Typer) -> None:
+    parent.add_typer(app, name="bench")
+
+
+@app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="smoke, standard, sr, oracle, or a TOML file.")
+    ] = None,
+    tasks: Annotated[list[str] | None, typer.Option("--tasks", help="Only these; commas or repeated.")] = None,
+    solvers: Annotated[
+        list[str] | None,
+        typer.Option("--solvers", help="Instead of the suite's own: names, peers, or module:attribute."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="The first N pictures of each task.")] = 0,
+    samples: Annotated[int | None, typer.Option("--samples", min=1, help="Draws per picture.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds 0 .. N - 1.")] = None,
+    crop: Annotated[int | None, typer.Option("--crop", min=0, help="Centre crop; 0: whole pictures.")] = None,
+    calls: Annotated[int | None, typer.Option("--calls", min=0, help="Most network calls per draw; 0: no limit.")] = None,
+    timeout: Annotated[float | None, typer.Option("--timeout", min=0.1, help="Seconds per picture and solver.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of results; default: results/SUITE.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option("--data-root", help="Folder of the test sets; default: the one RESTORE_DATA names.")
+    ] = None,
+    scheduler: Annotated[
+        str, typer.Option("--scheduler", help="serial, local, slurm or tcp://HOST:PORT (dask); default: processes here.")
+    ] = "",
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one per device.")] = 0,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Of each process; 0: cores shared evenly.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="cpu, or cuda:0,cuda:1 for one process on each.")] = "cpu",
+    dtype: options.Dtype = "auto",
+    estimates: Annotated[
+        str, typer.Option("--estimates", help="Which to keep: shown (first picture of a task), all, none.")
+    ] = "shown",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Compute failed rows again.")] = False,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave out sets that are not here.")] = False,
+    intersect: Intersect = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    from benchmarks import executors, leaderboard, runner, suites
+    from benchmarks.cases.planning import Context
+    from benchmarks.store import Store
+    from operators.errors import BadInput
+
+    if suite is None:
+        raise BadInput("no suite named", wanted=f"--suite {'|'.join(suites.names())}", do="Try --suite smoke.")
+    if estimates not in ("shown", "all", "none"):
+        raise BadInput(f"--estimates {estimates!r}", wanted="shown, all or none")
+    chosen = suites.load(suite).narrowed(
+        tasks=_listed(tasks), solvers=_listed(solvers), samples=samples, seeds=seeds, crop=crop, calls=calls
+    )
+    if timeout is not None:
+        import dataclasses
+
+        chosen = dataclasses.replace(chosen, timeout=timeout)
+    devices = _listed([device])
+    planning = Context(
+        data_root=data_root,
+        settings={"device": devices[0].partition(":")[0], "dtype": dtype},
+        limit=limit,
+        keep_all=estimates == "all",
+        keep_first=0 if estimates == "none" else 1,
+        allow_missing=allow_missing,
+    )
+    folder = out if out is not None else Path("results") / chosen.name
+    executor = executors.make(scheduler, workers=workers, threads=threads, devices=devices)
+    command = shlex.join(["restore", *(context.obj or {}).get("arguments", ["bench", "--suite", suite])])
+    teller = _Teller(quiet)
+    try:
+        plan, progress = runner.bench(
+            chosen,
+            folder,
+            context=planning,
+            executor=executor,
+            command=command,
+            retry_failed=retry_failed,
+            tell=teller.tell,
+            said=teller.begin,
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write("restore: stopped; what is finished is kept. The same command goes on from there.\n")
+        raise typer.Exit(INTERRUPTED) from None
+    store = Store(folder, create=False)
+    try:
+        leaderboard.write(store, intersect=intersect)
+    finally:
+        store.close()
+    _finish(folder, plan, progress, as_json=as_json, quiet=quiet)
+    if _failures(folder, plan):
+        raise typer.Exit(FAILED_ROWS)
+
+
+@app.command("report", help="Write the tables of a results folder again.")
+def report(out: Out, intersect: Intersect = False) -> None:
+    from benchmarks import leaderboard
+    from benchmarks.store import Store
+
+    store = Store(out, create=False)
+    try:
+        for path in leaderboard.write(store, intersect=intersect):
+            sys.stdout.write(f"{path}\n")
+    finally:
+        store.close()
+
+
+class _Teller:
+    """One line per finished row on the error stream, for people and logs alike."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.total = self.done = 0
+
+    def begin(self, plan: Plan) -> None:
+        self.total = len(plan.items)
+        for note in plan.notes:
+            sys.stderr.write(f"note: {note}\n")
+
+    def tell(self, item: Item, outcome: Outcome) -> None:
+        self.done += 1
+        if self.quiet:
+            return
+        first = outcome.scores[0] if outcome.scores else None
+        score = "" if first is None or first.value is None else f"  {first.value:.2f} {first.metric.partition('[')[0]}"
+        what = outcome.reason or f"{outcome.seconds:.1f} s{score}"
+        where = "/".join(filter(None, (item.task, item.data_set, item.image)))
+        sys.stderr.write(f"{self.done}: {where}  {item.method}  {what}\n")
+
+
+def _finish(folder: Path, plan: Plan, progress: Progress, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        sys.stdout.write((folder / "leaderboard.json").read_text("utf-8"))
+        return
+    if quiet:
+        return
+    sys.stdout.write((folder / "leaderboard.md").read_text("utf-8") + "\n")
+    done = f"{progress.done} rows computed, {progress.skipped} were there"
+    more = f", {progress.failed} failed" if progress.failed else ""
+    other = f"; {progress.other} rows of other versions are kept and not shown" if progress.other else ""
+    sys.stdout.write(f"{done}{more}{other}\nopen {folder / 'leaderboard.html'}\n")
+
+
+def _failures(folder: Path, plan: Plan) -> set[str]:
+    from benchmarks.store import Store
+
+    store = Store(folder, create=False)
+    try:
+        return store.failures() & set(plan.keys)
+    finally:
+        store.close()
+
+
+def _listed(given: list[str] | None) -> tuple[str, ...]:
+    """The words of lists with commas: "a,b" and "c" -> a, b, c."""
+    return tuple(word.strip() for text in given or () for word in text.split(",") if word.strip())
+
