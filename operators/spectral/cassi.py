@@ -71,6 +71,8 @@ class CASSI(LinearOperator):
         return self._sum(x, self._masks(x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
+        if self.kind == "single" and self.shift >= 0:
+            return self.constant("mask", y) * self._spread(y)
         x = y.new_empty(y.shape[0], *self.input_shape)
         for band, (mask, window) in enumerate(zip(self._masks(y), self._windows(y), strict=True)):
             torch.mul(mask, window, out=x[:, band])
@@ -115,8 +117,14 @@ class CASSI(LinearOperator):
         return y
 
     def _spread(self, y: Tensor) -> Tensor:
-        """What each band sees of the detector: B x 1 x H x W' -> B x C x H x W."""
-        return torch.stack(self._windows(y), dim=1)
+        """What each band sees of the detector: B x 1 x H x W' -> B x C x H x W, a view where strides can tell it."""
+        if self.kind == "dual":
+            return y.expand(-1, *self.input_shape)
+        if self.shift < 0:
+            return torch.stack(self._windows(y), dim=1)
+        y = y.contiguous()
+        batch, _, row, column = y.stride()
+        return y.as_strided((y.shape[0], *self.input_shape), (batch, self.shift * column, row, column))
 
     def _windows(self, y: Tensor) -> list[Tensor]:
         """The parts of the detector on which the bands fall: views of y, B x H x W each."""

@@ -59,6 +59,11 @@ class Pansharpen(Stack):
         """The spectral operator R."""
         return self.parts[1]  # type: ignore[return-value]
 
+    def _adjoint(self, y: Tensor) -> Tensor:
+        coarse, fine = self.split(y)
+        # Added in place: the sum of two cubes costs more than making them.
+        return self.coarse._adjoint(coarse).add_(self.fine._adjoint(fine))
+
     def direct(self, y: Tensor) -> Tensor:
         """Component substitution: the coarse picture enlarged (bicubic), and what R misses there added by R^+."""
         self._check(y, self.output_shape, False, "measurement")
