@@ -1,0 +1,139 @@
+"""Cone-beam tomography of volumes on a circular orbit, and its reconstruction by Feldkamp, Davis and Kress."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base import LinearOperator, Shape
+from ..errors import BadInput
+from .fan import Orbit, full_span
+from .filters import padded, ramp
+from .footprint import position
+from .geometry import Grid, cone_views, count, finite, positive, view_angles
+from .joseph import line_weights
+from .matrix import ScanMatrix
+
+
+class ConeCT(LinearOperator):
+    """y(t, v, u) = integral of x along the line from the source at angle t to the cell (v, u), by Joseph's method.
+
+    input_shape: (C, D, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, rows, detectors).
+
+    rows, row_spacing, row_shift: of the detector along z, which is the axis of rotation; None: as many rows as see the
+    whole volume, one voxel high on the axis. The other settings are those of the fan beam, which is the middle slice.
+
+    A sparse matrix and its transpose, made at first use and folded by the symmetries of the orbit; of a scan whose
+    matrix would not fit, parts are made anew for every product.
+    """
+
+    spatial: ClassVar[int] = 3
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        views: int = 180,
+        start: float = 0.0,
+        scan: str = "full",
+        span: float | None = None,
+        angles: Sequence[float] | Any | None = None,
+        source: float | None = None,
+        detector: float | None = None,
+        detectors: int | None = None,
+        rows: int | None = None,
+        spacing: float | None = None,
+        row_spacing: float | None = None,
+        shift: float = 0.0,
+        row_shift: float = 0.0,
+        pixel: float = 1.0,
+        filter: str = "ram-lak",
+    ) -> None:
+        shape = tuple(int(n) for n in tuple(input_shape))
+        if len(shape) < 3:
+            raise BadInput(f"input_shape is {shape}", wanted="(C, D, H, W)")
+        grid = Grid(shape[-3:], positive("pixel", pixel))
+        orbit = Orbit(grid, source, detector)
+        width = orbit.magnification * grid.pixel if spacing is None else positive("spacing", spacing)
+        height = width if row_spacing is None else positive("row_spacing", row_spacing)
+        cells = 2 * math.ceil(orbit.half_width / width) if detectors is None else count("detectors", detectors)
+        # The nearest edge of the volume has the largest shadow.
+        tallest = shape[-3] * grid.pixel / 2 * (orbit.source + orbit.detector) / (orbit.source - grid.radius)
+        lines = 2 * math.ceil(tallest / height) if rows is None else count("rows", rows)
+        chosen = view_angles(angles, views=views, start=start, span=full_span(scan, span, orbit, cells * width))
+        super().__init__(input_shape, (*shape[:-3], len(chosen), lines, cells))
+        self.source, self.detector, self.pixel, self.filter = orbit.source, orbit.detector, grid.pixel, filter
+        self.detectors, self.spacing, self.shift = cells, width, finite("shift", shift)
+        self.rows, self.row_spacing, self.row_shift = lines, height, finite("row_shift", row_shift)
+        self.register_buffer("angles", torch.from_numpy(chosen))
+        self._grid, self._orbit = grid, orbit
+        ramp(cells, spacing=width, window=filter)
+        self._views = cone_views(
+            chosen,
+            cells=(lines, cells),
+            spacing=(height, width),
+            shift=(row_shift, shift),
+            source=orbit.source,
+            detector=orbit.detector,
+        )
+        self._matrix = ScanMatrix(self._views, grid, line_weights, taps=4)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._matrix.forward(x.reshape(-1, *self.input_shape[-3:])).reshape(x.shape[0], *self.output_shape)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._matrix.transposed(y.reshape(-1, *self.output_shape[-3:])).reshape(y.shape[0], *self.input_shape)
+
+    def direct(self, y: Tensor) -> Tensor:
+        """Filtered back-projection of Feldkamp, Davis and Kress 1984, doi:10.1364/JOSAA.1.000612.
+
+        y: B x output_shape; returns B x input_shape. Exact in the middle plane, nearly so for small cone angles.
+        """
+        self._check(y, self.output_shape, False, "measurement")
+        weight = self.derived("weight", self._weight, y)
+        transfer = self.derived("transfer", self._transfer, y)
+        length = padded(self.detectors)
+        flat = (y * weight).reshape(-1, *self.output_shape[-3:])
+        filtered = torch.fft.irfft(torch.fft.rfft(flat, n=length) * transfer, n=length)[..., : self.detectors]
+        volume = y.new_zeros(flat.shape[0], *self._grid.shape)
+        for view in range(len(self._views)):
+            volume += self._spread(filtered[:, view], view)
+        return volume.reshape(y.shape[0], *self.input_shape)
+
+    def _spread(self, picture: Tensor, view: int) -> Tensor:
+        """One filtered view, N x rows x cells, read where each voxel's shadow falls: N x D x H x W."""
+        one = self._views.at(np.array([view]))
+        u, magnification = position(one, *self._grid.centres())
+        slices = self._grid.shape[0]
+        z = (np.arange(slices) - (slices - 1) / 2) * self._grid.pixel
+        v = (z[:, None] * magnification - self.row_shift) / self.row_spacing
+        # grid_sample wants -1 at the first cell and 1 at the last one.
+        across = np.broadcast_to(u * (2 / max(self.detectors - 1, 1)) - 1, v.shape)
+        at = torch.from_numpy(np.stack([across, v * (2 / max(self.rows - 1, 1))], -1)).to(picture)
+        near = torch.from_numpy((magnification / self._orbit.magnification) ** 2).to(picture)
+        read = torch.nn.functional.grid_sample(picture[None], at[None], padding_mode="zeros", align_corners=True)[0]
+        return (read * near).reshape(-1, *self._grid.shape)
+
+    def _weight(self) -> Tensor:
+        """V x rows x cells: the cosine of each ray, the share of its line, and the angle of its view."""
+        flat = self._orbit.weights(self.angles.cpu().double().numpy(), self.detectors, self.spacing, self.shift)
+        s = self._orbit.offsets(self.detectors, self.spacing, self.shift)
+        v = self._orbit.offsets(self.rows, self.row_spacing, self.row_shift)[:, None]
+        tilt = np.hypot(self.source, s) / np.sqrt(self.source**2 + s**2 + v**2)
+        return torch.from_numpy(flat[:, None] * tilt)
+
+    def _transfer(self) -> Tensor:
+        return torch.from_numpy(
+            ramp(self.detectors, spacing=self.spacing / self._orbit.magnification, window=self.filter)
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{super().extra_repr()}, source={self.source:g}, detector={self.detector:g}, spacing={self.spacing:g}, "
+            f"row_spacing={self.row_spacing:g}, pixel={self.pixel:g}"
+        )

@@ -1,0 +1,147 @@
+"""Fan-beam tomography with a flat detector, and its filtered back-projection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base import LinearOperator, Shape
+from ..errors import BadInput
+from .backproject import sampling_weights
+from .filters import padded, ramp, redundancy, view_weights
+from .footprint import area_weights
+from .geometry import Grid, check_distances, count, fan_views, finite, positive, view_angles
+from .joseph import line_weights
+from .matrix import ScanMatrix
+from .parallel import picture_shape
+
+PROJECTORS = ("footprint", "joseph")
+SCANS = ("full", "short")
+
+
+class FanCT(LinearOperator):
+    """y(t, k) = integral of x along the line from the source at angle t to cell k, for each channel.
+
+    input_shape: (C, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, detectors), without a unit.
+
+    source, detector: distances from the axis of rotation; None: two and one times the longer side of the picture.
+    angles: radians; None: `views` equidistant ones from `start` over `span`, the end left out. span None: a full turn,
+    or half a turn and the fan's angle where `scan` is "short". detectors: cells; None: as many as see the whole
+    picture. spacing: width of a cell on the detector; None: one pixel on the axis of rotation. shift: of the detector
+    along itself. pixel: side of a pixel. projector: "footprint", means over the width of the cells; "joseph", lines
+    through their middles. filter: of `direct`, one of operators.ct.filters.WINDOWS.
+
+    A sparse matrix and its transpose, made at first use and folded by the symmetries of the scan.
+    """
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        views: int = 360,
+        start: float = 0.0,
+        scan: str = "full",
+        span: float | None = None,
+        angles: Sequence[float] | Any | None = None,
+        source: float | None = None,
+        detector: float | None = None,
+        detectors: int | None = None,
+        spacing: float | None = None,
+        shift: float = 0.0,
+        pixel: float = 1.0,
+        projector: str = "footprint",
+        filter: str = "ram-lak",
+    ) -> None:
+        shape = picture_shape(input_shape)
+        if projector not in PROJECTORS:
+            raise BadInput(f"projector is {projector!r}", wanted=f"one of {', '.join(PROJECTORS)}")
+        grid = Grid(shape[-2:], positive("pixel", pixel))
+        orbit = Orbit(grid, source, detector)
+        width = orbit.magnification * grid.pixel if spacing is None else positive("spacing", spacing)
+        cells = 2 * math.ceil(orbit.half_width / width) if detectors is None else count("detectors", detectors)
+        chosen = view_angles(angles, views=views, start=start, span=full_span(scan, span, orbit, cells * width))
+        super().__init__(input_shape, (*shape[:-2], len(chosen), cells))
+        self.projector, self.filter = projector, filter
+        self.source, self.detector = orbit.source, orbit.detector
+        self.detectors, self.spacing, self.shift, self.pixel = cells, width, finite("shift", shift), grid.pixel
+        self.register_buffer("angles", torch.from_numpy(chosen))
+        self._orbit = orbit
+        ramp(cells, spacing=width, window=filter)
+        flat = fan_views(chosen, cells=cells, spacing=width, shift=shift, source=orbit.source, detector=orbit.detector)
+        self._matrix = ScanMatrix(flat, grid, line_weights if projector == "joseph" else area_weights, taps=3)
+        self._sampling = ScanMatrix(flat, grid, sampling_weights, taps=2)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._matrix.forward(x.reshape(-1, *self.input_shape[-2:])).reshape(x.shape[0], *self.output_shape)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._matrix.transposed(y.reshape(-1, *self.output_shape[-2:])).reshape(y.shape[0], *self.input_shape)
+
+    def direct(self, y: Tensor) -> Tensor:
+        """Filtered back-projection for a flat fan (Kak, Slaney 1988, equation 3.107), Parker's weights on a short scan.
+
+        y: B x output_shape; returns B x input_shape. Lines that the scan does not hold are not made up.
+        """
+        self._check(y, self.output_shape, False, "measurement")
+        weight = self.derived("weight", self._weight, y)
+        transfer = self.derived("transfer", self._transfer, y)
+        length = padded(self.detectors)
+        filtered = torch.fft.irfft(torch.fft.rfft(y * weight, n=length) * transfer, n=length)[..., : self.detectors]
+        x = self._sampling.transposed(filtered.reshape(-1, *self.output_shape[-2:]))
+        return x.reshape(y.shape[0], *self.input_shape)
+
+    def _weight(self) -> Tensor:
+        """V x cells: the cosine of each ray, the share of its line, and the angle of its view."""
+        return torch.from_numpy(
+            self._orbit.weights(self.angles.cpu().double().numpy(), self.detectors, self.spacing, self.shift)
+        )
+
+    def _transfer(self) -> Tensor:
+        return torch.from_numpy(
+            ramp(self.detectors, spacing=self.spacing / self._orbit.magnification, window=self.filter)
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{super().extra_repr()}, source={self.source:g}, detector={self.detector:g}, spacing={self.spacing:g}, "
+            f"shift={self.shift:g}, pixel={self.pixel:g}, projector={self.projector!r}"
+        )
+
+
+class Orbit:
+    """A source and a flat detector that turn about the middle of a picture."""
+
+    def __init__(self, grid: Grid, source: float | None, detector: float | None) -> None:
+        side = max(grid.shape[-2:]) * grid.pixel
+        self.source = 2.0 * side if source is None else source
+        self.detector = 1.0 * side if detector is None else detector
+        check_distances(grid, self.source, self.detector)
+        self.magnification = (self.source + self.detector) / self.source
+        # The outermost ray touches the circle around the picture.
+        self.half_width = (self.source + self.detector) * math.tan(math.asin(grid.radius / self.source))
+
+    def offsets(self, cells: int, spacing: float, shift: float) -> np.ndarray:
+        """Positions of the cells on the virtual detector through the axis of rotation."""
+        return np.asarray(((np.arange(cells) - (cells - 1) / 2) * spacing + shift) / self.magnification)
+
+    def weights(self, angles: np.ndarray, cells: int, spacing: float, shift: float) -> np.ndarray:
+        """V x cells: cosine of the ray, share of its line, and angle between views."""
+        s = self.offsets(cells, spacing, shift)
+        cosine = self.source / np.hypot(self.source, s)
+        share = redundancy(angles, np.arctan2(s, self.source))
+        return np.asarray(cosine * share * view_weights(angles, period=2 * math.pi)[:, None])
+
+
+def full_span(scan: str, span: float | None, orbit: Orbit, width: float) -> float:
+    """The range of angles: as given, a full turn, or half a turn and the whole fan."""
+    if scan not in SCANS:
+        raise BadInput(f"scan is {scan!r}", wanted=f"one of {', '.join(SCANS)}")
+    if span is not None:
+        return positive("span", span)
+    fan = 2 * math.atan(width / 2 / (orbit.source + orbit.detector))
+    return 2 * math.pi if scan == "full" else math.pi + fan
