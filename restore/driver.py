@@ -16,6 +16,7 @@ from torch import Tensor
 import priors
 from operators import BadInput, BadType, DeviceNoise, Diverged, NoiseSource
 from operators.base import LinearOperator
+from operators.optics.modulus import Modulus
 from operators.randomness import Noise, check_seed
 from operators.registry import plain
 from priors.base import DiffusionPrior
@@ -23,10 +24,12 @@ from priors.tiled import TiledPrior
 from priors.training.loop import fast_bfloat16
 
 from . import solvers
+from .determinism import repeatable
 from .meters import MeteredNoise, MeteredPrior
 from .problem import InUnits, Problem
 from .reconstruction import Reconstruction, Seconds
 from .solvers.base import Solver, State
+from .trust import warn_of_wrong_adjoint
 
 TILE_ABOVE = 1280  # pixels on the longer side; above it the prior is called in tiles
 TILE = 768
@@ -55,13 +58,14 @@ class Settings:
 
     dtype: "auto" is bfloat16 inside the network where the processor has it, else float32. noise: "cpu" is the same
     everywhere, "device" is drawn on the device. tile: side of the tiles in which the prior is called; None: TILE above
-    TILE_ABOVE pixels; 0: never.
+    TILE_ABOVE pixels; 0: never. deterministic: only algorithms that repeat bit by bit, no TF32 (a GPU is slower so).
     """
 
     device: str = "cpu"
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     noise: Literal["cpu", "device"] = "cpu"
     tile: int | None = None
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in (("dtype", ("auto", "float32", "bfloat16", "float64")), ("noise", ("cpu", "device"))):
@@ -99,8 +103,9 @@ def solve(
     check_seed(seed)
     known = _choose_prior(prior, method, problem)
     _check_fit(problem, method)
+    warn_of_wrong_adjoint(problem.operator)
     began = time.perf_counter()
-    with _plain_context():
+    with _plain_context(), repeatable(chosen.deterministic):
         device = torch.device(chosen.device)
         meter = _meter(known, chosen, problem)
         posed = _pose(_ordinary(problem).to(device), method, meter)
@@ -155,8 +160,15 @@ def _choose_prior(prior: DiffusionPrior | str | None, method: Solver, problem: P
 
 
 def _check_fit(problem: Problem, method: Solver) -> None:
+    if method.needs_modulus and not isinstance(problem.operator, Modulus):
+        raise BadInput(
+            f"{type(method).__name__} finds lost phases and {type(problem.operator).__name__} loses none",
+            do="Choose another solver (restore solvers lists them).",
+        )
     if method.needs_linear and not isinstance(problem.operator, LinearOperator):
-        fitting = [n for n in solvers.REGISTRY if not solvers.REGISTRY.load(n).needs_linear]
+        table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
+        lost = isinstance(problem.operator, Modulus)
+        fitting = [n for n, s in table.items() if not s.needs_linear and (lost or not s.needs_modulus)]
         raise BadInput(
             f"{type(method).__name__} needs a linear operator and {type(problem.operator).__name__} is not",
             do=f"Solvers that fit: {', '.join(fitting)}.",
@@ -286,6 +298,8 @@ def _provenance(
         "gaussian_stand_in": bool(method.needs_gaussian) and problem.gaussian() is not problem,
         "settings": dataclasses.asdict(settings),
         "bfloat16": meter is not None and meter.autocast,
+        "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
+        **({} if meter is None or meter.retried_tile is None else {"tiled_after_out_of_memory": meter.retried_tile}),
         "backward_passes": 0 if meter is None else meter.backward_passes // samples,
         "seed": seed,
         "samples": samples,

@@ -10,12 +10,16 @@ from torch import Tensor
 
 from operators.randomness import Noise
 from priors.base import DiffusionPrior, WrappedPrior
+from priors.tiled import TiledPrior
+
+SMALLEST_TILE = 64
 
 
 class MeteredPrior(WrappedPrior):
     """A prior that counts its forward calls (nfe) and backward passes, and the seconds spent in both.
 
-    autocast: run the prior in bfloat16 where its operations allow.
+    autocast: run the prior in bfloat16 where its operations allow. Where a device runs out of memory, the call is
+    repeated once in tiles of half the picture, and so are all later ones; `retried_tile` says so.
     """
 
     def __init__(self, prior: DiffusionPrior, *, autocast: bool = False) -> None:
@@ -23,6 +27,7 @@ class MeteredPrior(WrappedPrior):
         self.autocast = autocast
         self.nfe = self.backward_passes = 0
         self.seconds = 0.0
+        self.retried_tile: int | None = None
         self._backward_began: float | None = None
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
@@ -30,12 +35,25 @@ class MeteredPrior(WrappedPrior):
         if z.requires_grad:
             z = _Mark.apply(z, self, False)
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.autocast):
-            clean = self.prior.denoise_native(z, sigma)
+            clean = self._call(z, sigma)
         if clean.requires_grad:
             clean = _Mark.apply(clean, self, True)
         self.nfe += 1
         self.seconds += _now(z) - began
         return clean
+
+    def _call(self, z: Tensor, sigma: Tensor) -> Tensor:
+        try:
+            return self.prior.denoise_native(z, sigma)
+        except torch.OutOfMemoryError:
+            half = max(z.shape[-2:]) // 2
+            if self.retried_tile is not None or half < SMALLEST_TILE:
+                raise
+        if z.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.retried_tile = half
+        self.prior = TiledPrior(self.prior, tile=half, overlap=min(64, half // 2))
+        return self.prior.denoise_native(z, sigma)
 
 
 class _Mark(torch.autograd.Function):

@@ -48,6 +48,9 @@ def run(
     shape: Annotated[
         str | None, typer.Option("--shape", help="With --measured: C,H,W of the picture where y does not tell it.")
     ] = None,
+    nan_as_mask: Annotated[
+        bool, typer.Option("--nan-as-mask", help="With --measured: NaN marks what was not measured.")
+    ] = False,
     array: Annotated[
         list[str] | None,
         typer.Option("--array", metavar="KEY=FILE", help="With --measured: another array of the operator. Repeatable."),
@@ -65,6 +68,9 @@ def run(
         int | None, typer.Option("--tile", help="Side of the tiles of large pictures; 0: never tile.")
     ] = None,
     noise: options.NoiseWhere = "cpu",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Only algorithms that repeat bit by bit (a GPU is slower so).")
+    ] = False,
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Compute the task's simple baseline too.")
     ] = True,
@@ -92,13 +98,14 @@ def run(
         kernel=kernel,
         mask=mask,
         shape=shape,
+        nan_as_mask=nan_as_mask,
         arrays=tuple(array or ()),
         solver=solver,
         prior=prior,
         samples=samples,
         seed=seed,
         set=tuple(set or ()),
-        settings=Settings(device=device, dtype=dtype, noise=noise, tile=tile),  # type: ignore[arg-type]
+        settings=Settings(device=device, dtype=dtype, noise=noise, tile=tile, deterministic=deterministic),  # type: ignore[arg-type]
         reading=chosen(dataset=dataset, index=index, axes=axes, unit=unit, offset=offset, max_pixels=max_pixels),
         overwrite=overwrite,
         baseline=baseline,

@@ -32,6 +32,7 @@ class Given:
     kernel: Tensor | None = None
     mask: Tensor | None = None
     shape: tuple[int, ...] | None = None
+    nan_as_mask: bool = False
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -82,6 +83,11 @@ def _arrays(task: Task, y: Tensor, given: Given, notes: list[str]) -> dict[str, 
         arrays["kernel"] = _kernel(arrays["kernel"])
     elif "kernel" in known and name == "blur":
         notes.append("kernel: the task's own (give another with --kernel)")
+    if given.nan_as_mask:
+        if "mask" not in known:
+            raise BadInput(f"--nan-as-mask was given and task {task.name!r} has no mask", do="Repair the NaN values.")
+        there = ~torch.isnan(y).flatten(0, -3).any(0)
+        arrays["mask"] = there & (_mask(arrays["mask"], y) if "mask" in arrays else True)
     if "mask" in arrays:
         arrays["mask"] = _mask(arrays["mask"], y)
     elif "mask" in known:

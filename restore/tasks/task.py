@@ -178,19 +178,29 @@ class Task:
         kernel: Tensor | None = None,
         mask: Tensor | None = None,
         shape: tuple[int, ...] | None = None,
+        nan_as_mask: bool = False,
         arrays: Mapping[str, Tensor] | None = None,
     ) -> Problem:
         """Pose the problem for a measurement from elsewhere; no truth is known.
 
         y: restore.io.Image or tensor, in [0, 1] but for the noise. sigma: standard deviation of Gaussian noise, or
         "estimate"; None is the task's own. peak: of Poisson noise. kernel: h x w, for a blur. mask: H x W, nonzero =
-        measured. shape: C x H x W of the picture where y does not tell it. arrays: any other array parameter of the
+        measured. shape: C x H x W of the picture where y does not tell it. nan_as_mask: NaN marks
+        what was not measured (operators with a mask). arrays: any other array parameter of the
         operator, by name (`maps` of the coils, a `trajectory`). What was not given and how it was settled is told by
         `recipe["notes"]` of the problem.
         """
         from . import measured
 
-        given = measured.Given(sigma=sigma, peak=peak, kernel=kernel, mask=mask, shape=shape, arrays=arrays or {})
+        given = measured.Given(
+            sigma=sigma,
+            peak=peak,
+            kernel=kernel,
+            mask=mask,
+            shape=shape,
+            nan_as_mask=nan_as_mask,
+            arrays=arrays or {},
+        )
         return measured.pose(self, y, given)
 
     def baseline(self, problem: Problem) -> Tensor:

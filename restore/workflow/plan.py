@@ -52,6 +52,7 @@ class Options:
     settings: Settings = field(default_factory=Settings)
     reading: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
+    nan_as_mask: bool = False
     arrays: Sequence[str] = ()
     baseline: bool = True
     command: str = "restore run"
@@ -95,6 +96,7 @@ class Plan:
             sigma=_sigma(self.options.sigma),
             peak=self.options.peak,
             shape=shape,
+            nan_as_mask=self.options.nan_as_mask,
             kernel=self.arrays.get("kernel"),
             mask=self.arrays.get("mask"),
             arrays={key: array for key, array in self.arrays.items() if key not in ("kernel", "mask")},
@@ -131,6 +133,7 @@ def make(options: Options) -> Plan:
     task, solver = _method(options)
     given = {"sigma": options.sigma, "peak": options.peak, "kernel": options.kernel, "mask": options.mask}
     others = {**given, "shape": options.shape, "array": options.arrays or None}
+    others["nan-as-mask"] = options.nan_as_mask or None
     stray = [f"--{key}" for key, value in others.items() if value is not None]
     if stray and not options.measured:
         raise BadInput(

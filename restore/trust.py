@@ -1,0 +1,47 @@
+"""An operator that a user wrote is tried once before a solver relies on its adjoint."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+
+import torch
+
+from operators.base import LinearOperator, Operator
+from operators.diagnosis import check
+from operators.linear_solvers import best_dtype, inner
+
+LOOSE = 1e-4  # relative; between the rounding of single precision and the smallest mistake that matters
+_tried: weakref.WeakSet[Operator] = weakref.WeakSet()
+
+
+class OperatorWarning(UserWarning):
+    """An operator does not keep what solvers rely on."""
+
+
+def warn_of_wrong_adjoint(operator: Operator) -> None:
+    """Warn, in the words of `operators.check`, where <Ax, y> and <x, A^H y> differ. Operators of this package are
+    tested elsewhere; others are tried once each, which costs one application of A and one of its adjoint."""
+    ours = type(operator).__module__.startswith("operators.") and type(operator).__module__ != "operators.interop"
+    if ours or not isinstance(operator, LinearOperator) or operator in _tried:
+        return
+    _tried.add(operator)
+    if not _passes(operator):
+        found = check(operator).findings
+        told = "; ".join(found) if found else "its adjoint does not match its forward map"
+        warnings.warn(f"{type(operator).__name__}: {told}", OperatorWarning, stacklevel=4)
+
+
+def _passes(operator: LinearOperator) -> bool:
+    generator, dtype = torch.Generator().manual_seed(0), best_dtype(operator)
+
+    def draw(shape: tuple[int, ...], is_complex: bool) -> torch.Tensor:
+        values = torch.randn(1, *shape, generator=generator, dtype=torch.float64).to(dtype)
+        return torch.complex(values, values.flip(-1)) if is_complex else values
+
+    with torch.no_grad():
+        x = draw(operator.input_shape, operator.complex_input)
+        y = draw(operator.output_shape, operator.complex_output)
+        image, back = operator(x), operator.adjoint(y)
+        size = float(image.norm() * y.norm())
+        return abs(float((inner(image, y) - inner(x, back)).sum())) <= LOOSE * max(size, 1e-30)
