@@ -75,6 +75,15 @@ class Operator(nn.Module):
             x = x.detach().requires_grad_()
             return torch.autograd.grad(self.forward(x), x, u)[0]
 
+    @property
+    def relaxed(self) -> Operator:
+        """The map whose derivative `jvp` and `vjp` give: this one, unless it is a staircase.
+
+        Rounding has derivative 0 almost everywhere, which steers nothing. An operator that rounds passes gradients
+        straight through and names here what they belong to (Bengio et al. 2013, arXiv 1308.3432).
+        """
+        return self
+
     def direct(self, y: Tensor) -> Tensor:
         """The quick reconstruction of the field: filtered back-projection, zero filling, demosaicking, decoding.
 

@@ -62,7 +62,7 @@ class Problem:
         if not isinstance(self.operator, LinearOperator):
             raise BadType(
                 f"{type(self.operator).__name__} is not linear",
-                do="Choose a solver for non-linear operators: dps or red-diff.",
+                do="Choose a solver for non-linear operators: gradient, dps or red-diff.",
             )
         return self.operator
 
@@ -165,6 +165,12 @@ class InUnits(Operator):
 
     def _forward(self, x: Tensor) -> Tensor:
         return self.operator(self.shift + self.scale * x)  # type: ignore[no-any-return]
+
+    def vjp(self, x: Tensor, u: Tensor) -> Tensor:
+        return self.scale * self.operator.vjp(self.shift + self.scale * x, u)
+
+    def direct(self, y: Tensor) -> Tensor:
+        return (self.operator.direct(y) - self.shift) / self.scale
 
     @property
     def observed(self) -> Tensor | None:

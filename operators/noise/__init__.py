@@ -22,6 +22,20 @@ REGISTRY = Registry(
             "multiplicative speckle of L looks: y = z g, g ~ Gamma(L, 1 / L)",
             "J. Goodman 1976, doi:10.1364/JOSA.66.001145",
         ),
+        "rician": Entry(
+            "operators.noise.rician:Rician",
+            "magnitude of complex Gaussian data: y = |z + sigma (n1 + i n2)|",
+            "H. Gudbjartsson, S. Patz 1995, doi:10.1002/mrm.1910340618",
+        ),
+        "laplace": Entry("operators.noise.laplace:Laplace", "heavy tails: y = z + n, n of density exp(-|n| / b) / 2b"),
+        "quantised": Entry(
+            "operators.noise.quantised:Quantised",
+            "noise, then rounding to 2^bits levels in [0, 1]; saturated pixels have a one-sided likelihood",
+            "A. Zymnis, S. Boyd, E. Candes 2010, doi:10.1109/LSP.2009.2035667",
+        ),
+        "salt-and-pepper": Entry(
+            "operators.noise.salt_and_pepper:SaltAndPepper", "a share of the pixels replaced by black or white"
+        ),
     },
 )
 
@@ -30,9 +44,13 @@ _ATTRIBUTES = {
     "Poisson": "poisson",
     "PoissonGaussian": "poisson-gaussian",
     "Gamma": "gamma",
+    "Laplace": "laplace",
+    "Quantised": "quantised",
+    "Rician": "rician",
+    "SaltAndPepper": "salt-and-pepper",
 }
 
-__all__ = ["REGISTRY", "Gamma", "Gaussian", "NoiseModel", "Poisson", "PoissonGaussian", "build"]
+__all__ = ["REGISTRY", "NoiseModel", "build", *_ATTRIBUTES]
 
 
 def build(name: str, **parameters: Any) -> NoiseModel:

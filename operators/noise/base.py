@@ -26,6 +26,10 @@ class NoiseModel:
         """log p(y | z) of every entry, with constants; shaped like y."""
         raise TypeError(f"{type(self).__name__} does not implement log_likelihood")
 
+    def mean(self, clean: Tensor) -> Tensor:
+        """E[y] given z, entry by entry; z itself unless the law says otherwise."""
+        return clean
+
     def variance(self, clean: Tensor) -> Tensor:
         """E |y - z|^2 given z, entry by entry: real, shaped like z; both parts together for complex data."""
         raise TypeError(f"{type(self).__name__} does not implement variance")
@@ -53,9 +57,7 @@ def require(name: str, value: float, *, positive: bool) -> None:
 
 def refuse_negative(clean: Tensor, *, tolerance: float = 1e-6) -> Tensor:
     """The mean of a counting law, at least zero; BadInput where it is negative by more than rounding."""
-    refuse_complex(clean)
-    if not bool(torch.isfinite(clean).all()):
-        raise BadInput(f"the clean measurement holds {int((~torch.isfinite(clean)).sum())} NaN or infinite values")
+    refuse_broken(clean)
     lowest = float(clean.min()) if clean.numel() else 0.0
     if lowest < -tolerance:
         raise BadInput(
@@ -64,6 +66,14 @@ def refuse_negative(clean: Tensor, *, tolerance: float = 1e-6) -> Tensor:
             do="Check the units of the picture and the operator.",
         )
     return clean.clamp_min(0.0)
+
+
+def refuse_broken(clean: Tensor) -> Tensor:
+    """The clean measurement, real and finite; BadType or BadInput otherwise."""
+    refuse_complex(clean)
+    if not bool(torch.isfinite(clean).all()):
+        raise BadInput(f"the clean measurement holds {int((~torch.isfinite(clean)).sum())} NaN or infinite values")
+    return clean
 
 
 def refuse_complex(values: Tensor) -> None:

@@ -41,6 +41,12 @@ REGISTRY = Registry(
         "wavelet": Entry(
             "restore.solvers.wavelet:Wavelet", "sparse wavelet coefficients by FISTA", "Beck, Teboulle 2009"
         ),
+        "gradient": Entry(
+            "restore.solvers.gradient:Gradient",
+            "likelihood and smoothed total variation by L-BFGS, for any operator and noise",
+            "Nocedal 1980; Vogel, Oman 1996",
+        ),
+        "hio": Entry("restore.solvers.hio:HIO", "phase retrieval by hybrid input-output", "Fienup 1982"),
     },
 )
 

@@ -39,6 +39,7 @@ class Solver:
     """Base of all solvers: a frozen dataclass of hyperparameters with one method, `iterate`.
 
     needs_prior: whether a diffusion prior is used. differentiates: whether gradients pass through the prior.
+    needs_modulus: whether it retrieves lost phases and nothing else (operators.optics.Modulus).
     needs_linear, needs_gaussian: what the problem must be (another noise law is met by its Gaussian stand-in).
     presets: named groups of settings; "paper" gives published counts.
     """
@@ -47,6 +48,7 @@ class Solver:
     differentiates: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = True
     needs_gaussian: ClassVar[bool] = True
+    needs_modulus: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @property

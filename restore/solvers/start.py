@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from operators import BadInput
 from operators.base import LinearOperator
 
 from .tikhonov import constant_start, smooth_solution
@@ -24,7 +25,8 @@ def start_picture(problem: Problem, start: Start) -> Tensor:
     """A first guess (B x input_shape), in the units of the problem.
 
     "estimate": smooth least squares, holes filled by diffusion. "pinv": A^+ y, as the papers do. "zero": zeros.
-    For a non-linear operator "estimate" is y where it looks like a picture and zero elsewhere.
+    For a non-linear operator "estimate" is its own quick reconstruction (`Operator.direct`) and, where it has none, y
+    if that looks like a picture and else zero.
     """
     operator = problem.operator
     if start == "pinv":
@@ -32,6 +34,11 @@ def start_picture(problem: Problem, start: Start) -> Tensor:
     if start == "estimate" and isinstance(operator, LinearOperator):
         return start_estimate(problem)
     y = problem.y
+    if start == "estimate":
+        try:
+            return operator.direct(y)
+        except BadInput:
+            pass  # no quick reconstruction: the measurement itself may serve
     if start == "estimate" and operator.output_shape == operator.input_shape and not y.is_complex():
         return (y - problem.shift) / problem.scale
     real = y.real if y.is_complex() and not operator.complex_input else y

@@ -20,8 +20,8 @@ def test_draws_have_the_stated_mean_and_variance(model: NoiseModel) -> None:
     y = model.sample(clean, NoiseSource(0, list("abcde")))
     variance = model.variance(clean)[:, 0]
     # 40000 draws: the mean is known to 0.005 sigma, the variance to about 1 % (heavier tails: 2 %).
-    assert torch.all((y.mean(1) - clean[:, 0]).abs() < 0.025 * variance.sqrt())
-    assert torch.all((y.var(1) / variance - 1).abs() < 0.06)
+    assert torch.all((y.mean(1) - model.mean(clean)[:, 0]).abs() < 0.025 * variance.sqrt())
+    assert torch.all((((y - clean) ** 2).mean(1) / variance - 1).abs() < 0.06)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
@@ -34,9 +34,9 @@ def test_permuting_the_batch_permutes_the_noise(model: NoiseModel) -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 def test_the_gradient_of_the_likelihood_vanishes_near_the_measurement(model: NoiseModel) -> None:
-    y = torch.linspace(0.2, 1.0, 9, dtype=torch.float64)[None]
+    y = torch.linspace(0.2, 0.9, 8, dtype=torch.float64)[None]  # at 1 a quantiser is saturated and has no mode
     at = torch.linspace(0.02, 2.0, 4000, dtype=torch.float64)
-    best = at[model.log_likelihood(y[..., None].expand(1, 9, 4000), at.expand(1, 9, 4000)).argmax(-1)]
+    best = at[model.log_likelihood(y[..., None].expand(1, 8, 4000), at.expand(1, 8, 4000)).argmax(-1)]
     # The mode of the moment-matched law is a little under y; 1 / peak is its scale.
     assert torch.all((best - y).abs() < 0.04)
 

@@ -1,0 +1,155 @@
+"""A sensor's tone: gain and saturation, quantisation, gamma, haze."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base import Operator, Shape, check_shape
+from ..errors import BadInput
+
+TINY = 1e-12
+
+
+class HDR(Operator):
+    """y = clip(pivot + gain (x - pivot), 0, 1): an exposure that saturates.
+
+    gain: above 0. pivot: the value that stays: 0 for light hitting a sensor, 0.5 for the benchmark problem
+    clip(2 z, -1, 1) on z = 2 x - 1 (Zheng et al. 2025). The derivative is gain where nothing is clipped and 0 where
+    something is, which is the gradient of a one-sided likelihood: a saturated pixel pulls only an estimate that would
+    not saturate. `direct` undoes the gain.
+    """
+
+    def __init__(self, input_shape: Shape, *, gain: float = 2.0, pivot: float = 0.0) -> None:
+        shape = check_shape(input_shape, "input_shape")
+        _finite("gain", gain, above=0.0)
+        _finite("pivot", pivot)
+        super().__init__(shape, shape)
+        self.gain, self.pivot = float(gain), float(pivot)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return (self.pivot + self.gain * (x - self.pivot)).clamp(0, 1)
+
+    def vjp(self, x: Tensor, u: Tensor) -> Tensor:
+        exposed = self.pivot + self.gain * (x - self.pivot)
+        return torch.where((exposed >= 0) & (exposed <= 1), self.gain * u, torch.zeros_like(u))
+
+    def direct(self, y: Tensor) -> Tensor:
+        """pivot + (y - pivot) / gain: right wherever nothing was clipped."""
+        self._check(y, self.output_shape, False, "measurement")
+        return self.pivot + (y - self.pivot) / self.gain
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, gain={self.gain:g}, pivot={self.pivot:g}"
+
+
+class Quantise(Operator):
+    """y = round((2^bits - 1) clip(x, 0, 1)) / (2^bits - 1): few grey levels.
+
+    bits: 1 to 16. Gradients pass straight through the rounding (`relaxed` is the clipping alone). The exact likelihood
+    of a level is that of noise model "quantised".
+    """
+
+    def __init__(self, input_shape: Shape, *, bits: int = 3) -> None:
+        shape = check_shape(input_shape, "input_shape")
+        if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 16:
+            raise BadInput(f"bits is {bits!r}", wanted="an integer from 1 to 16")
+        super().__init__(shape, shape)
+        self.bits = bits
+
+    def _forward(self, x: Tensor) -> Tensor:
+        levels = 2**self.bits - 1
+        shown = x.clamp(0, 1)
+        return shown + (torch.round(levels * shown) / levels - shown).detach()
+
+    @property
+    def relaxed(self) -> Operator:
+        return HDR(self.input_shape, gain=1.0)
+
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
+        """The nearest picture that is rounded to y: x clipped to the cell of each level, open at black and white."""
+        half = 0.5 / (2**self.bits - 1)
+        low = torch.where(y <= half, torch.full_like(y, -math.inf), y - half)
+        high = torch.where(y >= 1 - half, torch.full_like(y, math.inf), y + half)
+        return x.clamp(low, high)
+
+    def direct(self, y: Tensor) -> Tensor:
+        """The measurement itself."""
+        self._check(y, self.output_shape, False, "measurement")
+        return y.clone()
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, bits={self.bits}"
+
+
+class LowLight(Operator):
+    """y = scale x^gamma, x floored at 0: a dark exposure seen through a tone curve.
+
+    scale: above 0. gamma: above 0; above 1 darkens.
+    """
+
+    def __init__(self, input_shape: Shape, *, scale: float = 0.5, gamma: float = 2.2) -> None:
+        shape = check_shape(input_shape, "input_shape")
+        _finite("scale", scale, above=0.0)
+        _finite("gamma", gamma, above=0.0)
+        super().__init__(shape, shape)
+        self.scale, self.gamma = float(scale), float(gamma)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.scale * x.clamp_min(TINY) ** self.gamma
+
+    def direct(self, y: Tensor) -> Tensor:
+        """(y / scale)^(1 / gamma)."""
+        self._check(y, self.output_shape, False, "measurement")
+        return (y.clamp_min(0) / self.scale) ** (1 / self.gamma)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, scale={self.scale:g}, gamma={self.gamma:g}"
+
+
+class Haze(Operator):
+    """y = t x + (1 - t) a (Koschmieder 1924): scattered light over an attenuated scene.
+
+    transmission: t, one number in (0, 1], or an array of one's own that broadcasts to input_shape. airlight: a.
+    """
+
+    transmission: Tensor
+
+    def __init__(
+        self, input_shape: Shape, *, transmission: float | Tensor | np.ndarray = 0.5, airlight: float = 0.9
+    ) -> None:
+        shape = check_shape(input_shape, "input_shape")
+        _finite("airlight", airlight)
+        given = np.asarray(transmission, dtype=np.float64)
+        try:
+            np.broadcast_to(given, shape)
+        except ValueError:
+            raise BadInput(f"transmission has shape {given.shape}", wanted=f"one that broadcasts to {shape}") from None
+        if not ((given > 0) & (given <= 1)).all():
+            raise BadInput(f"transmission goes from {given.min():g} to {given.max():g}", wanted="values in (0, 1]")
+        super().__init__(shape, shape)
+        self.airlight = float(airlight)
+        self.register_buffer("transmission", torch.from_numpy(np.array(given)))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        t = self.constant("transmission", x)
+        return t * x + (1 - t) * self.airlight
+
+    def direct(self, y: Tensor) -> Tensor:
+        """(y - (1 - t) a) / t."""
+        self._check(y, self.output_shape, False, "measurement")
+        t = self.constant("transmission", y)
+        return (y - (1 - t) * self.airlight) / t
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, airlight={self.airlight:g}"
+
+
+def _finite(name: str, value: float, *, above: float = -math.inf) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not above < value < math.inf:
+        bound = "" if above == -math.inf else f" above {above:g}"
+        raise BadInput(f"{name} is {value!r}", wanted=f"a finite number{bound}")

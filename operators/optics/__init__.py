@@ -1,0 +1,1 @@
+"""Waves: phase retrieval, ptychography, inverse scattering."""

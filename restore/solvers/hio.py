@@ -1,0 +1,84 @@
+"""Phase retrieval by Fienup's hybrid input-output.
+
+Fienup 1982, doi:10.1364/AO.21.002758. The alternation itself, in equations, is in operators.optics.fienup. Here:
+several random starts, of which each channel keeps the one that explains its measurement best. What a channel's
+measurement leaves open is settled against the brightest channel (turned by 180 degrees, shifted); the picture as a
+whole may still be turned. All channels share the phases of a start, which makes them agree more often.
+
+Phase retrieval from amplitudes or intensities, any noise (its law is not used). No network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from operators import BadInput
+from operators.optics.fienup import Fienup
+from operators.optics.modulus import Modulus
+from operators.randomness import Noise
+
+from .base import Solver, State, check_range
+
+if TYPE_CHECKING:
+    from priors.base import DiffusionPrior
+
+    from ..problem import Problem
+
+EVERY = 20  # iterations between states
+
+
+@dataclass(frozen=True)
+class HIO(Solver):
+    """Hybrid input-output, then error reduction.
+
+    steps: iterations of both. reduction: share of them that is error reduction, at the end. beta: feedback, 0 to 1.
+    starts: random starts. low, high: limits of the picture's values.
+    """
+
+    needs_prior: ClassVar[bool] = False
+    needs_linear: ClassVar[bool] = False
+    needs_modulus: ClassVar[bool] = True
+
+    steps: int = 400
+    reduction: float = 0.1
+    beta: float = 0.9
+    starts: int = 4
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range("steps", self.steps, 1)
+        check_range("reduction", self.reduction, 0, 1)
+        check_range("beta", self.beta, 0, 1, open_low=True)
+        check_range("starts", self.starts, 1)
+        check_range("high", self.high, self.low, open_low=True)
+
+    @property
+    def total(self) -> int:
+        return -(-self.steps // EVERY)
+
+    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
+        operator = problem.operator
+        if not isinstance(operator, Modulus):
+            raise BadInput(
+                f"hio finds lost phases and {type(operator).__name__} loses none",
+                wanted="phase-retrieval or ptychography",
+            )
+        method = Fienup(
+            steps=self.steps, reduction=self.reduction, beta=self.beta, low=self.low, high=self.high, every=EVERY
+        )
+        pictures = torch.stack([self._picture(operator, problem.y, noise) for _ in range(self.starts)])
+        for step, x in method.run(operator, problem.y, pictures):
+            yield State(x=x, x0=x, estimate=x, step=step)
+
+    def _picture(self, operator: Modulus, y: Tensor, noise: Noise) -> Tensor:
+        """A random picture, the same in every channel (B x input_shape)."""
+        dtype = y.dtype.to_complex() if operator.complex_input else y.dtype
+        like = torch.zeros(y.shape[0], *operator.input_shape, dtype=dtype, device=y.device)
+        drawn = noise.normal("start", like=like)[:, :1].expand_as(like)
+        return (drawn if operator.complex_input else drawn.abs()).contiguous()
