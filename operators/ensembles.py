@@ -9,7 +9,7 @@ from torch import Tensor
 from .base import LinearOperator, Shape
 from .errors import BadInput
 from .randomness import generator
-from .transforms import dct, hadamard, idct
+from .transforms import dct, hadamard, idct, pick, put
 
 
 class Ensemble(LinearOperator):
@@ -49,18 +49,19 @@ class Subsampled(Ensemble):
         raise TypeError(f"{type(self).__name__} does not implement _picture")
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self._coefficients(x)[..., self.constant("rows", x)[: self.output_shape[-1]]]
+        return pick(self._coefficients(x), self._kept(x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self._synthesise(torch.nn.functional.pad(y, (0, pixel_count(self.input_shape) - y.shape[-1])))
+        return self._picture(put(y, self._kept(y), pixel_count(self.input_shape)))
 
     def _analyse(self, x: Tensor) -> Tensor:
-        return self._coefficients(x)[..., self.constant("rows", x)]
+        return pick(self._coefficients(x), self.constant("rows", x))
 
     def _synthesise(self, coefficients: Tensor) -> Tensor:
-        spectrum = torch.empty_like(coefficients)
-        spectrum[..., self.constant("rows", coefficients)] = coefficients
-        return self._picture(spectrum)
+        return self._picture(put(coefficients, self.constant("rows", coefficients), coefficients.shape[-1]))
+
+    def _kept(self, like: Tensor) -> Tensor:
+        return self.constant("rows", like)[: self.output_shape[-1]]
 
 
 class Scrambled(Subsampled):
@@ -93,10 +94,10 @@ class Scrambled(Subsampled):
         return [0]
 
     def _coefficients(self, x: Tensor) -> Tensor:
-        return self._transform(x.flatten(-2)[..., self.constant("order", x)])
+        return self._transform(pick(x.flatten(-2), self.constant("order", x)))
 
     def _picture(self, coefficients: Tensor) -> Tensor:
-        pixels = self._inverse(coefficients)[..., self.constant("place", coefficients)]
+        pixels = pick(self._inverse(coefficients), self.constant("place", coefficients))
         return pixels.reshape(coefficients.shape[0], *self.input_shape)
 
 
@@ -216,15 +217,15 @@ class PartialFourier(Subsampled):
         if x.numel() == 0:
             return x.flatten(-2)
         spectrum = torch.view_as_real(torch.fft.rfft2(x, norm="ortho")).flatten(-3)
-        return spectrum[..., self.constant("source", x)] * self.constant("weight", x)
+        return pick(spectrum, self.constant("source", x)) * self.constant("weight", x)
 
     def _picture(self, coefficients: Tensor) -> Tensor:
         if coefficients.numel() == 0:
             return coefficients.reshape(coefficients.shape[0], *self.input_shape)
         height, width = self.input_shape[-2:]
         half = width // 2 + 1
-        parts = coefficients.new_zeros(*coefficients.shape[:-1], 2 * height * half)
-        parts[..., self.constant("source", coefficients)] = coefficients / self.constant("weight", coefficients)
+        values = coefficients / self.constant("weight", coefficients)
+        parts = put(values, self.constant("source", coefficients), 2 * height * half)
         spectrum = torch.view_as_complex(parts.reshape(*coefficients.shape[:-1], height * half, 2))
         twin, original = self.constant("mirror", coefficients)
         spectrum[..., twin] = spectrum[..., original].conj()

@@ -13,6 +13,7 @@ from .bases import divide
 from .ensembles import check_ratio, row_count
 from .hadamard import from_patterns, pattern_grid, pattern_order, to_patterns
 from .registry import unknown_name
+from .transforms import pick, put
 
 
 class Signed:
@@ -136,7 +137,7 @@ class SinglePixel(LinearOperator):
         self.register_buffer("rows", natural)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self._reading.read(to_patterns(x, self.grid)[..., self._shown_rows(x)])
+        return self._reading.read(pick(to_patterns(x, self.grid), self._shown_rows(x)))
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return self._picture(self._reading.transpose(y))
@@ -174,15 +175,13 @@ class SinglePixel(LinearOperator):
         channels, shown = self.output_shape[:-1], self.shown
 
         def in_input(x: Tensor) -> Tensor:
-            c = to_patterns(x, self.grid)[..., self.constant("rows", x)]
+            c = pick(to_patterns(x, self.grid), self.constant("rows", x))
             return torch.cat([c[..., :shown].flatten(1), c[..., shown:].flatten(1)], dim=1)
 
         def from_input(c: Tensor) -> Tensor:
             r = math.prod(self.output_shape)
             parts = [part.reshape(c.shape[0], *channels, -1) for part in (c[:, :r], c[:, r:])]
-            listed = torch.cat(parts, dim=-1)
-            natural = torch.empty_like(listed)
-            natural[..., self.constant("rows", c)] = listed
+            natural = put(torch.cat(parts, dim=-1), self.constant("rows", c), self.grid[0] * self.grid[1])
             return from_patterns(natural, self.grid, self._size)
 
         return SVD(
@@ -206,9 +205,7 @@ class SinglePixel(LinearOperator):
 
     def _picture(self, c: Tensor) -> Tensor:
         """H of coefficients that stand at the shown rows, cropped: ... x m -> ... x H x W."""
-        natural = c.new_zeros(*c.shape[:-1], self.grid[0] * self.grid[1])
-        natural[..., self._shown_rows(c)] = c
-        return from_patterns(natural, self.grid, self._size)
+        return from_patterns(put(c, self._shown_rows(c), self.grid[0] * self.grid[1]), self.grid, self._size)
 
     def extra_repr(self) -> str:
         settings = f"ratio={self.ratio}, order={self.order!r}, patterns={self.patterns!r}, seed={self.seed}"

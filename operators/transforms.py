@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
@@ -69,7 +70,7 @@ def hadamard(x: Tensor) -> Tensor:
 
 
 def hadamard2(x: Tensor) -> Tensor:
-    """The orthonormal Walsh-Hadamard transform of the last two axes: for powers of two, that of the row-major vector."""
+    """The orthonormal Walsh-Hadamard transform of the last two axes, which is that of the row-major vector."""
     if not (is_power_of_two(x.shape[-2]) and is_power_of_two(x.shape[-1])):
         raise BadInput(f"a Hadamard transform of {x.shape[-2]} x {x.shape[-1]} numbers", wanted="powers of two")
     return hadamard(x.flatten(-2)).reshape(x.shape)
@@ -104,3 +105,15 @@ def is_power_of_two(n: int) -> bool:
 def next_power_of_two(n: int) -> int:
     """The smallest power of two that is not below n >= 1."""
     return 1 << (n - 1).bit_length()
+
+
+def pick(x: Tensor, places: Tensor) -> Tensor:
+    """x[..., places]: through two axes, for which torch has a fast loop (up to a hundred times as fast as others)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1]).index_select(1, places).reshape(*x.shape[:-1], len(places))
+
+
+def put(c: Tensor, places: Tensor, length: int) -> Tensor:
+    """The transpose of `pick` for different places: zeros of the given length, but c at the places."""
+    flat = c.new_zeros(math.prod(c.shape[:-1]), length)
+    flat.index_copy_(1, places, c.reshape(len(flat), c.shape[-1]))
+    return flat.reshape(*c.shape[:-1], length)
