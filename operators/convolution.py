@@ -5,6 +5,8 @@ A = C F P: P looks up what lies beyond the edges, F convolves, C crops. The tran
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -54,6 +56,59 @@ def wrapped(kernel: np.ndarray, size: tuple[int, int], offset: tuple[int, int]) 
     return grid
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Where circular convolution on a periodic grid is convolution under a boundary: how to pad, wrap and crop."""
+
+    picture: tuple[int, int]
+    output: tuple[int, int]
+    size: tuple[int, int]  # of the periodic grid
+    offset: tuple[int, int]  # entry of the kernel that lies at the grid's origin
+    lookup: tuple[tuple[Run, ...], ...] | None  # of rows and columns; None where nothing is looked up
+
+    @staticmethod
+    def of(input_shape: Shape, kernel: np.ndarray, boundary: str) -> Grid:
+        """The grid for a kernel (of that shape) over the last two axes of a picture."""
+        height, width = kernel.shape
+        centre = (height // 2, width // 2)
+        sizes = (input_shape[-2], input_shape[-1])
+        output = output_shape(input_shape, kernel, boundary)
+        cropped = (output[-2], output[-1])
+        if boundary == "circular":
+            return Grid(sizes, cropped, sizes, centre, None)
+        if boundary == "zero":
+            # Zeros beyond the picture are those that the transform adds; half a kernel of them is enough.
+            reach = [n + max(c, k - 1 - c) for n, c, k in zip(sizes, centre, kernel.shape, strict=True)]
+            return Grid(sizes, cropped, (fast_length(reach[0]), fast_length(reach[1])), centre, None)
+        extra = (0, 0) if boundary == "valid" else (height - 1, width - 1)
+        size = (fast_length(sizes[0] + extra[0]), fast_length(sizes[1] + extra[1]))
+        return Grid(sizes, cropped, size, (height - 1, width - 1), axis_runs(input_shape, kernel, boundary))
+
+    def spectrum(self, kernel: np.ndarray) -> np.ndarray:
+        """The half spectrum of a kernel on the grid."""
+        half: np.ndarray = np.fft.rfft2(wrapped(kernel, self.size, self.offset))
+        return half
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The half spectrum of a picture (... x H x W) and what lies beyond its edges."""
+        if self.lookup is not None:
+            x = pad(pad(x, self.lookup[0], -2), self.lookup[1], -1)
+        return torch.fft.rfft2(x, s=self.size)
+
+    def crop(self, spectrum: Tensor) -> Tensor:
+        """The measurement (... x H' x W') whose spectrum on the grid is given."""
+        return torch.fft.irfft2(spectrum, s=self.size)[..., : self.output[0], : self.output[1]]
+
+    def fold(self, spectrum: Tensor) -> Tensor:
+        """The transpose of `transform`'s lookup, applied to the values of a spectrum."""
+        x = torch.fft.irfft2(spectrum, s=self.size)
+        if self.lookup is None:
+            return x[..., : self.picture[0], : self.picture[1]]
+        rows, columns = (runs[-1].start + runs[-1].length for runs in self.lookup)
+        height, width = self.picture
+        return fold(fold(x[..., :rows, :columns], self.lookup[1], -1, width), self.lookup[0], -2, height)
+
+
 class Spectral(LinearOperator):
     """Convolution as a product of spectra: cost O(N log N), whatever the kernel's size."""
 
@@ -61,47 +116,20 @@ class Spectral(LinearOperator):
 
     def __init__(self, input_shape: Shape, kernel: np.ndarray, boundary: str) -> None:
         super().__init__(input_shape, output_shape(input_shape, kernel, boundary))
-        height, width = kernel.shape
-        centre = (height // 2, width // 2)
-        sizes = self.input_shape[-2:]
-        self._runs: tuple[tuple[Run, ...], ...] | None = None
-        if boundary == "circular":
-            self.grid, offset = (sizes[0], sizes[1]), centre
-        elif boundary == "zero":
-            # Zeros beyond the picture are those that the transform adds; half a kernel of them is enough.
-            reach = [n + max(c, k - 1 - c) for n, c, k in zip(sizes, centre, kernel.shape, strict=True)]
-            self.grid, offset = (fast_length(reach[0]), fast_length(reach[1])), centre
-        else:
-            self._runs = axis_runs(self.input_shape, kernel, boundary)
-            extra = (0, 0) if boundary == "valid" else (height - 1, width - 1)
-            self.grid = (fast_length(sizes[0] + extra[0]), fast_length(sizes[1] + extra[1]))
-            offset = (height - 1, width - 1)
-        self._padded = tuple(n if self._runs is None else r[-1].start + r[-1].length for n, r in self._axes())
-        spectrum = np.fft.rfft2(wrapped(kernel, self.grid, offset))
+        self.grid = Grid.of(self.input_shape, kernel, boundary)
         # Pairs of real numbers: `.to(dtype)` would drop the imaginary parts of a complex buffer.
-        self.register_buffer("parts", real_pairs(spectrum), persistent=False)
+        self.register_buffer("parts", real_pairs(self.grid.spectrum(kernel)), persistent=False)
 
     def _forward(self, x: Tensor) -> Tensor:
-        if self._runs is not None:
-            x = pad(pad(x, self._runs[0], -2), self._runs[1], -1)
-        height, width = self.output_shape[-2:]
-        return self._convolve(x, torch.view_as_complex(self.constant("parts", x)))[..., :height, :width]
+        if x.numel() == 0:
+            return x.new_zeros(x.shape[0], *self.output_shape)
+        return self.grid.crop(self.grid.transform(x) * torch.view_as_complex(self.constant("parts", x)))
 
     def _adjoint(self, y: Tensor) -> Tensor:
+        if y.numel() == 0:
+            return y.new_zeros(y.shape[0], *self.input_shape)
         spectrum = torch.view_as_complex(self.constant("parts", y)).conj()
-        x = self._convolve(y, spectrum)[..., : self._padded[0], : self._padded[1]]
-        if self._runs is None:
-            return x
-        height, width = self.input_shape[-2:]
-        return fold(fold(x, self._runs[1], -1, width), self._runs[0], -2, height)
-
-    def _convolve(self, x: Tensor, spectrum: Tensor) -> Tensor:
-        if x.numel() == 0:
-            return x.new_zeros(*x.shape[:-2], *self.grid)
-        return torch.fft.irfft2(torch.fft.rfft2(x, s=self.grid) * spectrum, s=self.grid)
-
-    def _axes(self) -> list[tuple[int, tuple[Run, ...]]]:
-        return list(zip(self.input_shape[-2:], self._runs or ((), ()), strict=True))
+        return self.grid.fold(torch.fft.rfft2(y, s=self.grid.size) * spectrum)
 
 
 class Window(LinearOperator):

@@ -24,9 +24,8 @@ def malvar(raw: Tensor, colour: Tensor) -> Tensor:
     """
     weights = torch.tensor([_GREEN, _ALONG, _ACROSS, _DIAGONAL], dtype=torch.float64) / 8
     padded = torch.nn.functional.pad(raw, (2, 2, 2, 2), mode="reflect")
-    green, along, across, diagonal = torch.nn.functional.conv2d(
-        padded, weights[:, None].to(dtype=raw.dtype, device=raw.device)
-    ).split(1, dim=1)
+    responses = torch.nn.functional.conv2d(padded, weights[:, None].to(dtype=raw.dtype, device=raw.device))
+    green, along, across, diagonal = torch.split(responses, 1, dim=1)
     is_green = colour == 1
     planes = []
     for wanted in (0, 2):

@@ -1,0 +1,153 @@
+"""Blur that changes over the picture, as a sum of products and convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import kernels as shapes
+from .base import LinearOperator, Shape, check_shape
+from .convolution import Grid, output_shape, real_pairs
+from .errors import BadInput, BadType
+from .padding import BOUNDARIES
+from .registry import unknown_name
+
+
+class SpatiallyVaryingBlur(LinearOperator):
+    """y = sum_i h_i * (w_i x): pixels near the weight w_i are spread by the kernel h_i.
+
+    input_shape: (..., H, W). kernel: K x h x w, the kernels h_i (array, tensor or nested list); without it, `count`
+    Gaussians whose standard deviation (pixels) runs from sigma[0] to sigma[1], which a lens mixes by the distance from
+    the centre of the picture. weights: K x H x W, w_i; without them, kernels of one's own sit at the nodes of a
+    `grid` (rows, columns) that spans the picture, in reading order, and are interpolated linearly between nodes
+    (efficient filter flow). Weights should sum to 1 in every pixel. boundary: what lies beyond the edges of w_i x; any
+    of `blur`'s. normalise: divide every kernel by its sum.
+
+    One FFT of K pictures and one back, in one batch. No closed form: solve and pinv are conjugate gradients.
+
+    References: E. Gilad and J. von Hardenberg, "A fast algorithm for convolution integrals with space and time variant
+    kernels", 2006; M. Hirsch et al., "Efficient filter flow for space-variant multiframe blind deconvolution", 2010.
+    """
+
+    beside_array = ("grid", "weights", "boundary", "normalise")
+    kernel: Tensor
+    weights: Tensor
+    parts: Tensor
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        kernel: Tensor | np.ndarray | list[Any] | None = None,
+        weights: Tensor | np.ndarray | list[Any] | None = None,
+        grid: tuple[int, int] | None = None,
+        count: int = 3,
+        sigma: tuple[float, float] = (0.5, 1.5),
+        boundary: str = "reflect",
+        normalise: bool = True,
+    ) -> None:
+        shape = check_shape(input_shape, "input_shape")
+        if len(shape) < 2:
+            raise BadInput(f"input_shape is {shape}", wanted="(..., H, W)")
+        if boundary not in BOUNDARIES:
+            raise unknown_name("boundary", boundary, BOUNDARIES)
+        picture = (shape[-2], shape[-1])
+        if kernel is None:
+            if grid is not None or weights is not None:
+                raise BadInput("a grid or weights were given without kernels", do="Give the kernels, or leave it out.")
+            h, w = _lens(picture, count, sigma)
+        else:
+            h = np.stack([shapes.from_array(k, normalise=normalise) for k in _stack(kernel, "kernel")])
+            w = _hats(picture, grid, len(h)) if weights is None else _stack(weights, "weights")
+        if w.shape != (len(h), *picture):
+            raise BadInput(f"weights have shape {w.shape}", wanted=f"{(len(h), *picture)}: one for each kernel")
+        if boundary == "valid" and (h.shape[1] > picture[0] or h.shape[2] > picture[1]):
+            raise BadInput(
+                f"kernels have {h.shape[1]} x {h.shape[2]} pixels and the picture {picture[0]} x {picture[1]}",
+                wanted="kernels that fit into the picture under boundary 'valid'",
+            )
+        super().__init__(shape, output_shape(shape, h[0], boundary))
+        self.boundary = boundary
+        self._planes = (1,) * (len(shape) - 2)
+        self._grid = Grid.of(shape, h[0], boundary)
+        self.register_buffer("kernel", torch.from_numpy(h.copy()))
+        self.register_buffer("weights", torch.from_numpy(w.reshape(len(h), *self._planes, *picture).copy()))
+        spectra = np.stack([self._grid.spectrum(k) for k in h])
+        pairs = real_pairs(spectra.reshape(len(h), *self._planes, *spectra.shape[1:]))
+        self.register_buffer("parts", pairs, persistent=False)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        if x.numel() == 0:
+            return x.new_zeros(x.shape[0], *self.output_shape)
+        spectra = self._grid.transform(x.unsqueeze(1) * self.constant("weights", x))  # B x K x ... x grid
+        spectra *= torch.view_as_complex(self.constant("parts", x))
+        return self._grid.crop(spectra.sum(1))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        if y.numel() == 0:
+            return y.new_zeros(y.shape[0], *self.input_shape)
+        spectrum = torch.fft.rfft2(y, s=self._grid.size).unsqueeze(1)
+        spectra = spectrum * torch.view_as_complex(self.constant("parts", y)).conj()
+        x = self._grid.fold(spectra)
+        x *= self.constant("weights", y)
+        return x.sum(1)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{super().extra_repr()}, kernels={shapes.fingerprint(self.kernel.cpu().numpy())}, "
+            f"weights={shapes.fingerprint(self.weights.cpu().numpy())}, boundary={self.boundary!r}"
+        )
+
+
+def _stack(values: Any, name: str) -> np.ndarray:
+    """K x h x w in float64; BadType or BadInput for anything else."""
+    try:
+        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    except ValueError:
+        raise BadInput(f"{name} is a ragged list", wanted="arrays of one size") from None
+    if array.dtype.kind not in "biuf":
+        raise BadType(f"{name} holds {array.dtype}", wanted="real numbers")
+    if array.ndim != 3 or array.size == 0:
+        raise BadInput(f"{name} has shape {array.shape}", wanted="K x h x w")
+    if not np.isfinite(array).all():
+        raise BadInput(f"{name} holds {int((~np.isfinite(array)).sum())} NaN or infinite values")
+    return array.astype(np.float64)
+
+
+def _lens(picture: tuple[int, int], count: int, sigma: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussians from sigma[0] in the centre to sigma[1] in the corners, and hats over the radius."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
+        raise BadInput(f"count is {count!r}", wanted="at least 2 kernels")
+    pair = tuple(sigma) if isinstance(sigma, tuple | list) else ()
+    if len(pair) != 2:
+        raise BadInput(f"sigma is {sigma!r}", wanted="two numbers: in the centre and in the corners")
+    side = shapes.gaussian(sigma=max(pair)).shape[0]
+    h = np.stack([shapes.gaussian(size=side, sigma=float(s)) for s in np.linspace(*pair, count)])
+    rows, columns = ((np.arange(n) - (n - 1) / 2) / max((n - 1) / 2, 1) for n in picture)
+    radius = np.hypot(rows[:, None], columns[None, :]) / 2**0.5
+    return h, _hat(radius * (count - 1), count)
+
+
+def _hats(picture: tuple[int, int], grid: Any, count: int) -> np.ndarray:
+    """Products of hats over the rows and columns of a grid of nodes that spans the picture."""
+    nodes = (1, count) if grid is None else tuple(grid)
+    if len(nodes) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in nodes):
+        raise BadInput(f"grid is {grid!r}", wanted="(rows, columns)")
+    if nodes[0] * nodes[1] != count:
+        raise BadInput(f"a grid of {nodes[0]} x {nodes[1]} for {count} kernels", wanted="as many nodes as kernels")
+    rows, columns = (
+        _hat(np.linspace(0, n - 1, length) if n > 1 else np.zeros(length), n)
+        for n, length in zip(nodes, picture, strict=True)
+    )
+    product = rows[:, None, :, None] * columns[None, :, None, :]
+    return product.reshape(count, *picture)
+
+
+def _hat(position: np.ndarray, count: int) -> np.ndarray:
+    """Weights of `count` nodes at 0, 1, ... for linear interpolation at each position; they sum to 1."""
+    position = np.clip(position, 0, count - 1)
+    weights: np.ndarray = np.stack([np.maximum(1 - np.abs(position - i), 0) for i in range(count)])
+    return weights
