@@ -43,7 +43,7 @@ class Cartesian(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         # conj(A^H y) = sum_c s_c F (after keep conj(y)): the forward transform and the same factors serve again.
-        y = y.unflatten(1, (self.input_shape[0], self.coils))
+        y = y.reshape(y.shape[0], self.input_shape[0], self.coils, *y.shape[2:])
         if self._kspace_signs:
             y = y if y.is_complex() else torch.complex(y, torch.zeros_like(y))
             z = fourier.modulated(y, self._kspace_side(y, conjugate=True), is_paired=True)
@@ -61,7 +61,7 @@ class Cartesian(LinearOperator):
 
     def _gather(self, z: Tensor) -> Tensor:
         """conj(sum_c s_c z_c). z: B x C x coils x spatial, and free to be overwritten."""
-        z = fourier.modulated(z, self._image_side(z), is_paired=self._image_signs)
+        fourier.modulate(z, self._image_side(z), is_paired=self._image_signs)
         total = z.sum(2) if self.coils > 1 else z[:, :, 0]
         return total.conj().resolve_conj() if self.complex_input else total.real.contiguous()
 

@@ -22,7 +22,8 @@ ITERATIONS = 12
 def ramp(points: Tensor, size: Shape) -> Tensor:
     """|k|^(d - 1) for spokes through the centre, summing to the area of the disc (ball) they reach.
 
-    points: ... x d, radians per pixel. A point at the centre counts for a quarter of the nearest step (eighth in 3-D).
+    points: ... x d, radians per pixel. A point at the centre counts for a sixth of the nearest step, and for nothing in
+    3-D: the corrections of Euler and Maclaurin to a sum over a line with a kink, and without one.
     """
     axes = len(size)
     radius = torch.linalg.vector_norm(points.double(), dim=-1)
@@ -30,7 +31,7 @@ def ramp(points: Tensor, size: Shape) -> Tensor:
     if reach == 0:
         raise BadInput("every point lies at the centre of k-space", do="Density compensation needs a trajectory.")
     step = float(radius[radius > 1e-9 * reach].min())
-    weights = radius.clamp_min(step / 4 if axes == 2 else step / 2) ** (axes - 1)
+    weights = radius.clamp_min(step / 6) if axes == 2 else radius**2
     ball = math.pi * reach**2 if axes == 2 else 4 / 3 * math.pi * reach**3
     return weights * (ball / (2 * math.pi) ** axes * math.prod(size) / float(weights.sum()))
 

@@ -76,7 +76,7 @@ class MriNufft(LinearOperator):
         if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 < eps < 1:
             raise BadInput(f"eps is {eps!r}", wanted="a relative precision between 0 and 1, such as 1e-6")
         if points is None:
-            settings = {
+            settings: dict[str, Any] = {
                 "kind": kind,
                 "acceleration": acceleration,
                 "spokes": spokes,
@@ -145,7 +145,7 @@ class MriNufft(LinearOperator):
 
     def _split(self, y: Tensor) -> Tensor:
         y = y if y.is_complex() else torch.complex(y, torch.zeros_like(y))
-        return y.unflatten(1, (self.input_shape[0], self.coils))
+        return y.reshape(y.shape[0], self.input_shape[0], self.coils, *y.shape[2:])
 
     # -- factors --------------------------------------------------------------------------------------------------
 

@@ -28,9 +28,10 @@ class Pattern:
 def poisson(pattern: Pattern) -> np.ndarray:
     """Points no nearer to each other than a distance that grows with their distance from the centre.
 
-    Distance 1 + slope r for a point at radius r (in units of half the side), within the ellipse r <= 1; the slope is
-    found by bisection so that one in R grid points is measured. Dart throwing: the points of the grid are visited in
-    random order and taken unless one before them lies too near (the maximal sample that Bridson 2007 approximates).
+    Distance 1 + slope r for a point r from the calibration square (1 at the middle of a side), within the inscribed
+    ellipse; the slope is found by bisection so that one in R grid points is measured. Dart throwing: grid points are
+    visited in random order and taken unless one before them lies too near (the maximal sample that Bridson 2007
+    approximates).
     """
     height, width = pattern.plane
     wanted = height * width / pattern.acceleration
@@ -58,9 +59,8 @@ def poisson(pattern: Pattern) -> np.ndarray:
 
 def _darts(pattern: Pattern, order: np.ndarray, slope: float) -> np.ndarray:
     """The calibration square and a maximal set of points with distances of at least 1 + slope r."""
-    r = _radius(pattern.plane)
-    free = r <= 1
-    near = 1 + slope * r
+    free = _radius(pattern.plane, 0) <= 1
+    near = 1 + slope * _radius(pattern.plane, pattern.calibration)
     keep = np.zeros(pattern.plane, dtype=bool)
     rows, columns = np.unravel_index(order, pattern.plane)
     for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
@@ -96,9 +96,12 @@ def radial(pattern: Pattern) -> np.ndarray:
     return keep
 
 
-def _radius(plane: tuple[int, int]) -> np.ndarray:
-    """Distance from the centre, 1 at the middle of each side."""
-    axes = [np.abs(np.arange(n) - n // 2) / max(n / 2, 1) for n in plane]
+def _radius(plane: tuple[int, int], calibration: int) -> np.ndarray:
+    """Distance from the calibration square, 1 at the middle of each side."""
+    axes = []
+    for n in plane:
+        beyond = np.maximum(np.abs(np.arange(n) - n // 2) - calibration / 2, 0)
+        axes.append(beyond / max(beyond.max(), 1e-9))
     return np.hypot(axes[0][:, None], axes[1][None, :])
 
 

@@ -6,6 +6,7 @@ setting, so that they are transposes of each other to rounding, whatever the pre
 
 from __future__ import annotations
 
+import importlib
 from collections import OrderedDict
 from typing import Any
 
@@ -83,8 +84,7 @@ class Nufft:
         }
         points = [np.ascontiguousarray(axis, dtype=np.float64 if double else np.float32) for axis in self.points.T]
         if like.device.type == "cpu":
-            import finufft
-
+            finufft: Any = importlib.import_module("finufft")
             # torch and finufft each keep their own threads: left alone, finufft would take all cores.
             plan = finufft.Plan(kind, self.size, nthreads=threads, **settings)
             plan.setpts(*points)
