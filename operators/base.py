@@ -71,7 +71,9 @@ class Operator(nn.Module):
 
     def vjp(self, x: Tensor, u: Tensor) -> Tensor:
         """The adjoint of the derivative of A at x applied to u (B x input_shape)."""
-        with torch.enable_grad():
+        # Inside inference mode, as a solver may be, nothing can be differentiated.
+        with torch.inference_mode(False), torch.enable_grad():
+            x, u = (t.clone() if t.is_inference() else t for t in (x, u))
             x = x.detach().requires_grad_()
             return torch.autograd.grad(self.forward(x), x, u)[0]
 

@@ -26,6 +26,8 @@ REGISTRY = Registry(
         ),
         "tikhonov": Entry("restore.solvers.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients"),
         "tv": Entry("restore.solvers.tv:TV", "total variation"),
+        "gradient": Entry("restore.solvers.gradient:Gradient", "likelihood and smoothed total variation by L-BFGS"),
+        "hio": Entry("restore.solvers.hio:HIO", "phase retrieval by hybrid input-output"),
         "wavelet": Entry("restore.solvers.wavelet:Wavelet", "sparse wavelet coefficients by FISTA"),
     },
 )

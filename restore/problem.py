@@ -93,8 +93,8 @@ class Problem:
 
     def likelihood_gradient(self, x: Tensor) -> Tensor:
         """grad_x log p(y | x) (B x input_shape)."""
-        with torch.enable_grad():
-            point = x.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            point = (x.clone() if x.is_inference() else x).detach().requires_grad_()
             return torch.autograd.grad(self.log_likelihood(point).sum(), point)[0]
 
     def whitened(self, x: Tensor) -> Tensor:
