@@ -37,6 +37,7 @@ class CASSI(LinearOperator):
     """
 
     beside_array = ("kind", "shift")
+    mask_marks_pixels = False  # the aperture weighs the light; it does not say what of y was measured
     mask: Tensor
 
     def __init__(

@@ -43,7 +43,7 @@ def pose(task: Task, image: Any, given: Given) -> Problem:
     y = measurement.as_batch(image, what="the measurement", complex_values=not picture)
     notes: list[str] = []
     arrays = _arrays(task, y, given, notes)
-    if "mask" in arrays:
+    if "mask" in arrays and _marks_pixels(task):
         # Whatever stands in a hole (often NaN, white or the old picture) was not measured.
         y = torch.where(arrays["mask"].bool(), y, torch.zeros_like(y))
     measurement.check_values(y, what="the measurement", low=-math.inf, high=math.inf)
@@ -88,7 +88,10 @@ def _arrays(task: Task, y: Tensor, given: Given, notes: list[str]) -> dict[str, 
             raise BadInput(f"--nan-as-mask was given and task {task.name!r} has no mask", do="Repair the NaN values.")
         there = ~torch.isnan(y).flatten(0, -3).any(0)
         arrays["mask"] = there & (_mask(arrays["mask"], y) if "mask" in arrays else True)
-    if "mask" in arrays:
+    if not _marks_pixels(task):
+        if "mask" not in arrays:
+            notes.append("mask: the task's own (give another with --mask)")
+    elif "mask" in arrays:
         arrays["mask"] = _mask(arrays["mask"], y)
     elif "mask" in known:
         arrays["mask"] = measurement.detect_mask(torch.nan_to_num(y, nan=0.0))
@@ -97,6 +100,11 @@ def _arrays(task: Task, y: Tensor, given: Given, notes: list[str]) -> dict[str, 
             f"mask: found by the rule that pixels of exactly 0 (or NaN) in all channels are missing ({missing:.1f} %)"
         )
     return arrays
+
+
+def _marks_pixels(task: Task) -> bool:
+    """Whether the operator's mask tells which entries of y were measured, as masks do but for a coded aperture."""
+    return bool(getattr(REGISTRY.load(task.table["operator"]["name"]), "mask_marks_pixels", True))
 
 
 def _kernel(kernel: Tensor) -> Tensor:
