@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import LinearOperator, Shape
+from ..base import Shape
 from ..errors import BadInput
 from .fan import Orbit, full_span
 from .filters import padded, ramp
@@ -18,9 +18,10 @@ from .footprint import position
 from .geometry import Grid, cone_views, count, finite, positive, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
+from .normal import Tomography
 
 
-class ConeCT(LinearOperator):
+class ConeCT(Tomography):
     """y(t, v, u) = integral of x along the line from the source at angle t to the cell (v, u), by Joseph's method.
 
     input_shape: (C, D, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, rows, detectors).
@@ -38,7 +39,7 @@ class ConeCT(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        views: int = 180,
+        views: int | None = None,
         start: float = 0.0,
         scan: str = "full",
         span: float | None = None,
@@ -65,7 +66,12 @@ class ConeCT(LinearOperator):
         # The nearest edge of the volume has the largest shadow.
         tallest = shape[-3] * grid.pixel / 2 * (orbit.source + orbit.detector) / (orbit.source - grid.radius)
         lines = 2 * math.ceil(tallest / height) if rows is None else count("rows", rows)
-        chosen = view_angles(angles, views=views, start=start, span=full_span(scan, span, orbit, cells * width))
+        chosen = view_angles(
+            angles,
+            views=2 * max(shape[-2:]) if views is None else views,
+            start=start,
+            span=full_span(scan, span, orbit, cells * width),
+        )
         super().__init__(input_shape, (*shape[:-3], len(chosen), lines, cells))
         self.source, self.detector, self.pixel, self.filter = orbit.source, orbit.detector, grid.pixel, filter
         self.detectors, self.spacing, self.shift = cells, width, finite("shift", shift)

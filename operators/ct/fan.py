@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import LinearOperator, Shape
+from ..base import Shape
 from ..errors import BadInput
 from .backproject import sampling_weights
 from .filters import padded, ramp, redundancy, view_weights
@@ -18,23 +18,24 @@ from .footprint import area_weights
 from .geometry import Grid, check_distances, count, fan_views, finite, positive, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
+from .normal import Tomography
 from .parallel import picture_shape
 
 PROJECTORS = ("footprint", "joseph")
 SCANS = ("full", "short")
 
 
-class FanCT(LinearOperator):
+class FanCT(Tomography):
     """y(t, k) = integral of x along the line from the source at angle t to cell k, for each channel.
 
     input_shape: (C, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, detectors), without a unit.
 
     source, detector: distances from the axis of rotation; None: two and one times the longer side of the picture.
-    angles: radians; None: `views` equidistant ones from `start` over `span`, the end left out. span None: a full turn,
-    or half a turn and the fan's angle where `scan` is "short". detectors: cells; None: as many as see the whole
-    picture. spacing: width of a cell on the detector; None: one pixel on the axis of rotation. shift: of the detector
-    along itself. pixel: side of a pixel. projector: "footprint", means over the width of the cells; "joseph", lines
-    through their middles. filter: of `direct`, one of operators.ct.filters.WINDOWS.
+    angles: radians; None: `views` equidistant ones from `start` over `span`, the end left out. views None: twice the
+    longer side of the picture in pixels. span None: a full turn, or half a turn and the fan's angle where `scan` is
+    "short". detectors: cells; None: as many as see the whole picture. spacing: width of a cell on the detector; None:
+    one pixel on the axis of rotation. shift: of the detector along itself. pixel: side of a pixel.
+    projector: "footprint", means over the width of the cells; "joseph", lines through their middles. filter: of `direct`, one of operators.ct.filters.WINDOWS.
 
     A sparse matrix and its transpose, made at first use and folded by the symmetries of the scan.
     """
@@ -43,7 +44,7 @@ class FanCT(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        views: int = 360,
+        views: int | None = None,
         start: float = 0.0,
         scan: str = "full",
         span: float | None = None,
@@ -64,7 +65,12 @@ class FanCT(LinearOperator):
         orbit = Orbit(grid, source, detector)
         width = orbit.magnification * grid.pixel if spacing is None else positive("spacing", spacing)
         cells = 2 * math.ceil(orbit.half_width / width) if detectors is None else count("detectors", detectors)
-        chosen = view_angles(angles, views=views, start=start, span=full_span(scan, span, orbit, cells * width))
+        chosen = view_angles(
+            angles,
+            views=2 * max(shape[-2:]) if views is None else views,
+            start=start,
+            span=full_span(scan, span, orbit, cells * width),
+        )
         super().__init__(input_shape, (*shape[:-2], len(chosen), cells))
         self.projector, self.filter = projector, filter
         self.source, self.detector = orbit.source, orbit.detector

@@ -67,7 +67,7 @@ def redundancy(angles: np.ndarray, fan_angles: np.ndarray) -> np.ndarray:
     """Weights V x cells that count every line once. angles: increasing, equidistant. fan_angles: of each cell.
 
     Over a full turn every line is seen twice: 1/2. Over less than that, Parker's smooth weights with the range of the
-    scan less half a turn as the width of the overlap; the lines that a scan of less than half a turn misses stay missed.
+    scan less half a turn as the width of the overlap; what a scan of less than half a turn misses stays missed.
     """
     step = abs(angles[-1] - angles[0]) / max(len(angles) - 1, 1)
     span = step * len(angles)

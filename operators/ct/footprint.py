@@ -17,7 +17,6 @@ from .joseph import Triplets
 def area_weights(views: Views, grid: Grid) -> Triplets:
     """Ray numbers, pixel numbers and weights of the matrix of strip integrals; all one-dimensional."""
     x, y = grid.centres()
-    half = grid.pixel / 2
     corners = _shadows(views, x, y, grid.pixel)
     path = _path(views, x, y, grid.pixel, corners)
     (cells,) = views.cells

@@ -3,11 +3,13 @@
 The Fourier transform of a projection along angle t is that of the picture on the line (w cos t, w sin t). With square
 pixels of side h, detector cells of width ds and L samples (the detector, padded so that nothing wraps around),
 
-    y_k = irfft_m[ h^2 / ds  sinc(a_m h) sinc(b_m h) sinc(w_m ds)  exp(i w_m s_0)  sum_p x_p exp(-i (a_m X_p + b_m Y_p)) ]
+    y_k = irfft_m[ c_m sum_p x_p exp(-i (a_m X_p + b_m Y_p)) ],
+    c_m = h^2 / ds  sinc(a_m h) sinc(b_m h) sinc(w_m ds)  exp(i w_m s_0)
 
 for w_m = 2 pi m / (L ds), (a, b) = w (cos t, sin t), sinc(u) = sin(u / 2) / (u / 2): strip integrals up to the band
-limit of the detector. The sum is a type-2 transform; the adjoint is the type-1 transform with the same spreading
-kernel, which is its exact conjugate transpose. A. Barnett, J. Magland, L. af Klinteberg 2019, doi:10.1137/18M120885X.
+limit of the detector. The mean (m = 0) is summed outright, so that mass is kept to rounding. The sum over
+pixels is a type-2 transform; the adjoint is the type-1 transform with the same spreading kernel, which is its exact
+conjugate transpose. A. Barnett, J. Magland, L. af Klinteberg 2019, doi:10.1137/18M120885X.
 """
 
 from __future__ import annotations
@@ -54,18 +56,24 @@ class FourierSlice:
 
     def forward(self, x: Tensor) -> Tensor:
         """x: N x H x W, real; returns N x V x cells."""
-        spectrum = self._transform(2, x.to(_complex(x.dtype))) * self.factor(x)
+        spectrum = x.new_zeros(len(x), len(self.angles), self.length // 2 + 1, dtype=_complex(x.dtype))
+        torch.mul(self._transform(2, x.to(spectrum.dtype)), self.factor(x), out=spectrum[..., 1:])
+        spectrum[..., 0] = x.sum((-2, -1))[:, None] * self._mean
         return torch.fft.irfft(spectrum, n=self.length)[..., : self.cells]
 
     def adjoint(self, y: Tensor) -> Tensor:
         """y: N x V x cells, real; returns N x H x W."""
-        spectrum = torch.fft.rfft(y, n=self.length) * self.factor(y).conj()
+        spectrum = torch.fft.rfft(y, n=self.length)[..., 1:] * self.factor(y).conj()
         # irfft counts every frequency but the constant one twice, with its mirror image.
-        spectrum[..., 1:] *= 2
-        return self._transform(1, spectrum / self.length).real.contiguous()
+        x = self._transform(1, spectrum).real * (2 / self.length)
+        return x + y.sum((-2, -1))[:, None, None] * (self._mean / self.length)
+
+    @property
+    def _mean(self) -> float:
+        return self.grid.pixel**2 / self.spacing
 
     def factor(self, like: Tensor) -> Tensor:
-        """What multiplies the transform: V x (L + 1) / 2, complex, for the precision and device of `like`."""
+        """What multiplies the transform: V x (L - 1) / 2, complex, for the precision and device of `like`."""
         key = (like.dtype, like.device)
         if key not in self._factors:
             a, b, w = self._frequencies()
@@ -81,14 +89,14 @@ class FourierSlice:
         return self._factors[key]
 
     def _frequencies(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """a, b and w above: V x (L + 1) / 2, radians per length."""
-        w = 2 * np.pi * np.arange(self.length // 2 + 1) / (self.length * self.spacing)
+        """a, b and w above for m >= 1: V x (L - 1) / 2, radians per length."""
+        w = 2 * np.pi * np.arange(1, self.length // 2 + 1) / (self.length * self.spacing)
         w = np.broadcast_to(w, (len(self.angles), len(w)))
         return w * np.cos(self.angles)[:, None], w * np.sin(self.angles)[:, None], w
 
     def _transform(self, kind: int, data: Tensor) -> Tensor:
         """Type 2: N x H x W -> N x V x frequencies. Type 1: back."""
-        inner = self.grid.shape if kind == 1 else (len(self.angles), self.length // 2 + 1)
+        inner = self.grid.shape if kind == 1 else (len(self.angles), self.length // 2)
         pieces = [self._execute(kind, piece) for piece in data.contiguous().split(TOGETHER)] if len(data) else []
         return torch.cat(pieces).reshape(-1, *inner) if pieces else data.new_zeros(0, *inner)
 
@@ -120,7 +128,7 @@ class FourierSlice:
             plan.setpts(*(torch.from_numpy(p).to(data.device) for p in points))
         else:
             finufft = import_extra("finufft", do="Install it with: pip install finufft.")
-            settings = {"nthreads": torch.get_num_threads(), "upsampfac": OVERSAMPLING[precision]}
+            settings = {"nthreads": torch.get_num_threads(), "upsampfac": OVERSAMPLING[precision], "showwarn": 0}
             plan = finufft.Plan(kind, self.grid.shape, dtype=dtype, **common, **settings)
             plan.setpts(*points)
         self._plans[key] = plan

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..base import LinearOperator, Shape
+from ..base import Shape
 from ..errors import BadInput
 from .backproject import sampling_weights
 from .filters import padded, ramp, view_weights
@@ -18,18 +18,20 @@ from .fourier import FourierSlice
 from .geometry import Grid, count, finite, parallel_views, positive, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
+from .normal import Tomography
 
 PROJECTORS = ("fourier", "strip", "joseph")
 
 
-class ParallelCT(LinearOperator):
+class ParallelCT(Tomography):
     """y(t, k) = integral of x along x cos t + y sin t = s_k, s_k = (k - (n - 1)/2) ds + shift, for each channel.
 
     input_shape: (C, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, detectors), without a unit.
 
-    angles: radians; None: `views` equidistant ones from `start` over `span`, the end left out. detectors: cells; None:
-    as many as see the whole picture at every angle. spacing: width of a cell; None: one pixel. shift: of the detector
-    along itself. pixel: side of a pixel. The last three in the same unit of length.
+    angles: radians; None: `views` equidistant ones from `start` over `span`, the end left out. views None: the longer
+    side of the picture in pixels. detectors: cells; None: as many as see the whole picture at every angle. spacing:
+    width of a cell; None: one pixel. shift: of the detector along itself. pixel: side of a pixel. The last three in
+    the same unit of length.
     projector: "fourier", strip integrals within the detector's band limit by non-uniform FFTs; "strip", exact areas;
     "joseph", lines through the middle of the cells. filter: of `direct`, one of operators.ct.filters.WINDOWS.
 
@@ -40,7 +42,7 @@ class ParallelCT(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        views: int = 180,
+        views: int | None = None,
         start: float = 0.0,
         span: float = math.pi,
         angles: Sequence[float] | Any | None = None,
@@ -54,7 +56,7 @@ class ParallelCT(LinearOperator):
         shape = picture_shape(input_shape)
         grid = Grid(shape[-2:], positive("pixel", pixel))
         width = grid.pixel if spacing is None else positive("spacing", spacing)
-        chosen = view_angles(angles, views=views, start=start, span=span)
+        chosen = view_angles(angles, views=max(shape[-2:]) if views is None else views, start=start, span=span)
         cells = 2 * math.ceil(grid.radius / width) if detectors is None else count("detectors", detectors)
         if projector not in PROJECTORS:
             raise BadInput(f"projector is {projector!r}", wanted=f"one of {', '.join(PROJECTORS)}")

@@ -36,6 +36,11 @@ REGISTRY = Registry(
         "salt-and-pepper": Entry(
             "operators.noise.salt_and_pepper:SaltAndPepper", "a share of the pixels replaced by black or white"
         ),
+        "transmission": Entry(
+            "operators.noise.transmission:Transmission",
+            "X-ray counts after the logarithm: y = -log(Poisson(photons exp(-z)) / photons)",
+            "J. Fessler 2000, ISBN 978-0819436221",
+        ),
     },
 )
 
@@ -44,6 +49,7 @@ _ATTRIBUTES = {
     "Poisson": "poisson",
     "PoissonGaussian": "poisson-gaussian",
     "Gamma": "gamma",
+    "Transmission": "transmission",
     "Laplace": "laplace",
     "Quantised": "quantised",
     "Rician": "rician",
