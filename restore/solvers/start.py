@@ -15,8 +15,8 @@ from .tikhonov import constant_start, smooth_solution
 if TYPE_CHECKING:
     from ..problem import Problem
 
-Start = Literal["estimate", "pinv", "zero"]
-STARTS = ("estimate", "pinv", "zero")
+Start = Literal["estimate", "direct", "pinv", "zero"]
+STARTS = ("estimate", "direct", "pinv", "zero")
 SMOOTHNESS = 1e-2  # least penalty, relative to |A|^2; more where the noise asks for it
 TYPICAL_SQUARED_STEP = 0.01  # mean squared difference of neighbours in pictures whose values span [-1, 1]
 
@@ -24,11 +24,14 @@ TYPICAL_SQUARED_STEP = 0.01  # mean squared difference of neighbours in pictures
 def start_picture(problem: Problem, start: Start) -> Tensor:
     """A first guess (B x input_shape), in the units of the problem.
 
-    "estimate": smooth least squares, holes filled by diffusion. "pinv": A^+ y, as the papers do. "zero": zeros.
+    "estimate": smooth least squares, holes filled by diffusion. "direct": the operator's quick reconstruction, made in
+    the picture's own units. "pinv": A^+ y, as the papers do. "zero": zeros.
     For a non-linear operator "estimate" is its own quick reconstruction (`Operator.direct`) and, where it has none, y
     if that looks like a picture and else zero.
     """
     operator = problem.operator
+    if start == "direct":
+        return _direct(problem)
     if start == "pinv":
         return problem.linear.pinv(problem.y)
     if start == "estimate" and isinstance(operator, LinearOperator):
@@ -43,6 +46,16 @@ def start_picture(problem: Problem, start: Start) -> Tensor:
         return (y - problem.shift) / problem.scale
     real = y.real if y.is_complex() and not operator.complex_input else y
     return torch.zeros(y.shape[0], *operator.input_shape, dtype=real.dtype, device=y.device)
+
+
+def _direct(problem: Problem) -> Tensor:
+    """`Operator.direct` of the measurement as it was before the problem was posed in the prior's units."""
+    operator = problem.operator
+    if not isinstance(operator, LinearOperator):
+        return operator.direct(problem.y)
+    ones = torch.full_like(operator.adjoint(problem.y), problem.shift)
+    picture = operator.direct(problem.scale * problem.y + operator(ones))
+    return (picture - problem.shift) / problem.scale
 
 
 def start_estimate(problem: Problem) -> Tensor:
