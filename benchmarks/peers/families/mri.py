@@ -5,8 +5,10 @@ The bare finufft plan is the floor of the radial rows: the same transform with n
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +76,7 @@ def _radial(size: int, eps: float) -> Contest:
         return Calls(lambda: A(x), lambda: A.adjoint(y))
 
     def finufft() -> Calls:
-        import finufft
+        finufft: Any = importlib.import_module("finufft")
 
         settings = {"eps": eps, "dtype": "complex64", "nthreads": torch.get_num_threads()}
         axes = [np.ascontiguousarray(axis, dtype=np.float32) for axis in flat.numpy().T]
@@ -90,7 +92,7 @@ def _radial(size: int, eps: float) -> Contest:
         )
 
     def torchkbnufft() -> Calls:
-        import torchkbnufft
+        torchkbnufft: Any = importlib.import_module("torchkbnufft")
 
         forward = torchkbnufft.KbNufft((size, size))
         adjoint = torchkbnufft.KbNufftAdjoint((size, size))
