@@ -35,7 +35,8 @@ class FanCT(Tomography):
     longer side of the picture in pixels. span None: a full turn, or half a turn and the fan's angle where `scan` is
     "short". detectors: cells; None: as many as see the whole picture. spacing: width of a cell on the detector; None:
     one pixel on the axis of rotation. shift: of the detector along itself. pixel: side of a pixel.
-    projector: "footprint", means over the width of the cells; "joseph", lines through their middles. filter: of `direct`, one of operators.ct.filters.WINDOWS.
+    projector: "footprint", means over the width of the cells; "joseph", lines through their middles. filter: of
+    `direct`, one of operators.ct.filters.WINDOWS.
 
     A sparse matrix and its transpose, made at first use and folded by the symmetries of the scan.
     """

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..base import LinearOperator
 
-LOWEST = 1e-4  # of the largest eigenvalue; below, the stand-in says more about the border than about the scan
+LOWEST = 1e-3  # of the largest eigenvalue; below, the stand-in says more about the border than about the scan
 
 
 class Tomography(LinearOperator):
@@ -18,7 +18,10 @@ class Tomography(LinearOperator):
     The eigenvalues of that convolution are the Fourier transform of A^T A applied to one pixel in the middle.
     """
 
-    def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor]:
+    def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """The inverse of that convolution plus rho; None for few views, which leave gaps in the Fourier plane."""
+        if self.output_shape[-self.spatial] < max(self.input_shape[-2:]) / 2:
+            return None
         axes = tuple(range(-self.spatial, 0))
         size = self.input_shape[-self.spatial :]
         spectrum = self.derived("spectrum", self._spectrum, rho)

@@ -162,7 +162,7 @@ def test_preconditioner_saves_most_iterations() -> None:
 
     a = operators.build("ct-parallel", (1, 48, 48), views=60)
     rho = torch.tensor(0.5, dtype=torch.float64)
-    rhs = a.adjoint(a(blob(48)))
+    rhs = torch.randn(1, 1, 48, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     plain = conjugate_gradients(lambda z: a.gram(z) + rho * z, rhs, rtol=1e-8)
     quick = conjugate_gradients(lambda z: a.gram(z) + rho * z, rhs, rtol=1e-8, preconditioner=a.preconditioner(rho))
     assert quick.iterations < 0.6 * plain.iterations
@@ -212,3 +212,26 @@ def test_settings_that_make_no_scan_are_refused(name, settings, words) -> None:
 def test_degrees_are_noticed() -> None:
     with pytest.warns(UserWarning, match="radians"):
         operators.build("ct-parallel", (1, 8, 8), angles=[0.0, 45.0, 90.0])
+
+
+def test_log_of_counts_has_the_stated_density_and_variance() -> None:
+    from scipy.stats import poisson
+
+    from operators.noise import Transmission
+
+    model = Transmission(photons=500.0)
+    z = torch.full((1, 40_000), 1.2, dtype=torch.float64)
+    y = model.sample(z, operators.NoiseSource(0, ["a"]))
+    counts = 500 * torch.exp(-y)
+    expected = poisson(500 * math.exp(-1.2)).logpmf(counts.round().numpy()) + math.log(500) - y.numpy()
+    np.testing.assert_allclose(model.log_likelihood(y, z).numpy(), expected, rtol=1e-9)
+    # To first order in 1 / counts, which are 150.
+    assert float(y.var()) == pytest.approx(float(model.variance(z)[0, 0]), rel=0.04)
+
+
+def test_axis_of_rotation_is_found_to_a_twentieth_of_a_cell() -> None:
+    from operators.ct import centre
+
+    angles = torch.arange(91, dtype=torch.float64) * math.pi / 90
+    a = operators.build("ct-parallel", (1, 64, 64), angles=angles.numpy(), shift=-3.4, detectors=96)
+    assert centre(a(blob(64))[0, 0], angles) == pytest.approx(3.4, abs=0.051)
