@@ -11,7 +11,7 @@ import typer
 
 from operators.errors import RestoreError
 
-from .commands import bench, data, doctor, report, rerun, run, score, tables, train
+from .commands import bench, data, doctor, import_, report, rerun, run, score, tables, train
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -40,7 +40,7 @@ def _start(
         typer.echo(context.get_help())
 
 
-for module in (run, score, tables, train, report, rerun, bench, data, doctor):
+for module in (run, score, tables, train, import_, report, rerun, bench, data, doctor):
     module.register(app)
 
 

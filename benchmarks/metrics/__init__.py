@@ -31,6 +31,43 @@ REGISTRY = Registry(
             "learned perceptual distance on AlexNet features",
             "R. Zhang et al. 2018, arXiv 1801.03924",
         ),
+        "ms-ssim": Entry(
+            "benchmarks.metrics.multiscale:MSSSIM",
+            "structural similarity at five scales",
+            "Z. Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216",
+        ),
+        "fsim": Entry(
+            "benchmarks.metrics.published:FSIM",
+            "feature similarity: phase congruency and gradients",
+            "L. Zhang et al. 2011, doi:10.1109/TIP.2011.2109730",
+        ),
+        "vif": Entry(
+            "benchmarks.metrics.published:VIF",
+            "visual information fidelity in the pixel domain",
+            "H. R. Sheikh, A. C. Bovik 2006, doi:10.1109/TIP.2005.859378",
+        ),
+        "dists": Entry(
+            "benchmarks.metrics.published:DISTS",
+            "deep structure and texture similarity on VGG features",
+            "K. Ding et al. 2020, arXiv 2004.07728",
+        ),
+        "sam": Entry(
+            "benchmarks.metrics.spectral:SAM",
+            "mean angle between spectra",
+            "R. H. Yuhas, A. F. H. Goetz, J. W. Boardman 1992",
+        ),
+        "ergas": Entry("benchmarks.metrics.spectral:ERGAS", "relative error of all bands, in percent", "L. Wald 2000"),
+        "hfen": Entry(
+            "benchmarks.metrics.medical:HFEN",
+            "high-frequency error norm under a Laplacian of Gaussian",
+            "S. Ravishankar, Y. Bresler 2011, doi:10.1109/TMI.2010.2090538",
+        ),
+        "nmse": Entry(
+            "benchmarks.metrics.medical:NMSE",
+            "squared error over the squared norm of the truth",
+            "J. Zbontar et al. 2018, arXiv 1811.08839",
+        ),
+        "rmse-hu": Entry("benchmarks.metrics.medical:RMSEHU", "root mean squared error in Hounsfield units"),
     },
 )
 
@@ -42,6 +79,15 @@ DEFAULT_CONVENTIONS = {
     "chroma-rmse": "chroma-rmse[bt601]",
     "rmse": "rmse[any]",
     "mae": "mae[any]",
+    "ms-ssim": "ms-ssim[gauss1.5,rgb]",
+    "fsim": "fsim[colour]",
+    "vif": "vif[pixel]",
+    "dists": "dists[vgg]",
+    "sam": "sam[degrees]",
+    "ergas": "ergas[ratio=1]",
+    "hfen": "hfen[log1.5]",
+    "nmse": "nmse[any]",
+    "rmse-hu": "rmse-hu[all]",
 }
 
 _ATTRIBUTES = {
@@ -60,6 +106,8 @@ _ATTRIBUTES = {
     "coverage": "benchmarks.metrics.posterior:coverage",
     "coverages": "benchmarks.metrics.posterior:coverages",
     "crps": "benchmarks.metrics.posterior:crps",
+    "fid": "benchmarks.metrics.distribution:fid",
+    "kid": "benchmarks.metrics.distribution:kid",
 }
 
 __all__ = ["DEFAULT_CONVENTIONS", "REGISTRY", *_ATTRIBUTES]  # the lazy names come through __getattr__

@@ -37,9 +37,7 @@ def register(parent: typer.Typer) -> None:
 @app.callback(invoke_without_command=True)
 def bench(
     context: typer.Context,
-    suite: Annotated[
-        str | None, typer.Option("--suite", help="smoke, standard, sr, oracle, or a TOML file.")
-    ] = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="smoke, standard, sr, oracle, or a TOML file.")] = None,
     tasks: Annotated[list[str] | None, typer.Option("--tasks", help="Only these; commas or repeated.")] = None,
     solvers: Annotated[
         list[str] | None,
@@ -49,14 +47,17 @@ def bench(
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Draws per picture.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds 0 .. N - 1.")] = None,
     crop: Annotated[int | None, typer.Option("--crop", min=0, help="Centre crop; 0: whole pictures.")] = None,
-    calls: Annotated[int | None, typer.Option("--calls", min=0, help="Most network calls per draw; 0: no limit.")] = None,
+    calls: Annotated[
+        int | None, typer.Option("--calls", min=0, help="Most network calls per draw; 0: no limit.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option("--timeout", min=0.1, help="Seconds per picture and solver.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of results; default: results/SUITE.")] = None,
     data_root: Annotated[
         Path | None, typer.Option("--data-root", help="Folder of the test sets; default: the one RESTORE_DATA names.")
     ] = None,
     scheduler: Annotated[
-        str, typer.Option("--scheduler", help="serial, local, slurm or tcp://HOST:PORT (dask); default: processes here.")
+        str,
+        typer.Option("--scheduler", help="serial, local, slurm or tcp://HOST:PORT (dask); default: processes here."),
     ] = "",
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one per device.")] = 0,
     threads: Annotated[int, typer.Option("--threads", min=0, help="Of each process; 0: cores shared evenly.")] = 0,
@@ -188,4 +189,3 @@ def _failures(folder: Path, plan: Plan) -> set[str]:
 def _listed(given: list[str] | None) -> tuple[str, ...]:
     """The words of lists with commas: "a,b" and "c" -> a, b, c."""
     return tuple(word.strip() for text in given or () for word in text.split(",") if word.strip())
-

@@ -1,0 +1,30 @@
+"""What a benchmark can be made of: pictures measured by a task, or problems whose posterior is known.
+
+Both plan items and open them again in whatever process runs them; the runner knows neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operators.registry import Entry, Registry
+
+__all__ = ["REGISTRY", "open_case", "planner"]
+
+REGISTRY = Registry(
+    "kind of benchmark",
+    {
+        "pictures": Entry("benchmarks.cases.pictures:Pictures", "pictures of a data set, measured by a task"),
+        "oracle": Entry("benchmarks.cases.oracle:Oracle", "problems with a closed-form posterior"),
+    },
+)
+
+
+def planner(kind: str) -> Any:
+    """The class that plans and opens cases of a kind."""
+    return REGISTRY.load(kind)
+
+
+def open_case(item: Any) -> Any:
+    """The case behind an item: its problem, and how it is answered and judged."""
+    return planner(item.kind).open(item)

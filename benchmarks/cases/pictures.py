@@ -1,0 +1,273 @@
+"""Pictures of a data set, measured by a task of `restore`: the ordinary kind of benchmark."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from operators import image_id
+from operators.errors import BadInput
+from restore.io.image import Image
+from restore.problem import Problem
+from restore.tasks import Task
+
+from .. import peers
+from ..datasets import Picture, find
+from ..item import BASELINE, PEER, Item
+from ..metrics import Score, canonical, coverages, crps
+from ..suites import Part
+from ..versions import code_version
+from . import methods
+from .methods import Answer, Method, Watch
+from .planning import Context, pixels_name
+
+SAMPLE_METRICS = {"crps": "crps[any]", "coverage-50": "coverage[50]", "coverage-90": "coverage[90]"}
+_open: OrderedDict[str, Pictures] = OrderedDict()
+_KEPT = 2  # problems kept open in a process: the methods of one picture follow one another
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One picture under one task with one seed."""
+
+    task: Task
+    problem: Problem
+
+    # -- planning ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def plan(cls, part: Part, context: Context) -> Iterator[Item]:
+        """The items of a part: task by task, picture by picture, all methods on one measurement after another."""
+        import restore
+
+        for name in part.tasks:
+            task = restore.tasks.load(name)
+            chosen = [baseline(task), *(method(task, label, part.calls, context) for label in part.solvers)]
+            pictures = list(_pictures(part, context))[: context.limit or None]
+            for number, picture in enumerate(pictures):
+                for seed in range(part.seeds):
+                    for one in chosen:
+                        yield item(task, picture, part, context, *one, seed=seed, first=number < context.keep_first)
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, item: Item) -> Pictures:
+        """The measured picture of an item, kept for the methods that follow on it."""
+        if item.problem not in _open:
+            task = Task(item.task, item.where["table"])
+            _open[item.problem] = cls(task, task.problem(_read(item.where), seed=item.seed))
+            while len(_open) > _KEPT:
+                _open.popitem(last=False)
+        _open.move_to_end(item.problem)
+        return _open[item.problem]
+
+    @classmethod
+    def forget(cls, item: Item) -> None:
+        """Drop the measurement of an item: a method has changed it."""
+        _open.pop(item.problem, None)
+
+    def answer(self, item: Item, watch: Watch | None = None) -> Answer:
+        """What the item's method says, in the problem's units."""
+        if item.role == BASELINE:
+            return methods.timed(lambda: self.task.baseline(self.problem))
+        return methods.answer(item, self.problem, methods.prior(item), samples=item.samples, watch=watch)
+
+    def scores(self, answer: Answer, names: Mapping[str, str]) -> dict[str, Score]:
+        """Scores by short name; a score that cannot be had is None with its reason."""
+        from restore import judge
+        from restore.tasks import units
+
+        estimate, samples, truth = self.presented(answer)
+        plain = {key: name for key, name in names.items() if name not in SAMPLE_METRICS.values() and name != "chi2"}
+        limits = units.data_range(self.problem)
+        scores: dict[str, Score] = judge.score(estimate, truth, plain, limits) or {}
+        for key, name in names.items():
+            if name == "chi2":
+                scores[key] = self._chi2(answer)
+            elif name not in plain.values():
+                scores[key] = _of_samples(name, samples, truth)
+        return scores
+
+    def presented(self, answer: Answer) -> tuple[Tensor, Tensor, Tensor]:
+        """Estimate, draws and truth in the unit of the picture's file."""
+        from restore.tasks import units
+
+        if self.problem.truth is None:
+            raise BadInput("no truth to score against")
+        estimate, samples, truth = (
+            units.to_file_units(x, self.problem) for x in (answer.estimate, answer.samples, self.problem.truth)
+        )
+        return estimate, samples, truth
+
+    def restored(self, kept: Answer) -> Answer:
+        """An answer kept in the unit of the file, in the problem's units again: the inverse of `presented`."""
+        from restore.tasks import units
+
+        shift, scale = units.file_units(self.problem)
+        if (shift, scale) == (0.0, 1.0):
+            return kept
+        return dataclasses.replace(kept, estimate=shift + scale * kept.estimate, samples=shift + scale * kept.samples)
+
+    def arrays(self) -> dict[str, Tensor]:
+        """What can be looked at beside an estimate: the truth, and y where it is a picture."""
+        from restore.report.gather import pictures
+        from restore.tasks import units
+
+        posed = units.in_file_units(self.problem)
+        shown, _ = pictures(posed, posed.truth if posed.truth is not None else posed.y)
+        return {name: shown[name] for name in ("truth", "measurement") if name in shown}
+
+    def _chi2(self, answer: Answer) -> Score:
+        try:
+            value = self.problem.chi2(answer.estimate.to(self.problem.y))
+        except BadInput as error:
+            return Score("chi2", None, str(error))
+        return Score("chi2", value, None if value is not None else "the measurement has no noise")
+
+
+def item(
+    task: Task, picture: Picture, part: Part, context: Context, label: str, chosen: Method, *, seed: int, first: bool
+) -> Item:
+    """One item with its full identity."""
+    where = {"path": str(picture.path), "reading": dict(picture.reading), "crop": part.crop, "table": dict(task.table)}
+    sha256 = context.hashed(
+        pixels_name(picture.path, f"{sorted(picture.reading.items())}|{part.crop}"),
+        lambda: image_id(centre(picture.read(), part.crop).data),
+    )
+    samples = part.samples if chosen.role not in (BASELINE, PEER) else 1
+    # A baseline stands in the table beside any number of draws; only the metrics of draws need two.
+    metrics = {**{key: canonical(name) for key, name in task.metrics.items()}}
+    metrics |= {key: canonical(name) for key, name in part.metrics.items()}
+    metrics |= {"chi2": "chi2", **(SAMPLE_METRICS if samples > 1 else {})}
+    physics = {key: task.table[key] for key in ("operator", "noise", "measurement", "input")}
+    identity = {
+        "task": [task.name, task.version],
+        "physics": physics,
+        "image": sha256,
+        "method": [chosen.role, chosen.solver, dict(chosen.parameters)],
+        "prior": [chosen.prior, context.prior_sha256(chosen.prior)],
+        "samples": samples,
+        "seed": seed,
+        "settings": dict(context.settings) if chosen.role != BASELINE else {},
+        "code": code_version((*chosen.modules, *_physics_modules(task))),
+    }
+    return Item(
+        kind="pictures",
+        task=task.name,
+        data_set=picture.data_set,
+        image=picture.name,
+        image_sha256=sha256,
+        method=label,
+        role=chosen.role,
+        solver=chosen.solver,
+        parameters=chosen.parameters,
+        prior=chosen.prior,
+        samples=samples,
+        seed=seed,
+        where=where,
+        identity=identity,
+        metrics=metrics,
+        settings=context.settings,
+        timeout=context.timeout,
+        keep=context.keep_all or (first and seed == 0),
+    )
+
+
+def baseline(task: Task) -> tuple[str, Method]:
+    """The simple method a task names."""
+    from restore import baselines
+
+    given = dict(task.table["baseline"])
+    name = given.pop("name")
+    module = baselines.REGISTRY[name].target.partition(":")[0]
+    return f"{name} (baseline)", Method(BASELINE, name, given, "", (module,))
+
+
+def method(task: Task, label: str, calls: int, context: Context) -> tuple[str, Method]:
+    """A solver by label: an entry of the suite, a registry name, a peer, or module:attribute."""
+    import priors
+
+    entry = dict(context.solvers.get(label, {"name": label}))
+    name, prior = entry.pop("name"), entry.pop("prior", "")
+    if ":" in name:
+        return label, methods.by_path(name, entry, prior or task.prior)
+    if name in peers.SOLVERS:
+        target = peers.SOLVERS[name].target.partition(":")[0]
+        used = prior or task.prior
+        return label, Method(PEER, name, {**peers.SOLVERS.parameters(name), **entry}, used, (target,))
+    settings = {"solver.name": name, **{f"solver.{key}": value for key, value in entry.items()}}
+    chosen = task.override(settings)
+    solver = chosen.solver_for()
+    if calls and solver.needs_prior and solver.total > calls and hasattr(solver, "steps") and "steps" not in entry:
+        chosen = chosen.override({"solver.steps": calls})
+        solver = chosen.solver_for()
+    used = prior or chosen.prior_for()
+    if solver.needs_prior and not used.endswith(".safetensors"):
+        priors.REGISTRY[used.partition(":")[0]]
+    return label, methods.describe(name, solver, used)
+
+
+def centre(image: Image, size: int) -> Image:
+    """The middle `size` x `size` pixels (fewer where the picture is smaller); 0: the whole picture."""
+    if not size:
+        return image
+    return dataclasses.replace(image, data=centre_crop(image.data, size).contiguous())
+
+
+def centre_crop(picture: Tensor, size: int) -> Tensor:
+    """The middle `size` x `size` pixels of ... x H x W."""
+    top, left = (max((side - size) // 2, 0) for side in picture.shape[-2:])
+    return picture[..., top : top + size, left : left + size]
+
+
+def _read(where: Mapping[str, Any]) -> Image:
+    from restore.io.reading import read
+
+    return centre(read(Path(where["path"]), **where["reading"]), where["crop"])
+
+
+def _pictures(part: Part, context: Context) -> Iterator[Picture]:
+    """Pictures of all sets of a part, each set up to `images`."""
+    from operators.errors import RestoreError
+
+    for name in part.sets:
+        data_set = find(name)
+        if data_set.tuning:
+            context.notes.append(f"settings were tuned on {name}: its scores are no test")
+        try:
+            listed: Sequence[Picture] = data_set.pictures(context.data_root)
+        except RestoreError as error:
+            context.missing(error)
+            continue
+        yield from listed[: part.images or None]
+
+
+def _physics_modules(task: Task) -> tuple[str, ...]:
+    import operators
+    import operators.noise
+
+    targets = (
+        operators.REGISTRY[task.table["operator"]["name"]].target,
+        operators.noise.REGISTRY[task.table["noise"]["name"]].target,
+    )
+    return tuple(target.partition(":")[0] for target in targets)
+
+
+def _of_samples(name: str, samples: Tensor, truth: Tensor) -> Score:
+    try:
+        if name == "crps[any]":
+            return Score(name, float(crps(samples, truth).mean()))
+        level = name.partition("[")[2].rstrip("]")
+        return Score(name, coverages(samples, truth, levels=(int(level),))[level])
+    except BadInput as error:
+        return Score(name, None, str(error))
+
+
+__all__ = ["Pictures", "baseline", "centre", "centre_crop", "item", "method"]

@@ -1,0 +1,114 @@
+"""On a dask cluster: one that runs (tcp://...), one that a batch system starts (slurm), or a client made elsewhere.
+
+Items travel to the workers and outcomes back; the client commits. A worker that is lost loses the items it was working
+on, and dask gives them to another; an item that kills several workers in a row becomes a failed row.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from operators.errors import BadInput, import_extra
+
+from ..item import Item, Outcome, failed
+from . import Perform
+
+GRACE_SECONDS = 20.0
+AHEAD = 2  # items per worker that are on their way: enough that none waits for the network
+_EXTRA = 'pip install "restore[cluster]"'
+
+
+class Cluster:
+    """client: a distributed.Client; owned: close it (and its cluster) at the end. threads: of torch on each worker."""
+
+    def __init__(self, client: Any, *, threads: int = 0, owned: tuple[Any, ...] = ()) -> None:
+        self.client, self.threads, self.owned = client, threads, owned
+
+    def run(self, items: Iterable[Item], perform: Perform) -> Iterator[tuple[Item, Outcome]]:
+        distributed = import_extra("distributed", do=_EXTRA)
+        waiting = iter(items)
+        running: dict[Any, Item] = {}
+        done = distributed.as_completed(with_results=False)
+        try:
+            while True:
+                while len(running) < AHEAD * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"])):
+                    item = next(waiting, None)
+                    if item is None:
+                        break
+                    future = self.client.submit(
+                        guarded, perform, item, self.threads, key=f"item-{item.key}", pure=False
+                    )
+                    running[future] = item
+                    done.add(future)
+                if not running:
+                    return
+                future = next(done)
+                item = running.pop(future)
+                yield item, self._outcome(future, item)
+        finally:
+            self.client.cancel(list(running))
+
+    def close(self) -> None:
+        for thing in (self.client, *self.owned) if self.owned else ():
+            thing.close()
+
+    def _outcome(self, future: Any, item: Item) -> Outcome:
+        error = future.exception()
+        if error is not None:
+            return failed(
+                item, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'worker lost'}"
+            )
+        outcome, stuck, address = future.result()
+        future.release()
+        if stuck:
+            # The thread of a method that hangs cannot be ended; its process can.
+            with suppress(Exception):
+                self.client.restart_workers([address])
+        result: Outcome = outcome
+        return result
+
+
+def connect(scheduler: str, *, workers: int = 0, threads: int = 0) -> Cluster:
+    """The cluster behind an address or a batch system's name; MissingExtra where dask is absent."""
+    distributed = import_extra("distributed", do=_EXTRA)
+    if "://" in scheduler:
+        try:
+            client = distributed.Client(scheduler, timeout=20)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise BadInput(f"no dask scheduler at {scheduler} ({error})", do="Check its address.") from error
+        return Cluster(client, threads=threads, owned=())
+    if scheduler == "local":
+        started = distributed.LocalCluster(
+            n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None
+        )
+    elif scheduler == "slurm":
+        jobqueue = import_extra("dask_jobqueue", do=_EXTRA)
+        # Queue, memory and wall time come from dask's own jobqueue.yaml, as every site writes it once.
+        started = jobqueue.SLURMCluster()
+        started.scale(jobs=workers or 1)
+    else:
+        raise BadInput(f"unknown scheduler {scheduler!r}", wanted="serial, local, slurm or tcp://HOST:PORT")
+    client = distributed.Client(started)
+    return Cluster(client, threads=threads, owned=(started,))
+
+
+def guarded(perform: Perform, item: Item, threads: int) -> tuple[Outcome, bool, str]:
+    """On a worker: the outcome, whether a method hangs there still, and the worker's address."""
+    distributed = import_extra("distributed", do=_EXTRA)
+    try:
+        address = str(distributed.get_worker().address)
+    except ValueError:
+        address = ""
+    found: list[Outcome] = []
+    thread = threading.Thread(target=lambda: found.append(perform(item, threads=threads)), daemon=True)
+    thread.start()
+    thread.join(item.timeout + GRACE_SECONDS)
+    if found:
+        return found[0], False, address
+    return failed(item, f"no answer after {item.timeout:g} s (timeout)"), True, address
+
+
+__all__ = ["Cluster", "connect", "guarded"]

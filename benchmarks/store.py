@@ -1,0 +1,300 @@
+"""Results: one committed row per key in SQLite (WAL), estimates beside it in HDF5 files that are written whole.
+
+Whatever a method's numbers depend on is hashed into the key, so rows of other code, weights, settings or pictures lie
+beside the current ones and are never mixed with them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from operators.errors import BadInput, Unavailable
+
+from .item import FAILED, OK, Item, Outcome, ScoreRow, digest
+
+SCHEMA = 1
+FILE = "results.sqlite"
+BUSY_SECONDS = 60.0
+_TABLES = """
+CREATE TABLE rows (
+  key TEXT PRIMARY KEY, kind TEXT, task TEXT, task_version INTEGER, data_set TEXT, image TEXT, image_sha256 TEXT,
+  method TEXT, role TEXT, solver TEXT, parameters TEXT, physics TEXT, prior TEXT, prior_sha256 TEXT, samples INTEGER,
+  seed INTEGER, settings TEXT, code TEXT, problem TEXT, status TEXT, reason TEXT, nfe INTEGER, backward INTEGER,
+  seconds REAL, network_seconds REAL, noise_seconds REAL, total_seconds REAL, memory_mb REAL, machine TEXT, date TEXT,
+  digest TEXT
+) WITHOUT ROWID;
+CREATE TABLE scores (
+  key TEXT, metric TEXT, place INTEGER, value REAL, flag TEXT, reason TEXT, version TEXT, digest TEXT,
+  PRIMARY KEY (key, metric)
+) WITHOUT ROWID;
+CREATE TABLE runs (id INTEGER PRIMARY KEY, date TEXT, command TEXT, suite TEXT, plan TEXT, notes TEXT, machine TEXT);
+CREATE TABLE pixels (name TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID;
+"""
+_HASHED = (
+    *("key", "kind", "task", "task_version", "data_set", "image", "image_sha256", "method", "role", "solver"),
+    *("parameters", "prior", "prior_sha256", "samples", "seed", "code", "status", "reason", "nfe", "backward"),
+    *("seconds", "network_seconds", "memory_mb"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored row with its scores by canonical name."""
+
+    columns: Mapping[str, Any]
+    scores: Mapping[str, ScoreRow]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["columns"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.columns["status"] == OK)
+
+
+class Store:
+    """The results of one output folder. Several processes may use it at once; a row is computed once or identically."""
+
+    def __init__(self, folder: Path, *, create: bool = True) -> None:
+        self.folder = Path(folder)
+        path = self.folder / FILE
+        if not create and not path.is_file():
+            raise BadInput(f"no results in {folder}", do="Name a folder that `restore bench --out` wrote.")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._prepare()
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise Unavailable(f"{path} cannot be used ({error})", do="Choose another --out, or mend it.") from error
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA journal_mode=WAL")
+        # Full: a committed row survives a power cut. A commit costs about a millisecond.
+        self._database.execute("PRAGMA synchronous=FULL")
+        with self._transaction():
+            version = int(self._database.execute("PRAGMA user_version").fetchone()[0])
+            if version == 0:
+                for statement in _TABLES.split(";"):
+                    if statement.strip():
+                        self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version={SCHEMA}")
+            elif version != SCHEMA:
+                raise BadInput(
+                    f"{self.folder / FILE} has schema {version}",
+                    wanted=str(SCHEMA),
+                    do="Use the version that wrote it.",
+                )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def put(self, item: Item, outcome: Outcome) -> None:
+        """Commit the row of an item and its scores, estimate first; a key that is there already stays as it is."""
+        if outcome.arrays:
+            write_arrays(self.estimate_path(item.key), outcome.arrays)
+        values = _row(item, outcome)
+        with self._transaction():
+            marks = ", ".join("?" * len(values))
+            fresh = self._database.execute(
+                f"INSERT OR IGNORE INTO rows ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+            ).rowcount
+            if fresh:
+                self._put_scores(item.key, outcome.scores)
+
+    def put_scores(self, key: str, scores: Iterable[ScoreRow]) -> None:
+        """Replace scores of a row."""
+        with self._transaction():
+            self._put_scores(key, scores)
+
+    def _put_scores(self, key: str, scores: Iterable[ScoreRow]) -> None:
+        found = dict(self._database.execute("SELECT metric, place FROM scores WHERE key = ?", (key,)))
+        rows = []
+        for score in scores:
+            place = found.setdefault(score.metric, len(found))  # the first one is the score that ranks
+            seal = _score_digest(key, score)
+            rows.append((key, score.metric, place, score.value, score.flag, score.reason, score.version, seal))
+        self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Delete rows, so that they are computed again."""
+        with self._transaction():
+            for key in keys:
+                self._database.execute("DELETE FROM rows WHERE key = ?", (key,))
+                self._database.execute("DELETE FROM scores WHERE key = ?", (key,))
+
+    def begin(self, *, command: str, suite: str, plan: Sequence[str], notes: Sequence[str], machine: Any) -> None:
+        """Note that a run begins: its command and the keys it is about."""
+        values = (_now(), command, suite, json.dumps(list(plan)), json.dumps(list(notes)), json.dumps(machine))
+        with self._transaction():
+            self._database.execute(
+                "INSERT INTO runs (date, command, suite, plan, notes, machine) VALUES (?, ?, ?, ?, ?, ?)", values
+            )
+
+    def pixels(self, name: str, compute: Callable[[], str]) -> str:
+        """A hash remembered under `name`, computed once."""
+        found = self._database.execute("SELECT sha256 FROM pixels WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            value = compute()
+            with self._transaction():
+                self._database.execute("INSERT OR IGNORE INTO pixels VALUES (?, ?)", (name, value))
+            return value
+        return str(found[0])
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def __contains__(self, key: str) -> bool:
+        return self._database.execute("SELECT 1 FROM rows WHERE key = ?", (key,)).fetchone() is not None
+
+    def keys(self, status: str | None = None) -> set[str]:
+        """Keys of the finished rows, failed ones among them."""
+        where = "" if status is None else " WHERE status = ?"
+        return {k for (k,) in self._database.execute(f"SELECT key FROM rows{where}", (status,) if status else ())}
+
+    def failures(self) -> set[str]:
+        return self.keys(FAILED)
+
+    def rows(self, keys: Iterable[str] | None = None) -> list[Row]:
+        """Rows in the order of `keys` (those that exist), or all of them by key.
+
+        BadInput for a row that was changed by hand: its digest tells.
+        """
+        cursor = self._database.execute("SELECT * FROM rows ORDER BY key")
+        names = [column[0] for column in cursor.description]
+        wanted = None if keys is None else {key: place for place, key in enumerate(keys)}
+        found = [dict(zip(names, values, strict=True)) for values in cursor if wanted is None or values[0] in wanted]
+        scores: dict[str, dict[str, ScoreRow]] = {}
+        table = self._database.execute(
+            "SELECT key, metric, value, flag, reason, version, digest FROM scores ORDER BY key, place"
+        )
+        for key, metric, value, flag, reason, version, seal in table:
+            score = ScoreRow(metric, value, flag, reason, version)
+            if seal != _score_digest(key, score):
+                raise BadInput(f"{metric} of row {key[:12]} in {self.folder / FILE} was edited", do=_EDITED)
+            scores.setdefault(key, {})[metric] = score
+        for line in found:
+            if line.pop("digest") != _row_digest(line):
+                raise BadInput(f"row {line['key'][:12]} in {self.folder / FILE} was edited", do=_EDITED)
+        if wanted is not None:
+            found.sort(key=lambda line: wanted[line["key"]])
+        return [Row(line, scores.get(line["key"], {})) for line in found]
+
+    def last_run(self) -> dict[str, Any]:
+        """The latest run: command, suite, plan, notes, machine."""
+        cursor = self._database.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1")
+        line = cursor.fetchone()
+        if line is None:
+            raise BadInput(f"nothing was run in {self.folder}")
+        table = dict(zip([column[0] for column in cursor.description], line, strict=True))
+        return {**table, **{key: json.loads(table[key]) for key in ("plan", "notes", "machine")}}
+
+    def estimate_path(self, key: str) -> Path:
+        return self.folder / "estimates" / f"{key}.h5"
+
+    def estimate(self, key: str) -> dict[str, np.ndarray] | None:
+        """The arrays kept for a row, None where there are none (or the file is damaged: it is then computed again)."""
+        path = self.estimate_path(key)
+        return read_arrays(path) if path.is_file() else None
+
+
+_EDITED = "Delete the row to have it computed again, or start in a new --out."
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Arrays in one HDF5 file with checksums: whole, or not at all."""
+    from restore.io.atomic import atomic_path
+    from restore.io.hdf5 import new_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary, new_file(temporary) as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, fletcher32=array.ndim > 0, chunks=True if array.ndim else None)
+    return path
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `write_arrays` wrote; BadInput for a damaged file."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return {name: np.asarray(file[name][()]) for name in file}
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{path} is damaged ({error})", do="Delete it and its row, and run again.") from error
+
+
+def _row(item: Item, outcome: Outcome) -> dict[str, Any]:
+    identity = item.identity
+    task = identity.get("task", [item.task, 1])
+    values = {
+        "key": item.key,
+        "kind": item.kind,
+        "task": item.task,
+        "task_version": int(task[1]),
+        "data_set": item.data_set,
+        "image": item.image,
+        "image_sha256": item.image_sha256,
+        "method": item.method,
+        "role": item.role,
+        "solver": item.solver,
+        "parameters": _json(item.parameters),
+        "physics": _json(identity.get("physics", {})),
+        "prior": item.prior,
+        "prior_sha256": str(identity.get("prior", ["", ""])[1]),
+        "samples": item.samples,
+        "seed": item.seed,
+        "settings": _json(item.settings),
+        "code": str(identity.get("code", "")),
+        "problem": item.problem,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "nfe": outcome.nfe,
+        "backward": outcome.backward,
+        "seconds": outcome.seconds,
+        "network_seconds": outcome.network_seconds,
+        "noise_seconds": outcome.noise_seconds,
+        "total_seconds": outcome.total_seconds,
+        "memory_mb": outcome.memory_mb,
+        "machine": _json(outcome.machine),
+        "date": _now(),
+    }
+    return {**values, "digest": _row_digest(values)}
+
+
+def _row_digest(values: Mapping[str, Any]) -> str:
+    return digest([values[name] for name in _HASHED])[:16]
+
+
+def _score_digest(key: str, score: ScoreRow) -> str:
+    return digest([key, score.metric, score.value, score.flag, score.version])[:16]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

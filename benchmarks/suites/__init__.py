@@ -1,0 +1,141 @@
+"""A suite: which tasks, on which sets, by which solvers, within which limits. Plain TOML; `load("smoke")` reads one."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from operators.errors import BadInput, BadType
+from operators.registry import unknown_name
+
+__all__ = ["Part", "Suite", "load", "names"]
+
+KINDS = ("pictures", "oracle")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tasks that share sets, solvers and limits.
+
+    kind: "pictures", or "oracle" for problems whose posterior is known (sets are then left empty).
+    images: pictures of each task, 0 for all. crop: side of the centre crop, 0 for whole pictures.
+    seeds: 0 .. seeds - 1. samples: draws per picture. calls: most network calls per draw, 0 for no limit.
+    solvers: registry names, labels of the suite's [solvers], or "module:attribute"; the baseline always runs too.
+    metrics: conventions beside those of the task, {"ms-ssim": "ms-ssim[gauss1.5,rgb]"}.
+    """
+
+    tasks: tuple[str, ...]
+    solvers: tuple[str, ...]
+    kind: str = "pictures"
+    sets: tuple[str, ...] = ()
+    images: int = 0
+    crop: int = 0
+    seeds: int = 1
+    samples: int = 1
+    calls: int = 0
+    metrics: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """name, version, summary: what it is. timeout: seconds per picture and solver. parts: what runs.
+
+    solvers: label -> {name = "diffpir", steps = 100, ...}: entries with settings of their own.
+    """
+
+    name: str
+    version: int
+    summary: str
+    parts: tuple[Part, ...]
+    timeout: float = 600.0
+    solvers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def narrowed(self, *, tasks: tuple[str, ...] = (), solvers: tuple[str, ...] = (), **limits: int | None) -> Suite:
+        """The suite with only these tasks, these solvers instead of its own, and limits of each part replaced.
+
+        limits: images, crop, seeds, samples, calls; None leaves the suite's own. BadInput for a task it has not.
+        """
+        known = dict.fromkeys(task for part in self.parts for task in part.tasks)
+        for task in tasks:
+            if task not in known:
+                raise unknown_name(f"task of suite {self.name!r}", task, known)
+        changes: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
+        if solvers:
+            changes["solvers"] = solvers
+        parts = []
+        for part in self.parts:
+            kept = tuple(task for task in part.tasks if not tasks or task in tasks)
+            if kept:
+                parts.append(_checked(replace(part, tasks=kept, **changes), self.name))
+        return replace(self, parts=tuple(parts))
+
+
+def names() -> list[str]:
+    """The suites that ship."""
+    return sorted(
+        p.name.removesuffix(".toml") for p in resources.files(__package__).iterdir() if p.name.endswith(".toml")
+    )
+
+
+def load(name: str) -> Suite:
+    """A suite by name or from a TOML file; BadInput with a suggestion for an unknown one or an unknown key."""
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise BadInput(f"no suite file {path}", do="Check the path.")
+        return parse(path.read_text("utf-8"), name=path.stem)
+    if name not in names():
+        raise unknown_name("suite", name, dict.fromkeys(names()))
+    return parse(resources.files(__package__).joinpath(f"{name}.toml").read_text("utf-8"), name=name)
+
+
+def parse(text: str, *, name: str) -> Suite:
+    """The text of a suite file, checked."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"suite {name!r} is not TOML ({error})", do="See docs/benchmarks.md for its form.") from error
+    parts = raw.pop("part", [])
+    limits = {f.name for f in fields(Part)}
+    shared = {key: raw.pop(key) for key in list(raw) if key in limits and key != "solvers"}
+    known = {f.name for f in fields(Suite)} - {"name", "parts"}
+    for key in raw:
+        if key not in known:
+            raise unknown_name(f"key of suite {name!r}", key, dict.fromkeys([*known, *limits, "part"]))
+    if not parts or not {"version", "summary"} <= set(raw):
+        raise BadInput(f"suite {name!r} lacks version, summary or [[part]]", do="See docs/benchmarks.md for its form.")
+    for label, entry in raw.get("solvers", {}).items():
+        if not isinstance(entry, dict) or "name" not in entry:
+            raise BadInput(f"[solvers.{label}] of suite {name!r} has no name", wanted='name = "diffpir", say')
+    return Suite(name=name, parts=tuple(_part({**shared, **part}, name) for part in parts), **raw)
+
+
+def _part(raw: Mapping[str, Any], suite: str) -> Part:
+    known = {f.name: f for f in fields(Part)}
+    given: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key not in known:
+            raise unknown_name(f"key of a part of suite {suite!r}", key, known)
+        given[key] = tuple(value) if isinstance(value, list) else value
+    for key in ("tasks", "solvers"):
+        if key not in given:
+            raise BadInput(f"a part of suite {suite!r} has no {key!r}")
+    return _checked(Part(**given), suite)
+
+
+def _checked(part: Part, suite: str) -> Part:
+    if part.kind not in KINDS:
+        raise BadInput(f"kind {part.kind!r} in suite {suite!r}", wanted=" or ".join(KINDS))
+    if part.kind == "pictures" and not part.sets:
+        raise BadInput(f"a part of suite {suite!r} names no sets")
+    for key, least in (("images", 0), ("crop", 0), ("seeds", 1), ("samples", 1), ("calls", 0)):
+        value = getattr(part, key)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise BadType(f"{key} of suite {suite!r} is {value!r}", wanted="an integer")
+        if value < least:
+            raise BadInput(f"{key} of suite {suite!r} is {value}", wanted=f"at least {least}")
+    return part
