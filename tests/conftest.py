@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread for each worker: two pools of threads on the same cores wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def _folder(variable: str) -> Path:
     value = os.environ.get(variable)
