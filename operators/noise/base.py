@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +17,12 @@ STREAM = "measurement"
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """The law of a measurement y given its clean value z, entry by entry; tensors B x ... of any shape."""
+    """The law of a measurement y given its clean value z, entry by entry; tensors B x ... of any shape.
+
+    counts: whether z is an intensity, at least 0; below, the likelihood is continued, not defined.
+    """
+
+    counts: ClassVar[bool] = False
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         """One noisy measurement; all randomness from `source` (stream "measurement")."""

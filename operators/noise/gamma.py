@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ class Gamma(NoiseModel):
 
     looks: averaged looks, above 0.
     """
+
+    counts: ClassVar[bool] = True
 
     looks: float = 4.0
 

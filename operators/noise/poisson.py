@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ class Poisson(NoiseModel):
 
     peak: expected photons where z = 1, above 0.
     """
+
+    counts: ClassVar[bool] = True
 
     peak: float = 30.0
 

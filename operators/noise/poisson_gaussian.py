@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ class PoissonGaussian(NoiseModel):
     equation 3): exact in its two moments, and close above a few photons.
     peak: expected photons where z = 1, above 0. sigma: read-out noise in the units of y, at least 0.
     """
+
+    counts: ClassVar[bool] = True
 
     peak: float = 30.0
     sigma: float = 0.02

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class Rician(NoiseModel):
     p(y | z) = y / sigma^2 exp(-(y^2 + z^2) / (2 sigma^2)) I0(y z / sigma^2) (Gudbjartsson, Patz 1995).
     sigma: standard deviation of each part, above 0.
     """
+
+    counts: ClassVar[bool] = True
 
     sigma: float = 0.05
 

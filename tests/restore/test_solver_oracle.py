@@ -203,7 +203,7 @@ def test_red_diff_without_prior_is_least_squares():
     assert float(problem.residual(estimate).abs().max()) < 1e-3
 
 
-@pytest.mark.parametrize("name", ["dps", "red-diff"])
+@pytest.mark.parametrize("name", ["dps", "red-diff", "gradient"])
 def test_non_linear_operators_are_inverted(name):
     prior, operator = _prior(), Squared()
     truth = prior.sample(4, NoiseSource(5, [str(k) for k in range(4)])).clamp_min(-1)  # where the operator is monotone
