@@ -1,4 +1,4 @@
-"""The one question a diffusion prior answers, and the units it answers in."""
+"""What every prior tells about itself, and the one question a diffusion prior answers in which units."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .schedules import VP, Schedule
 Sigma = float | Tensor
 
 
-class DiffusionPrior(nn.Module):
-    """E[x0 | x0 + sigma n = x], in image units; `native` is the same prior in its own units.
+class Prior(nn.Module):
+    """What a solver's driver asks of any prior, whatever question it answers.
 
-    A subclass implements `denoise_native(z, sigma)` in its own units z, x = shift + scale * z.
-
-    shift, scale: how native units map to image units.
+    kind: which question that is: "diffusion", or the name of a residual process (priors.residual). A solver says which
+    kind it takes.
+    shift, scale: how native units map to image units, x = shift + scale * z.
     clip: legal range of a clean picture in the units of this view, or None.
     channels: channel counts the prior takes, or None for any.
-    schedule: the default schedule of `x0` (VP with 1000 steps).
     name, sha256: registry name and hash of the weights, for provenance.
     """
 
+    kind: str = ""
     clip: tuple[float, float] | None
     name: str = ""
     sha256: str = ""
@@ -35,13 +35,39 @@ class DiffusionPrior(nn.Module):
         scale: float = 1.0,
         native_clip: tuple[float, float] | None = None,
         channels: tuple[int, ...] | None = None,
-        schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
         self.shift, self.scale = float(shift), float(scale)
         self.native_clip = native_clip
         self.clip = None if native_clip is None else (shift + scale * native_clip[0], shift + scale * native_clip[1])
         self.channels = channels
+
+    @property
+    def native(self) -> Prior:
+        """This prior in its own units (shift 0, scale 1)."""
+        raise TypeError(f"{type(self).__name__} does not implement native")
+
+
+class DiffusionPrior(Prior):
+    """E[x0 | x0 + sigma n = x], in image units; `native` is the same prior in its own units.
+
+    A subclass implements `denoise_native(z, sigma)` in its own units z.
+
+    schedule: the default schedule of `x0` (VP with 1000 steps). The rest: see `Prior`.
+    """
+
+    kind = "diffusion"
+
+    def __init__(
+        self,
+        *,
+        shift: float = 0.0,
+        scale: float = 1.0,
+        native_clip: tuple[float, float] | None = None,
+        channels: tuple[int, ...] | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__(shift=shift, scale=scale, native_clip=native_clip, channels=channels)
         self.schedule: Schedule = schedule if schedule is not None else VP()
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ from operators.errors import BadInput
 
 from . import REGISTRY
 from .adapters import adapt
-from .base import DiffusionPrior
+from .base import DiffusionPrior, Prior
 from .checkpoints import load_network
 from .edm import EDMPrior
 
 
-def load(name: str | Path) -> DiffusionPrior:
+def load(name: str | Path) -> Prior:
     """A prior by registry name, or from a safetensors file written by `restore train`.
 
     "NAME:ADAPTER" fits it to another kind of picture (`priors.adapters`). The prior carries `name` and `sha256` (of
@@ -23,7 +23,10 @@ def load(name: str | Path) -> DiffusionPrior:
     """
     base, colon, adapter = str(name).partition(":")
     if colon and base in REGISTRY:
-        return adapt(load(base), adapter)
+        inner = load(base)
+        if not isinstance(inner, DiffusionPrior):
+            raise BadInput(f"prior {base!r} takes no adapter", wanted="a diffusion prior before the colon")
+        return adapt(inner, adapter)
     if str(name) in REGISTRY:
         return REGISTRY.load(str(name))()  # type: ignore[no-any-return]
     path = Path(name)
@@ -33,19 +36,30 @@ def load(name: str | Path) -> DiffusionPrior:
     raise BadInput(f"unknown prior {name!r}")
 
 
-def natural() -> DiffusionPrior:
+def natural() -> Prior:
     """The embedded prior of photographs: native units [-1, 1], sigma 0.002 to 100 in them, any size, RGB or gray."""
     with resources.as_file(resources.files(__package__) / "weights" / "natural.safetensors") as path:
         return from_file(path, name="natural")
 
 
-def from_file(path: Path, *, name: str) -> DiffusionPrior:
-    """The EDM-preconditioned prior whose network is stored in `path`."""
+def from_file(path: Path, *, name: str) -> Prior:
+    """The prior whose network is stored in `path`; its header says of which kind."""
     checkpoint = load_network(path)
-    kind = checkpoint.preconditioning.get("kind")
-    if kind != "edm":
-        raise BadInput(f"{path} holds preconditioning {kind!r}", wanted="'edm'")
-    prior = EDMPrior(checkpoint.network, sigma_data=checkpoint.preconditioning["sigma_data"])
+    given = dict(checkpoint.preconditioning)
+    kind = given.pop("kind", None)
+    prior: Prior
+    if kind == "edm":
+        prior = EDMPrior(checkpoint.network, **given)
+    elif kind == "residual":
+        from .residual.network import from_settings
+
+        prior = from_settings(checkpoint.network, given)
+    elif kind == "released":
+        from .importing.prior import from_settings as released
+
+        prior = released(checkpoint.network, given)
+    else:
+        raise BadInput(f"{path} holds preconditioning {kind!r}", wanted="'edm', 'residual' or 'released'")
     prior.name = name
     prior.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return prior.eval()

@@ -19,10 +19,7 @@ class TiledPrior(WrappedPrior):
 
     def __init__(self, prior: DiffusionPrior, *, tile: int, overlap: int) -> None:
         super().__init__(prior)
-        if tile < 16 or not 0 <= overlap <= tile // 2:
-            raise BadInput(
-                f"tile {tile} with overlap {overlap}", wanted="a tile of 16 or more and an overlap up to half of it"
-            )
+        check_tiling(tile, overlap)
         self.tile, self.overlap = tile, overlap
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
@@ -40,6 +37,14 @@ class TiledPrior(WrappedPrior):
                 total[..., rows, columns] += window * clean
                 weights[rows, columns] += window
         return total / weights
+
+
+def check_tiling(tile: int, overlap: int) -> None:
+    """BadInput for tiles that are too small, or that overlap by more than half."""
+    if tile < 16 or not 0 <= overlap <= tile // 2:
+        raise BadInput(
+            f"tile {tile} with overlap {overlap}", wanted="a tile of 16 or more and an overlap up to half of it"
+        )
 
 
 def tile_starts(size: int, tile: int, overlap: int) -> list[int]:

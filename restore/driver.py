@@ -19,13 +19,15 @@ from operators.base import LinearOperator
 from operators.optics.modulus import Modulus
 from operators.randomness import Noise, check_seed
 from operators.registry import plain
-from priors.base import DiffusionPrior
+from priors.base import DiffusionPrior, Prior
+from priors.residual.prior import ResidualPrior
+from priors.residual.tiled import TiledResidual
 from priors.tiled import TiledPrior
 from priors.training.loop import fast_bfloat16
 
 from . import solvers
 from .determinism import repeatable
-from .meters import MeteredNoise, MeteredPrior
+from .meters import Meter, MeteredNoise, MeteredPrior, MeteredResidual
 from .problem import InUnits, Problem
 from .reconstruction import Reconstruction, Seconds
 from .solvers.base import Solver, State
@@ -77,7 +79,7 @@ class Settings:
 
 def solve(
     problem: Problem,
-    prior: DiffusionPrior | str | None = None,
+    prior: Prior | str | None = None,
     solver: Solver | str = "diffpir",
     *,
     samples: int = 1,
@@ -88,7 +90,8 @@ def solve(
 ) -> Reconstruction:
     """Estimate the picture behind a measurement.
 
-    problem: in the picture's units. prior: a prior or its name; None is "natural" where the solver needs one.
+    problem: in the picture's units. prior: a prior or its name; None is "natural" where the solver needs a
+    diffusion prior.
     solver: a solver or its name. samples: independent posterior samples, at least 1; the estimate is their mean.
     seed: 0 to 2^63 - 1; sample s of image k depends on seed, s and k alone.
     watch: called with (sample, state, total states) at every step. finished: what an earlier, interrupted run had done.
@@ -138,12 +141,18 @@ def solve(
     )
 
 
-def _choose_prior(prior: DiffusionPrior | str | None, method: Solver, problem: Problem) -> DiffusionPrior | None:
+def _choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) -> Prior | None:
     if not method.needs_prior:
         return None
     known = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
-    if not isinstance(known, DiffusionPrior):
-        raise BadType(f"prior is {type(known).__name__}", wanted="a DiffusionPrior or the name of one")
+    if not isinstance(known, Prior):
+        raise BadType(f"prior is {type(known).__name__}", wanted="a prior or the name of one")
+    if known.kind != method.prior_kind:
+        raise BadInput(
+            f"prior {known.name or type(known).__name__!r} is a {known.kind} prior",
+            wanted=f"a {method.prior_kind} prior for solver {solver_name(method)!r}",
+            do=_where_priors_come_from(method, known),
+        )
     shape = problem.operator.input_shape
     if problem.operator.complex_input and known.channels is not None:
         raise BadInput(
@@ -157,6 +166,15 @@ def _choose_prior(prior: DiffusionPrior | str | None, method: Solver, problem: P
             do=f"Use --prior {known.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
         )
     return known
+
+
+def _where_priors_come_from(method: Solver, known: Prior) -> str:
+    table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
+    fitting = [n for n, s in table.items() if s.needs_prior and s.prior_kind == known.kind]
+    others = f"Solvers that take {known.name or 'this prior'}: {', '.join(fitting) or 'none'}."
+    if method.prior_kind == DiffusionPrior.kind:
+        return others
+    return f"Name one with --prior, or make one: restore train {method.prior_kind} --task NAME. {others}"
 
 
 def _check_fit(problem: Problem, method: Solver) -> None:
@@ -175,16 +193,20 @@ def _check_fit(problem: Problem, method: Solver) -> None:
         )
 
 
-def _meter(prior: DiffusionPrior | None, settings: Settings, problem: Problem) -> MeteredPrior | None:
+def _meter(prior: Prior | None, settings: Settings, problem: Problem) -> Meter | None:
     if prior is None:
         return None
     longest = max(problem.operator.input_shape[-2:])
     tile = settings.tile if settings.tile is not None else (TILE if longest > TILE_ABOVE else 0)
-    placed = prior.to(settings.device)
-    if tile and longest > tile:
-        placed = TiledPrior(placed, tile=tile, overlap=min(64, tile // 2))
+    tiled, overlap = bool(tile) and longest > tile, min(64, tile // 2)
     autocast = settings.dtype == "bfloat16" or (settings.dtype == "auto" and fast_bfloat16(settings.device))
-    return MeteredPrior(placed, autocast=autocast)
+    placed = prior.to(settings.device)
+    if isinstance(placed, ResidualPrior):
+        whole = TiledResidual(placed, tile=tile, overlap=overlap) if tiled else placed
+        return MeteredResidual(whole, autocast=autocast)
+    if not isinstance(placed, DiffusionPrior):
+        raise BadType(f"prior is {type(placed).__name__}", wanted="a DiffusionPrior or a ResidualPrior")
+    return MeteredPrior(TiledPrior(placed, tile=tile, overlap=overlap) if tiled else placed, autocast=autocast)
 
 
 def _ordinary(problem: Problem) -> Problem:
@@ -192,7 +214,7 @@ def _ordinary(problem: Problem) -> Problem:
     return dataclasses.replace(problem, y=problem.y.clone()) if problem.y.is_inference() else problem
 
 
-def _pose(problem: Problem, method: Solver, meter: MeteredPrior | None) -> Problem:
+def _pose(problem: Problem, method: Solver, meter: Meter | None) -> Problem:
     suited = problem.gaussian() if method.needs_gaussian else problem
     return suited if meter is None else suited.posed(meter.shift, meter.scale)
 
@@ -207,7 +229,7 @@ def _noise(settings: Settings, seed: int, images: Sequence[str], sample: int) ->
 def _run(
     method: Solver,
     posed: Problem,
-    meter: MeteredPrior | None,
+    meter: Meter | None,
     noise: MeteredNoise,
     sample: int,
     trace: list[Mapping[str, float]] | None,
@@ -256,7 +278,7 @@ def _row(posed: Problem, state: State) -> dict[str, float]:
     return row
 
 
-def _to_picture(native: Tensor, meter: MeteredPrior | None) -> Tensor:
+def _to_picture(native: Tensor, meter: Meter | None) -> Tensor:
     picture = native if meter is None else meter.shift + meter.scale * native
     return picture.cpu()
 
@@ -276,11 +298,11 @@ def _plain_context() -> Iterator[None]:
 def _provenance(
     problem: Problem,
     method: Solver,
-    prior: DiffusionPrior | None,
+    prior: Prior | None,
     settings: Settings,
     seed: int,
     samples: int,
-    meter: MeteredPrior | None,
+    meter: Meter | None,
 ) -> dict[str, Any]:
     from . import __version__
 

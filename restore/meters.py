@@ -10,6 +10,9 @@ from torch import Tensor
 
 from operators.randomness import Noise
 from priors.base import DiffusionPrior, WrappedPrior
+from priors.residual.prior import ResidualPrior, WrappedResidual
+from priors.residual.process import Prediction
+from priors.residual.tiled import TiledResidual
 from priors.tiled import TiledPrior
 
 SMALLEST_TILE = 64
@@ -54,6 +57,43 @@ class MeteredPrior(WrappedPrior):
         self.retried_tile = half
         self.prior = TiledPrior(self.prior, tile=half, overlap=min(64, half // 2))
         return self.prior.denoise_native(z, sigma)
+
+
+class MeteredResidual(WrappedResidual):
+    """A residual prior that counts and times its calls, with the same second try in tiles as MeteredPrior."""
+
+    backward_passes = 0  # its solvers do not differentiate
+
+    def __init__(self, prior: ResidualPrior, *, autocast: bool = False) -> None:
+        super().__init__(prior)
+        self.autocast = autocast
+        self.nfe = 0
+        self.seconds = 0.0
+        self.retried_tile: int | None = None
+
+    def predict(self, x_t: Tensor, y_up: Tensor, t: float, *, condition: Tensor | None = None) -> Prediction:
+        began = _now(x_t)
+        with torch.autocast(x_t.device.type, torch.bfloat16, enabled=self.autocast):
+            known = self._call(x_t, y_up, t, condition)
+        self.nfe += 1
+        self.seconds += _now(x_t) - began
+        return known
+
+    def _call(self, x_t: Tensor, y_up: Tensor, t: float, condition: Tensor | None) -> Prediction:
+        try:
+            return self.prior.predict(x_t, y_up, t, condition=condition)
+        except torch.OutOfMemoryError:
+            half = max(x_t.shape[-2:]) // 2
+            if self.retried_tile is not None or half < SMALLEST_TILE:
+                raise
+        if x_t.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.retried_tile = half
+        self.prior = TiledResidual(self.prior, tile=half, overlap=min(64, half // 2))
+        return self.prior.predict(x_t, y_up, t, condition=condition)
+
+
+Meter = MeteredPrior | MeteredResidual
 
 
 class _Mark(torch.autograd.Function):

@@ -38,13 +38,15 @@ class State:
 class Solver:
     """Base of all solvers: a frozen dataclass of hyperparameters with one method, `iterate`.
 
-    needs_prior: whether a diffusion prior is used. differentiates: whether gradients pass through the prior.
+    needs_prior: whether a prior is used. prior_kind: the kind of it, "diffusion" or a residual process (`Prior.kind`).
+    differentiates: whether gradients pass through the prior.
     needs_modulus: whether it retrieves lost phases and nothing else (operators.optics.Modulus).
     needs_linear, needs_gaussian: what the problem must be (another noise law is met by its Gaussian stand-in).
     presets: named groups of settings; "paper" gives published counts.
     """
 
     needs_prior: ClassVar[bool] = True
+    prior_kind: ClassVar[str] = "diffusion"
     differentiates: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = True
     needs_gaussian: ClassVar[bool] = True
@@ -56,10 +58,11 @@ class Solver:
         """States that `iterate` yields at most, for the progress bar."""
         return int(getattr(self, "steps", 1))
 
-    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
+    def iterate(self, problem: Problem, prior: Any, noise: Noise) -> Iterator[State]:
         """Yield states; the last one's `estimate` is the answer.
 
-        problem: posed in the prior's native units. prior: its native view, or None. noise: the only randomness.
+        problem: posed in the prior's native units. prior: the native view of one of kind `prior_kind`, or None.
+        noise: the only randomness.
         """
         raise TypeError(f"{type(self).__name__} does not implement iterate")
 

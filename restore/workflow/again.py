@@ -12,7 +12,7 @@ import torch
 
 import priors
 from operators import BadInput
-from priors.base import DiffusionPrior
+from priors.base import Prior
 
 from .. import solvers, tasks
 from ..driver import Settings, solve
@@ -101,7 +101,7 @@ def repeat(
     )
 
 
-def _prior(provenance: Mapping[str, Any], given: str | None) -> DiffusionPrior | None:
+def _prior(provenance: Mapping[str, Any], given: str | None) -> Prior | None:
     recorded = provenance["prior"]
     if recorded is None:
         return None

@@ -16,7 +16,7 @@ import priors
 from operators import BadInput, Unavailable
 from operators.randomness import check_seed
 from operators.registry import plain
-from priors.base import DiffusionPrior
+from priors.base import Prior
 
 from .. import __version__, io, tasks
 from ..driver import Settings, solver_name
@@ -74,7 +74,7 @@ class Plan:
     options: Options
     task: Task
     solver: Solver
-    prior: DiffusionPrior | None
+    prior: Prior | None
     items: tuple[Item, ...]
     skipped: Mapping[str, str]
     out: Path
@@ -183,7 +183,7 @@ def _method(options: Options) -> tuple[Task, Solver]:
     return task, task.solver_for()
 
 
-def _prior(options: Options, task: Task, solver: Solver) -> DiffusionPrior | None:
+def _prior(options: Options, task: Task, solver: Solver) -> Prior | None:
     if not solver.needs_prior:
         if options.prior is not None:
             raise BadInput(f"--prior was given and {solver_name(solver)} uses none", do="Leave --prior out.")

@@ -1,0 +1,147 @@
+"""ResShift: the residual is shifted in along eta_t, and noise grows with it.
+
+Yue, Wang, Loy 2023, "ResShift: Efficient Diffusion Model for Image Super-resolution by Residual Shifting",
+arXiv 2307.12348 (journal 2403.07319), repository zsyOAOA/ResShift; deterministic step: Wang et al. 2024, "SinSR",
+arXiv 2311.14760. With alpha_t = eta_t - eta_{t-1} and eta_{-1} = 0:
+
+    q(x_t | x0, y)            = N(x0 + eta_t (y - x0), kappa^2 eta_t I)                                     (eq. 2)
+    q(x_{t-1} | x_t, x0)      = N(eta_{t-1}/eta_t x_t + alpha_t/eta_t x0, kappa^2 eta_{t-1} alpha_t/eta_t I)  (eq. 7)
+    sqrt(eta_t)               = s1 g^{(t/(T-1))^p (T-1)},  g = (etas_end / s1)^{1/(T-1)}                    (eq. 10)
+
+etas_end bounds sqrt(eta), not eta. s1 = min(min_noise_level / kappa, min_noise_level), as the published code has it;
+the paper's further bound sqrt(0.001) is not applied. Units [-1, 1]. Network time: the index t.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from operators.randomness import Noise
+
+from .process import Clip, Marginal, Prediction, Process, check_at_least, check_objective, check_steps, clipped
+
+
+@dataclass(frozen=True)
+class ResShift(Process):
+    """Defaults: the published models of 4 steps. (15 steps: min_noise_level 0.04.)
+
+    steps: T. kappa: noise for a full shift. min_noise_level, etas_end, power: shape of the schedule.
+    objective: "x0" (all released models), "residual", "eps" or "scaled-eps" (kappa sqrt(eta) eps).
+    input_scaling: divisor of x_t before the network: "latent" sqrt(kappa^2 eta_t + 1), "pixel" 1 + 3 kappa sqrt(eta_t),
+    or "none". clip: range the predicted picture is clamped to (published: only without an autoencoder), or None.
+    weighting: "none", or "bound" for the weights of the variational bound.
+    """
+
+    kind = "resshift"
+    objectives = ("x0", "residual", "eps", "scaled-eps")
+
+    steps: int = 4
+    kappa: float = 2.0
+    min_noise_level: float = 0.2
+    etas_end: float = 0.99
+    power: float = 0.3
+    objective: Literal["x0", "residual", "eps", "scaled-eps"] = "x0"
+    input_scaling: Literal["latent", "pixel", "none"] = "latent"
+    clip: Clip = None
+    weighting: Literal["none", "bound"] = "none"
+
+    def __post_init__(self) -> None:
+        check_at_least("steps", self.steps, 1)
+        check_at_least("kappa", self.kappa, 1e-6)
+        check_at_least("min_noise_level", self.min_noise_level, 1e-6)
+        check_objective(self, self.objective)
+
+    @property
+    def length(self) -> int:
+        return self.steps
+
+    @cached_property
+    def sqrt_etas(self) -> np.ndarray:
+        """sqrt(eta_t), t = 0 .. T-1 (eq. 10)."""
+        if self.steps == 1:
+            return np.array([self.etas_end])
+        first, last = min(self.min_noise_level / self.kappa, self.min_noise_level), self.steps - 1
+        growth = math.exp(math.log(self.etas_end / first) / last)
+        return first * growth ** (np.linspace(0, 1, self.steps) ** self.power * last)
+
+    def eta(self, t: float) -> float:
+        """eta_t; 0 at t = -1, the clean picture."""
+        return 0.0 if t < 0 else float(self.sqrt_etas[int(t)] ** 2)
+
+    def marginal(self, t: float) -> Marginal:
+        eta = self.eta(t)
+        return Marginal(1 - eta, eta, self.kappa * math.sqrt(eta))
+
+    def times(self, steps: int | None = None) -> list[int]:
+        """T-1 .. 0 and -1; fewer steps keep the indices int(T k / steps), which leaves the last ones out."""
+        count = check_steps(self, steps, self.steps)
+        return [*sorted({int(self.steps / count * k) for k in range(count)}, reverse=True), -1]
+
+    def network_input(self, x_t: Tensor, t: float) -> Tensor:
+        s = self.marginal(t).s
+        divisor = {"latent": math.sqrt(s**2 + 1), "pixel": 1 + 3 * s, "none": 1.0}[self.input_scaling]
+        return x_t / divisor
+
+    # -- training -------------------------------------------------------------------------------------------------
+
+    def targets(self, x0: Tensor, y: Tensor, eps: Tensor, t: int) -> tuple[Tensor, ...]:
+        parts = {"x0": x0, "residual": y - x0, "eps": eps, "scaled-eps": self.marginal(t).s * eps}
+        return (parts[self.objective],)
+
+    def read(self, outputs: Sequence[Tensor], x_t: Tensor, y: Tensor, t: float) -> Prediction:
+        (f,) = outputs
+        a, b, s = self.marginal(t)
+        if self.objective == "x0":
+            x0 = f
+        elif self.objective == "residual":
+            x0 = y - f
+        else:
+            x0 = (x_t - b * y - (s * f if self.objective == "eps" else f)) / a
+        return self.from_x0(clipped(x0, self.clip), x_t, y, t)
+
+    def loss(self, outputs: Sequence[Tensor], x0: Tensor, y: Tensor, eps: Tensor, t: int) -> Tensor:
+        (target,) = self.targets(x0, y, eps, t)
+        square = (target - outputs[0]).square().mean()
+        unit = self.marginal(t).s ** 2 if self.objective == "scaled-eps" else 1.0
+        return square / unit * (self.weight(t) if self.weighting == "bound" else 1.0)
+
+    def weight(self, t: int, kept: Sequence[int] | None = None) -> float:
+        """Weight of the squared error in the variational bound. kept: the times of a respaced run, ascending."""
+        times = [-1, *(range(self.steps) if kept is None else kept)]
+        before = times[times.index(t) - 1]
+        # The first variance is 0; the bound takes the next one in its place.
+        later, earlier = (t, before) if before >= 0 or len(times) == 2 else (times[2], times[1])
+        variance = self.posterior(later, earlier)[2]
+        eta, alpha = self.eta(t), self.eta(t) - self.eta(before)
+        if self.objective in ("x0", "residual"):
+            return 0.5 / variance * (alpha / eta) ** 2
+        return 0.5 / variance * (self.kappa * alpha / ((1 - eta) * math.sqrt(eta))) ** 2
+
+    # -- the reverse step -----------------------------------------------------------------------------------------
+
+    def posterior(self, t: float, u: float) -> tuple[float, float, float]:
+        """Weights of x_t and x0 in the mean of x_u, and its variance (eq. 7)."""
+        eta, before = self.eta(t), self.eta(u)
+        return before / eta, (eta - before) / eta, self.kappa**2 * before * (eta - before) / eta
+
+    def ancestral(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+        """x_u drawn from eq. 7; the last step draws a noise it does not use, as the published code does."""
+        of_x, of_x0, variance = self.posterior(t, u)
+        mean = of_x * x + of_x0 * known.x0
+        if variance == 0:
+            noise.skip("step", x)
+            return mean
+        return mean + math.sqrt(variance) * noise.normal("step", x)
+
+    def deterministic(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+        """x_u with the noise of x_t kept (SinSR, eq. 5)."""
+        eta, before = self.eta(t), self.eta(u)
+        of_x, cross = math.sqrt(before / eta), math.sqrt(before * eta)
+        return (1 - before + cross - of_x) * known.x0 + of_x * x + (before - cross) * y
