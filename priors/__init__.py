@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.registry import Entry, Registry
+from operators.registry import Entry
 
-REGISTRY = Registry(
+from .store import PriorRegistry
+
+REGISTRY = PriorRegistry(
     "prior",
     {
         "natural": Entry(

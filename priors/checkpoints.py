@@ -19,7 +19,17 @@ from operators.registry import Entry, Registry
 
 ARCHITECTURES = Registry(
     "architecture",
-    {"unet": Entry("priors.networks.unet:UNet", "noise-conditional residual U-Net on the pixel-unshuffled picture")},
+    {
+        "unet": Entry("priors.networks.unet:UNet", "noise-conditional residual U-Net on the pixel-unshuffled picture"),
+        "rddm": Entry("priors.networks.official.rddm:rddm", "released RDDM: one or two U-Nets, or a shared encoder"),
+        "resfusion": Entry("priors.networks.official.resfusion:ResfusionUNet", "released Resfusion: U-Net"),
+        "ir-sde": Entry("priors.networks.official.irsde:IRSDEUNet", "released IR-SDE: conditional U-Net"),
+        "refusion": Entry("priors.networks.official.refusion:RefusionNAFNet", "released Refusion: conditional NAFNet"),
+        "daclip": Entry("priors.networks.official.daclip:DACLIPUNet", "released DA-CLIP: U-Net with two contexts"),
+        "resshift": Entry("priors.networks.official.resshift:SwinUNet", "released ResShift: Swin U-Net"),
+        "resshift-latent": Entry("priors.networks.official.resshift:LatentSwinUNet", "ResShift and its autoencoder"),
+        "vqgan": Entry("priors.networks.official.vqgan:VQGAN", "quantising autoencoder of latent diffusion"),
+    },
 )
 
 
@@ -50,7 +60,7 @@ def save_network(
         "preconditioning": json.dumps(preconditioning),
         "notes": json.dumps(notes),
     }
-    tensors = {k: v.detach().to(dtype).contiguous().cpu() for k, v in network.state_dict().items()}
+    tensors = {k: as_floats(v.detach(), dtype).contiguous().cpu() for k, v in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
@@ -68,7 +78,7 @@ def load_network(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             names = file.keys()  # the handle itself cannot be iterated
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in names}
+            tensors: dict[str, Tensor] = {name: as_floats(file.get_tensor(name), torch.float32) for name in names}
     except SafetensorError as error:
         raise BadInput(
             f"{path} is not a whole safetensors file ({error})", do="Fetch or train the weights again."
@@ -89,3 +99,8 @@ def load_network(path: Path) -> Checkpoint:
     network.load_state_dict(tensors)
     network.eval().requires_grad_(False)
     return Checkpoint(network, json.loads(header["preconditioning"]), json.loads(header["notes"]))
+
+
+def as_floats(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x in another precision; indices stay whole numbers."""
+    return x.to(dtype) if x.is_floating_point() else x

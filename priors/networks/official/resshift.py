@@ -4,7 +4,7 @@ quality picture that joins the state on channels after its own small encoder."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from ..unet import mirror_to_multiple
 from .ladder import Shapes
 from .pieces import joined
 from .swin import GroupNorm32, SwinLayer
+from .vqgan import VQGAN
 
 ENCODER_WIDTH = 16
 
@@ -246,3 +247,18 @@ def recognise(shapes: Shapes) -> dict[str, Any]:
         "window": (max(math.isqrt(table[0]) for table in tables) + 1) // 2,
         "mlp_ratio": shapes["middle_block.1.blocks.0.mlp.fc1.weight"][0] / first[1],
     }
+
+
+class LatentSwinUNet(nn.Module):
+    """A Swin U-Net with the autoencoder whose latents it works on; calls go to the U-Net.
+
+    network, autoencoder: settings of `SwinUNet` and of `VQGAN`.
+    """
+
+    def __init__(self, *, network: Mapping[str, Any], autoencoder: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.network: nn.Module = SwinUNet(**network)
+        self.autoencoder: nn.Module = VQGAN(**autoencoder)
+
+    def forward(self, x: Tensor, time: Tensor, *lq: Tensor) -> Tensor:
+        return self.network(x, time, *lq)

@@ -1,0 +1,1 @@
+"""Released checkpoints become priors: read safely, recognised by their keys, checked, converted, stored."""

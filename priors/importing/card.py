@@ -1,0 +1,35 @@
+"""The card of an imported prior: what it is, where it came from, with which constants, and what was assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .layouts import Layout
+
+
+def card_of(
+    name: str, layout: Layout, *, notes: Mapping[str, Any], shape: Mapping[str, Any], process: Mapping[str, Any]
+) -> str:
+    """Markdown. notes, shape, process: as in the header of the stored weights."""
+    other = " (or `--solver mrs`)" if layout.process == "ir-sde" else ""
+    sections = [
+        f"# {name}",
+        f"A checkpoint of {layout.name}, {notes['parameters'] / 1e6:.2f} M parameters. "
+        f"Method: {layout.source}. Licence: {layout.licence}.",
+        f"Use: `restore run --task TASK --solver {layout.process} --prior {name}`{other}.",
+        "## Where it came from",
+        _listed({key: notes[key] for key in ("file", "file_sha256", "found_in") if key in notes})
+        + _listed({key: value for key, value in notes.items() if key.startswith("autoencoder")}),
+        f"## Process `{process['name']}`",
+        _listed(process["settings"]),
+        "Assumed, because the file does not say:",
+        "".join(f"- {line}\n" for line in notes["assumed"]) or "- nothing\n",
+        "## Network",
+        _listed(shape),
+    ]
+    return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
+
+
+def _listed(table: Mapping[str, Any]) -> str:
+    return "".join(f"- {key}: {value}\n" for key, value in table.items())

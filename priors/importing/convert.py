@@ -1,0 +1,181 @@
+"""From a released file to a stored prior: weights as safetensors with a header, and a card beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from operators.errors import BadInput
+from operators.registry import unknown_name
+
+from .. import REGISTRY, residual, store
+from ..checkpoints import save_network
+from ..networks.official.resshift import LatentSwinUNet
+from ..residual.process import Process
+from .card import card_of
+from .constants import CONSTANTS, Evidence
+from .layouts import AUTOENCODER, Found, Layout, find, layout_named, rebuilt
+from .reading import read
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NONE = "none"  # in place of an autoencoder: a ResShift that was trained on pixels
+
+
+@dataclass(frozen=True)
+class Imported:
+    """name: what `--prior` takes. path: the weights. card: the text beside them. told: what was found and assumed."""
+
+    name: str
+    path: Path
+    card: Path
+    told: tuple[str, ...]
+
+
+def import_checkpoint(
+    file: Path,
+    *,
+    format: str,
+    name: str | None = None,
+    out: Path | None = None,
+    autoencoder: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Imported:
+    """Convert a released checkpoint into a prior.
+
+    file: as released (.pth, .pt, .ckpt, .safetensors). format: a name of `FORMATS`. name: of the prior; default: the
+    file's. out: folder; default: `store.folder()`. autoencoder: the released file of ResShift's autoencoder, or "none"
+    for a network of pixels. settings: constants of the process that the file does not say.
+
+    BadInput where the file is unsafe, damaged, of another format, or contradicts the settings; nothing is written then.
+    """
+    layout = layout_named(format)
+    folder = store.folder() if out is None else out
+    chosen = _free_name(name if name is not None else file.stem, folder, overwrite=overwrite, by_user=name is not None)
+    network, shape, found = _network(file, layout, autoencoder)
+    process, told = _process(file, layout, found, shape, dict(settings or {}))
+    _check_heads(file, network, layout, shape, process)
+    notes = {
+        "format": layout.name,
+        "file": file.name,
+        "file_sha256": _sha256(file),
+        "found_in": found.where,
+        "assumed": told,
+        "source": layout.source,
+        "licence": layout.licence,
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    if autoencoder is not None and str(autoencoder) != NONE:
+        notes.update(autoencoder=autoencoder.name, autoencoder_sha256=_sha256(autoencoder))
+    table = {"name": layout.process, "settings": _plain(process)}
+    path = folder / f"{chosen}{store.SUFFIX}"
+    save_network(
+        path,
+        network,
+        architecture="resshift-latent" if isinstance(network, LatentSwinUNet) else layout.architecture,
+        settings=shape,
+        preconditioning={"kind": "released", "process": table, "marks": _marks(file, layout, shape)},
+        notes=notes,
+        dtype=torch.float32,
+    )
+    card = path.with_suffix(".md")
+    card.write_text(card_of(chosen, layout, notes=notes, shape=shape, process=table), encoding="utf-8")
+    return Imported(chosen, path, card, tuple(told))
+
+
+def _free_name(name: str, folder: Path, *, overwrite: bool, by_user: bool) -> str:
+    if not by_user:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "imported"
+    if not NAME.fullmatch(name):
+        raise BadInput(f"name {name!r}", wanted="letters, digits, dots, dashes and underscores")
+    if name in REGISTRY and name not in store.stored():
+        raise BadInput(f"{name!r} is a prior that ships", do="Choose another with --name.")
+    if (folder / f"{name}{store.SUFFIX}").exists() and not overwrite:
+        raise BadInput(f"{folder / name}{store.SUFFIX} exists", do="Add --overwrite, or choose another --name.")
+    return name
+
+
+def _network(file: Path, layout: Layout, autoencoder: Path | None) -> tuple[nn.Module, dict[str, Any], Found]:
+    """The network, the settings it is rebuilt from, and what the file held."""
+    if layout.name != "resshift" and autoencoder is not None:
+        raise BadInput(f"--autoencoder was given and {layout.name} has none", do="Leave it out.")
+    tree = read(file)
+    found = find(tree, layout, file)
+    network, shape = rebuilt(layout, found, file, tree)
+    if layout.name != "resshift" or str(autoencoder) == NONE:
+        return network, shape, found
+    if autoencoder is None:
+        raise BadInput(
+            f"{file} is a ResShift, which works in the latent space of an autoencoder",
+            wanted="that one's file too",
+            do="Add --autoencoder FILE (released beside it: autoencoder_vq_f4.pth), or none for a network of pixels.",
+        )
+    inner = read(autoencoder)
+    codec, codec_shape = rebuilt(AUTOENCODER, find(inner, AUTOENCODER, autoencoder), autoencoder, inner)
+    if codec_shape["embedding"] != shape["channels"]:
+        raise BadInput(
+            f"the network works on latents of {shape['channels']} channels, the autoencoder's have "
+            f"{codec_shape['embedding']}",
+            do="Give the autoencoder that was released with this network.",
+        )
+    joined = {"network": shape, "autoencoder": codec_shape}
+    with torch.device("meta"):
+        pair = LatentSwinUNet(**joined)
+    pair.network, pair.autoencoder = network, codec
+    return pair, joined, found
+
+
+def _process(
+    file: Path, layout: Layout, found: Found, shape: Mapping[str, Any], asked: dict[str, Any]
+) -> tuple[Process, list[str]]:
+    known = residual.REGISTRY.parameters(layout.process)
+    for key in asked:
+        if key not in known:
+            raise unknown_name(f"setting of {layout.process}", key, known)
+    evidence = Evidence(file, found, shape, asked)
+    CONSTANTS[layout.name](evidence)
+    settings = {**evidence.settings, **{k: v for k, v in asked.items() if k not in evidence.settings}}
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    return residual.build(layout.process, **settings), evidence.assumed
+
+
+def _check_heads(file: Path, network: nn.Module, layout: Layout, shape: Mapping[str, Any], process: Process) -> None:
+    heads = {"single": 1, "two": 2, "shared": 2}[shape["encoder"]] if layout.name == "rddm" else 1
+    if heads != process.heads:
+        raise BadInput(
+            f"{file} holds a network of {heads} head{'s' if heads > 1 else ''}",
+            wanted=f"{process.heads} for the objective {process.objective!r}",  # type: ignore[attr-defined]
+            do="Leave --set objective out, or name the one it was trained with.",
+        )
+
+
+def _marks(file: Path, layout: Layout, shape: Mapping[str, Any]) -> int:
+    """Channels that tell the network where pixels are missing: what is left beside state and measurement."""
+    legal: tuple[int, ...] = (0,)
+    if layout.name == "resshift":
+        left, legal = shape.get("network", shape)["lq_channels"] - 3, (0, 1)
+    elif layout.process == "ir-sde":
+        left = shape["channels_in"] - shape["channels"]
+    else:
+        left, legal = shape["channels_in"] - 2 * shape["channels"], (0, 2) if layout.name == "resfusion" else (0, 1, 3)
+    if left not in legal:
+        told = "sees no measurement: it generates pictures" if left < 0 else f"sees {left} channels beside it"
+        raise BadInput(f"the network in {file} {told}", wanted="a network that restores a measurement")
+    return left
+
+
+def _plain(process: Process) -> dict[str, Any]:
+    return {f.name: getattr(process, f.name) for f in dataclasses.fields(process)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

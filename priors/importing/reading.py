@@ -1,0 +1,123 @@
+"""A checkpoint file as plain data: tensors and plain containers, and nothing that a file could run."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import pickletools
+import re
+import types
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from operators.errors import BadInput
+
+PLAIN = (collections.defaultdict, argparse.Namespace, types.SimpleNamespace, list, dict, int, float)
+"""Containers allowed beside what torch allows by itself (tensors, numbers, text, dict, list, OrderedDict, sizes)."""
+
+SAVE_AGAIN = "If you trust the file, save its bare state_dict where it was made, and import that."
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+
+
+def read(path: Path) -> Any:
+    """What is in a file of torch.save or safetensors, on the CPU.
+
+    BadInput, and nothing has been run: no such file, another kind of file, a damaged one, an archive that unpacks to
+    more than its size, a pickle that names anything outside the plain containers (each such name is told).
+    """
+    if not path.is_file():
+        raise BadInput(f"no file at {path}" if not path.exists() else f"{path} is not a file", do="Check the path.")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[:2] == b"PK":
+        return _zipped(path)
+    if head[8:9] == b"{":
+        return _safetensors(path)
+    if head[:1] == b"\x80":
+        return _unpickled(path)
+    kind = "empty" if not head else "neither a torch checkpoint nor safetensors"
+    raise BadInput(f"{path} is {kind}", wanted="a .pth, .pt, .ckpt or .safetensors file as released")
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise BadInput(f"{path} is not a whole safetensors file ({error})", do="Fetch it again.") from error
+
+
+def _zipped(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise BadInput(f"{path} is truncated or damaged ({error})", do="Fetch it again.") from error
+    size = sum(member.file_size for member in members)
+    if size > path.stat().st_size:  # torch stores, it never packs
+        raise BadInput(f"{path} of {path.stat().st_size} bytes unpacks to {size}", do="This is no file of torch.save.")
+    names = {Path(member.filename).name for member in members}
+    if "constants.pkl" in names:
+        raise BadInput(f"{path} is a TorchScript program", wanted="a state_dict", do="Import the released weights.")
+    if "data.pkl" not in names:
+        raise BadInput(f"{path} is an archive without weights", wanted="a file of torch.save")
+    with torch.serialization.safe_globals(list(PLAIN)):
+        try:
+            outside = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        except Exception as error:  # a damaged pickle fails in many ways
+            raise BadInput(f"{path} is damaged ({type(error).__name__}: {error})", do="Fetch it again.") from error
+    if outside:
+        raise refused(path, outside)
+    return _unpickled(path)
+
+
+def _unpickled(path: Path) -> Any:
+    with torch.serialization.safe_globals(list(PLAIN)):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            names = _GLOBAL.findall(str(error)) or _globals_named(path)
+            if names:
+                raise refused(path, names) from None
+            reason = " ".join(str(error).split())[:200]
+            raise BadInput(f"{path} cannot be read as plain data ({reason})", do=SAVE_AGAIN) from error
+
+
+def _globals_named(path: Path) -> list[str]:
+    """What the first pickle of a file that was refused asks for, read without running it; only to tell it."""
+    names, words = [], []
+    try:
+        with path.open("rb") as file:
+            for opcode, argument, _ in pickletools.genops(file):
+                if opcode.name == "GLOBAL":
+                    names.append(str(argument).replace(" ", "."))
+                elif opcode.name == "STACK_GLOBAL":
+                    names.append(".".join(words[-2:]))
+                elif isinstance(argument, str):
+                    words.append(argument)
+    except ValueError:  # no pickle after all
+        return names
+    return names
+
+
+def refused(path: Path, names: list[str]) -> BadInput:
+    listed = ", ".join(sorted(set(names)))
+    return BadInput(
+        f"{path} was not opened: it asks for {listed}, and a checkpoint that may do so can run anything",
+        wanted="tensors in plain containers",
+        do=SAVE_AGAIN,
+    )
+
+
+def tensors_of(tree: Any) -> dict[str, Tensor]:
+    """The tensors of a mapping, by key; none where it is no mapping."""
+    if not isinstance(tree, Mapping):
+        return {}
+    return {str(key): value for key, value in tree.items() if isinstance(value, Tensor)}

@@ -1,0 +1,59 @@
+"""`restore import FILE --format NAME`: a released checkpoint becomes a prior."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+
+
+def register(app: typer.Typer) -> None:
+    app.command("import", help="Turn a released checkpoint into a prior for --prior NAME. Nothing in it is run.")(run)
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="The file as released: .pth, .pt, .ckpt or .safetensors.")],
+    format: Annotated[str, typer.Option("--format", help="resshift, rddm, resfusion, ir-sde, refusion or mrs.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the prior; default: the file's.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder; default: RESTORE_PRIORS, else ~/.local/share/restore/priors."),
+    ] = None,
+    autoencoder: Annotated[
+        Path | None, typer.Option("--autoencoder", help="ResShift: the file of its autoencoder, or none.")
+    ] = None,
+    set: options.Set = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    from priors import store
+    from priors.importing.convert import import_checkpoint
+
+    from .. import tasks
+    from ..workflow.plan import check_writable
+
+    check_writable(store.folder() if out is None else out)
+    made = import_checkpoint(
+        file,
+        format=format,
+        name=name,
+        out=out,
+        autoencoder=autoencoder,
+        settings=tasks.parse_settings(set or ()),
+        overwrite=overwrite,
+    )
+    if not quiet:
+        for line in made.told:
+            sys.stderr.write(f"assumed {line}; change it with --set\n")
+    prior = made.name if out is None else str(made.path)
+    if as_json:
+        row = {"name": made.name, "prior": prior, "path": str(made.path), "card": str(made.card), "assumed": made.told}
+        sys.stdout.write(json.dumps(row, indent=2) + "\n")
+    else:
+        sys.stdout.write(f"{made.path}\nUse it with: --prior {prior}\n")
