@@ -64,7 +64,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mri-multicoil", {"coils": 2, "kind": "radial", "acceleration": 3, "complex_values": False}),
     ("mri-multicoil", {"coils": 3, "frames": "different", "acceleration": 2}),
     ("mri-nufft", {"kind": "spiral", "coils": 2, "complex_values": False}),
-    ("mri-nufft", {"kind": "golden", "frames": "different", "acceleration": 1, "eps": 1e-3}),
+    ("mri-nufft", {"kind": "golden", "frames": "different", "acceleration": 3, "eps": 1e-3}),
     ("ct-parallel", {"projector": "strip", "views": 24, "shift": 0.7}),
     ("ct-parallel", {"projector": "joseph", "views": 24, "detectors": 15, "spacing": 1.3}),
     ("ct-parallel", {"views": 20, "span": 2.0, "start": 0.3, "detectors": 11, "pixel": 0.5}),
