@@ -44,7 +44,7 @@ class FourierSlice:
 
     def _forget(self) -> None:
         self._plans: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-        self._factors: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+        self._factors: dict[tuple[torch.dtype, torch.device, int], Tensor] = {}
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -68,13 +68,19 @@ class FourierSlice:
         x = self._transform(1, spectrum).real * (2 / self.length)
         return x + y.sum((-2, -1))[:, None, None] * (self._mean / self.length)
 
+    def sampled(self, y: Tensor) -> Tensor:
+        """The sum over views of y at the place of each pixel, interpolated within the band limit: N x H x W."""
+        spectrum = torch.fft.rfft(y, n=self.length)[..., 1:] * self.factor(y, phase_only=1).conj()
+        x = self._transform(1, spectrum).real * (2 / self.length)
+        return x + y.sum((-2, -1))[:, None, None] / self.length
+
     @property
     def _mean(self) -> float:
         return self.grid.pixel**2 / self.spacing
 
-    def factor(self, like: Tensor) -> Tensor:
+    def factor(self, like: Tensor, *, phase_only: int = 0) -> Tensor:
         """What multiplies the transform: V x (L - 1) / 2, complex, for the precision and device of `like`."""
-        key = (like.dtype, like.device)
+        key = (like.dtype, like.device, phase_only)
         if key not in self._factors:
             a, b, w = self._frequencies()
             h, s0 = self.grid.pixel, self.shift - (self.cells - 1) / 2 * self.spacing
@@ -83,7 +89,7 @@ class FourierSlice:
             right, down = width // 2 - (width - 1) / 2, height // 2 - (height - 1) / 2
             phase = w * s0 - a * h * right + b * h * down
             size = np.sinc(a * h / (2 * np.pi)) * np.sinc(b * h / (2 * np.pi)) * np.sinc(w * self.spacing / (2 * np.pi))
-            values = torch.from_numpy(h**2 / self.spacing * size * np.exp(1j * phase))
+            values = torch.from_numpy((1.0 if phase_only else h**2 / self.spacing * size) * np.exp(1j * phase))
             with torch.inference_mode(False):
                 self._factors[key] = values.to(device=like.device, dtype=_complex(like.dtype))
         return self._factors[key]
@@ -97,7 +103,7 @@ class FourierSlice:
     def _transform(self, kind: int, data: Tensor) -> Tensor:
         """Type 2: N x H x W -> N x V x frequencies. Type 1: back."""
         inner = self.grid.shape if kind == 1 else (len(self.angles), self.length // 2)
-        pieces = [self._execute(kind, piece) for piece in data.contiguous().split(TOGETHER)] if len(data) else []
+        pieces = [self._execute(kind, piece) for piece in torch.split(data.contiguous(), TOGETHER)] if len(data) else []
         return torch.cat(pieces).reshape(-1, *inner) if pieces else data.new_zeros(0, *inner)
 
     def _execute(self, kind: int, data: Tensor) -> Tensor:

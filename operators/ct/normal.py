@@ -35,9 +35,9 @@ class Tomography(LinearOperator):
         axes = tuple(range(-self.spatial, 0))
         size = self.input_shape[-self.spatial :]
         middle = tuple(n // 2 for n in size)
-        angles: Tensor = self.angles
+        angles = self.get_buffer("angles")
         point = torch.zeros(1, *self.input_shape, device=angles.device)
-        point[(..., *middle)] = 1.0
+        point[(..., *(slice(m, m + 1) for m in middle))] = 1.0
         response = self._adjoint(self._forward(point))[(0,) * (point.ndim - self.spatial)]
         eigenvalues = torch.fft.rfftn(torch.roll(response, [-m for m in middle], axes), dim=axes).real
         return eigenvalues.clamp_min(LOWEST * float(eigenvalues.max()))

@@ -92,7 +92,8 @@ class ParallelCT(Tomography):
         transfer = self.derived("transfer", self._transfer, y)
         flat = y.reshape(-1, *self.output_shape[-2:])
         filtered = torch.fft.irfft(torch.fft.rfft(flat, n=padded(self.detectors)) * transfer, n=padded(self.detectors))
-        x = self._sampling.transposed(filtered[..., : self.detectors])
+        sampled = self._fourier.sampled if self.projector == "fourier" else self._sampling.transposed
+        x = sampled(filtered[..., : self.detectors])
         return x.reshape(y.shape[0], *self.input_shape)
 
     def _transfer(self) -> Tensor:
