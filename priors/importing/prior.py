@@ -13,8 +13,8 @@ from operators.errors import BadInput
 
 from ..networks.unet import mirror_to_multiple
 from ..residual import build
-from ..residual.prior import NetworkPrior, ResidualPrior
-from ..residual.process import Process
+from ..residual.prior import NetworkPrior, ResidualPrior, heads
+from ..residual.process import Prediction, Process
 
 RGB = 3
 
@@ -30,6 +30,14 @@ class ReleasedPrior(NetworkPrior):
         low = -process.shift / process.scale
         super().__init__(network, process, native_clip=(low, low + 1 / process.scale), channels=(RGB,))
         self.marks = marks
+
+    def predict(self, x_t: Tensor, y_up: Tensor, t: float, *, condition: Tensor | None = None) -> Prediction:
+        process = self.process
+        seen = y_up if condition is None else condition
+        times = torch.full((x_t.shape[0],), process.network_time(t), device=x_t.device)
+        # The weights are float32 whatever the problem is in.
+        given = heads(self.network(process.network_input(x_t, t).float(), times, seen.float()), process)
+        return process.read([part.to(x_t.dtype) for part in given], x_t, y_up, t)
 
     def condition(self, y: Tensor, y_up: Tensor, observed: Tensor | None = None) -> Tensor | None:
         return None if self.marks == 0 else torch.cat([y_up, marked(y_up, observed, self.marks)], dim=1)
@@ -73,9 +81,12 @@ class LatentPrior(ReleasedPrior):
 
 
 def marked(picture: Tensor, observed: Tensor | None, marks: int) -> Tensor:
-    """B x marks x H x W: 1 where a pixel is missing in any channel, -1 elsewhere; one-hot has the -1 classes first."""
+    """B x marks x H x W: 1 where a pixel is missing in any channel, -1 elsewhere; one-hot has the observed class first.
+
+    observed: C x H x W (or broadcast to it), or None, or on another grid than the picture's: then nothing is marked.
+    """
     missing = picture.new_full((picture.shape[0], 1, *picture.shape[-2:]), -1.0)
-    if observed is not None:
+    if observed is not None and observed.shape[-2:] == picture.shape[-2:]:
         seen = observed.to(picture.device).bool().expand(picture.shape[-3:]).all(0)
         missing = torch.where(seen, missing, -missing)
     return torch.cat([-missing, missing], dim=1) if marks == 2 else missing.expand(-1, marks, -1, -1)

@@ -92,7 +92,8 @@ def _unpickled(path: Path) -> Any:
 
 def _globals_named(path: Path) -> list[str]:
     """What the first pickle of a file that was refused asks for, read without running it; only to tell it."""
-    names, words = [], []
+    names: list[str] = []
+    words: list[str] = []
     try:
         with path.open("rb") as file:
             for opcode, argument, _ in pickletools.genops(file):

@@ -52,11 +52,14 @@ class ResidualPrior(Prior):
         return picture
 
     def decode(self, state: Tensor) -> Tensor:
-        """The picture of a state."""
+        """The picture of a state; it may be larger at the bottom and the right, where `encode` had to extend it."""
         return state
 
-    def condition(self, y: Tensor, y_up: Tensor) -> Tensor | None:
-        """What the network sees of the measurement; None: what `encode` makes of y_up."""
+    def condition(self, y: Tensor, y_up: Tensor, observed: Tensor | None = None) -> Tensor | None:
+        """What the network sees of the measurement; None: what `encode` makes of y_up.
+
+        observed: which entries of y were measured (without batch), None where all were; for networks that take a mask.
+        """
         return None
 
     @property
@@ -87,8 +90,8 @@ class WrappedResidual(ResidualPrior):
     def decode(self, state: Tensor) -> Tensor:
         return self.prior.decode(state)
 
-    def condition(self, y: Tensor, y_up: Tensor) -> Tensor | None:
-        return self.prior.condition(y, y_up)
+    def condition(self, y: Tensor, y_up: Tensor, observed: Tensor | None = None) -> Tensor | None:
+        return self.prior.condition(y, y_up, observed)
 
 
 class NetworkPrior(ResidualPrior):
