@@ -18,13 +18,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from operators import BadInput
+from operators.ct.geometry import AIR_HU, WATER, attenuation
 
 if TYPE_CHECKING:
     from ..problem import Problem
     from ..reconstruction import Reconstruction
-
-MU_WATER = 0.0193  # 1/mm, near 70 keV, the mean energy of a 120 kV scanner (Hubbell, Seltzer 1995)
-AIR = -1000.0
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,10 @@ def enter(x: Tensor, table: Mapping[str, Any], notes: list[str]) -> tuple[Tensor
         notes.append("the picture is complex: its magnitude was taken")
     if table["unit"] == "hu":
         low = float(x.min()) if x.numel() else 0.0
-        if low < AIR:
-            notes.append(f"values below {AIR:g} HU (the least is {low:g}) are taken for air")
-        water = float(table.get("mu_water", MU_WATER))
-        return water * (1 + x.clamp(min=AIR) / 1000), (water, water / 1000)
+        if low < AIR_HU:
+            notes.append(f"values below {AIR_HU:g} HU (the least is {low:g}) are taken for air")
+        water = float(table.get("mu_water", WATER))
+        return attenuation(x.clamp(min=AIR_HU), water=water), (water, water / 1000)
     if table.get("normalise"):
         scale = 1 / largest(x)
         return scale * x, (0.0, scale)
@@ -82,7 +80,7 @@ def leaving(table: Mapping[str, Any]) -> tuple[float, float]:
     """(shift, scale) of a task's answers where the measurement was made elsewhere."""
     if table["unit"] != "hu":
         return 0.0, 1.0
-    water = float(table.get("mu_water", MU_WATER))
+    water = float(table.get("mu_water", WATER))
     return water, water / 1000
 
 

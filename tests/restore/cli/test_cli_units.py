@@ -12,6 +12,7 @@ import torch
 
 import restore
 from operators import BadInput
+from operators.ct.geometry import WATER
 from restore import tasks
 from restore.tasks import units
 from restore.tasks.table import parse
@@ -112,7 +113,7 @@ def test_a_run_in_hounsfield_units_writes_scores_and_files_in_them(here: Path, c
     assert ended.status == 0, ended.err
     metrics = json.loads((out / "metrics.json").read_text())
     with h5py.File(out / "result.h5") as file:
-        estimate, truth = (units.MU_WATER / 1000 for _ in range(2))
+        estimate, truth = (WATER / 1000 for _ in range(2))
         estimate, truth = file["estimate"][()] / estimate, file["truth"][()] / truth
     error = float(np.square(estimate - truth).mean())
     assert metrics["psnr"] == pytest.approx(10 * np.log10(100**2 / error), abs=0.01)

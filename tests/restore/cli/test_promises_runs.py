@@ -37,15 +37,20 @@ def test_no_public_call_reads_or_changes_the_global_random_state(tiny_prior, fac
         problem = restore.tasks.load("sr4x").problem(x)
         for name in restore.solvers.REGISTRY:
             method = restore.solvers.build(name)
+            if method.prior_kind != "diffusion" or method.needs_modulus:
+                continue  # the law suites give these a prior and a problem of their kind
             if "steps" in restore.solvers.REGISTRY.parameters(name):
                 method = restore.solvers.build(name, steps=2)
             result = restore.solve(problem, prior if method.needs_prior else None, method)
             made.append(result.estimate)
         result.save(here / "out.h5")
         for name in operators.REGISTRY:
-            operator = operators.build(name, (3, 16, 16))
-            assert operators.check(operator).ok
-            made += [torch.tensor(operator.norm()), operator.pinv(operator(x))]
+            kind = operators.REGISTRY.load(name)
+            shape = (getattr(kind, "channels", None) or 3, 6, 8, 7)[: getattr(kind, "spatial", 2) + 1]
+            operator = operators.build(name, shape)
+            assert not operator.smooth or operators.check(operator).ok, name
+            y = operator(torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)))
+            made += [torch.tensor(operator.norm()), operator.pinv(y)] if operator.is_linear else [y]
         scores = metrics.evaluate(x, (x + 0.01).clamp(0, 1), ["psnr", "ssim", "lpips", "chroma-rmse"])
         return [*made, *(torch.tensor(s.value) for s in scores.values() if s.value is not None)]
 
