@@ -127,7 +127,9 @@ class ConeCT(Tomography):
 
     def _weight(self) -> Tensor:
         """V x rows x cells: the cosine of each ray, the share of its line, and the angle of its view."""
-        flat = self._orbit.weights(self.angles.cpu().double().numpy(), self.detectors, self.spacing, self.shift)
+        flat = self._orbit.weights(
+            self.get_buffer("angles").cpu().double().numpy(), self.detectors, self.spacing, self.shift
+        )
         s = self._orbit.offsets(self.detectors, self.spacing, self.shift)
         v = self._orbit.offsets(self.rows, self.row_spacing, self.row_shift)[:, None]
         tilt = np.hypot(self.source, s) / np.sqrt(self.source**2 + s**2 + v**2)

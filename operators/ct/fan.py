@@ -105,7 +105,9 @@ class FanCT(Tomography):
     def _weight(self) -> Tensor:
         """V x cells: the cosine of each ray, the share of its line, and the angle of its view."""
         return torch.from_numpy(
-            self._orbit.weights(self.angles.cpu().double().numpy(), self.detectors, self.spacing, self.shift)
+            self._orbit.weights(
+                self.get_buffer("angles").cpu().double().numpy(), self.detectors, self.spacing, self.shift
+            )
         )
 
     def _transfer(self) -> Tensor:

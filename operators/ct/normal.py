@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +38,8 @@ class Tomography(LinearOperator):
         middle = tuple(n // 2 for n in size)
         angles = self.get_buffer("angles")
         point = torch.zeros(1, *self.input_shape, device=angles.device)
-        point[(..., *(slice(m, m + 1) for m in middle))] = 1.0
+        centre: tuple[Any, ...] = (..., *middle)
+        point[centre] = 1.0
         response = self._adjoint(self._forward(point))[(0,) * (point.ndim - self.spatial)]
         eigenvalues = torch.fft.rfftn(torch.roll(response, [-m for m in middle], axes), dim=axes).real
         return eigenvalues.clamp_min(LOWEST * float(eigenvalues.max()))

@@ -102,7 +102,7 @@ class ParallelCT(Tomography):
         return torch.from_numpy(share[:, None] * ramp(self.detectors, spacing=self.spacing, window=self.filter))
 
     def _grid_angles(self) -> Any:
-        return self.angles.cpu().double().numpy()
+        return self.get_buffer("angles").cpu().double().numpy()
 
     def extra_repr(self) -> str:
         return (
