@@ -14,9 +14,12 @@ import operators
 import priors
 import restore
 from operators import BadInput, BadType
-from priors.base import DiffusionPrior
+from priors import residual
+from priors.base import DiffusionPrior, Prior
 from priors.checkpoints import save_network
 from priors.networks.unet import UNet
+from priors.residual.prior import ResidualPrior
+from priors.residual.process import Prediction
 from restore import solvers, tasks
 
 SIDE = 16
@@ -36,6 +39,20 @@ class Shrink(DiffusionPrior):
         return z / (1 + sigma.reshape(-1, 1, 1, 1) ** 2)
 
 
+class Stay(ResidualPrior):
+    """The measurement is the picture: a residual prior of one line."""
+
+    def predict(self, x_t: Tensor, y_up: Tensor, t: float, *, condition: Tensor | None = None) -> Prediction:
+        return self.process.from_x0(y_up, x_t, y_up, t)
+
+
+def suited(method: solvers.Solver) -> Prior | None:
+    """A prior of the kind the solver takes."""
+    if not method.needs_prior:
+        return None
+    return Shrink() if method.prior_kind == Shrink.kind else Stay(residual.build(method.prior_kind))
+
+
 @pytest.fixture
 def picture() -> Tensor:
     return torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
@@ -49,7 +66,7 @@ def quick(solver: str) -> solvers.Solver:
 def estimate(task: str, picture: Tensor, solver: str = "diffpir") -> Tensor:
     method = quick(solver)
     problem = tasks.load(task).problem(picture)
-    return restore.solve(problem, Shrink() if method.needs_prior else None, method).estimate
+    return restore.solve(problem, suited(method), method).estimate
 
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -169,7 +186,7 @@ def test_a_single_measurement_has_a_finite_estimate(solver: str, picture: Tensor
     physics = operators.Mask((3, SIDE, SIDE), mask=keep)
     method = quick(solver)
     problem = restore.Problem(physics(picture), physics, operators.noise.Gaussian(sigma=0.0))
-    found = restore.solve(problem, Shrink() if method.needs_prior else None, method).estimate
+    found = restore.solve(problem, suited(method), method).estimate
     assert bool(torch.isfinite(found).all())
 
 
@@ -181,8 +198,8 @@ def test_more_steps_than_the_schedule_has_times_are_refused_with_the_range(name:
 
 @every_solver
 def test_two_threads_may_share_an_operator_and_a_prior(solver: str, picture: Tensor) -> None:
-    problem, prior, method = tasks.load("deblur-motion").problem(picture), Shrink(), quick(solver)
-    shared = prior if method.needs_prior else None
+    problem, method = tasks.load("deblur-motion").problem(picture), quick(solver)
+    shared = suited(method)
     alone = {seed: restore.solve(problem, shared, method, seed=seed).estimate for seed in (1, 2)}
     fresh = tasks.load("deblur-motion").problem(picture)  # nothing computed and kept yet: norms, spectra
     together: dict[int, Tensor] = {}

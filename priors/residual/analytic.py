@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from operators.base import LinearOperator
 from operators.errors import BadInput
 
+from .grid import on_grid
 from .prior import ResidualPrior
 from .process import Prediction, Process
 
@@ -84,6 +87,17 @@ class GaussianPair(ResidualPrior):
             gain=gain,
             covariance=(left + left.T) / 2,
         )
+
+    @classmethod
+    def measured(cls, process: Process, pictures: Joint, operator: LinearOperator, *, sigma: float) -> GaussianPair:
+        """y is what `on_grid` makes of operator(x0) + N(0, sigma^2 I); where that map is linear, exactly so."""
+        units = torch.eye(math.prod(operator.input_shape), dtype=torch.float64)
+        matrix = on_grid(operator, operator(units.reshape(-1, *operator.input_shape))).flatten(1).T
+        single = torch.eye(math.prod(operator.output_shape), dtype=torch.float64).reshape(-1, *operator.output_shape)
+        if operator.observed is not None:
+            single = single * operator.observed
+        spread = sigma * on_grid(operator, single).flatten(1).T
+        return cls.of(process, pictures, matrix=matrix, noise=spread @ spread.T)
 
     def posterior_mean(self, y: Tensor) -> Tensor:
         """E[x0 | y] (B x C x H x W)."""

@@ -34,6 +34,40 @@ REGISTRY = Registry(
             "ancestral sampling steered by the gradient of the data misfit through the prior",
             "Chung et al. 2023, arXiv 2209.14687",
         ),
+        "resshift": Entry(
+            "restore.solvers.resshift:ResShift",
+            "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",
+            "Yue, Wang, Loy 2023, arXiv 2307.12348",
+        ),
+        "rddm": Entry(
+            "restore.solvers.rddm:RDDM",
+            "takes residual and noise out together, on schedules of their own; needs an rddm prior",
+            "Liu et al. 2024, arXiv 2308.13712",
+        ),
+        "resfusion": Entry(
+            "restore.solvers.resfusion:Resfusion",
+            "ancestral sampling from where the state no longer depends on the picture; needs a resfusion prior",
+            "Shi et al. 2024, arXiv 2311.14900",
+        ),
+        "ir-sde": Entry(
+            "restore.solvers.ir_sde:IRSDE",
+            "a mean-reverting equation run backwards in 100 steps; needs an ir-sde prior",
+            "Luo et al. 2023, arXiv 2301.11699",
+        ),
+        "mrs": Entry(
+            "restore.solvers.mrs:MRS",
+            "high-order integrators for the same priors in 5 to 20 steps; needs an ir-sde prior",
+            "Li et al. 2025, arXiv 2502.07856",
+        ),
+        "i2sb": Entry(
+            "restore.solvers.i2sb:I2SB",
+            "a bridge that starts at the measurement itself; needs an i2sb prior",
+            "Liu et al. 2023, arXiv 2302.05872",
+        ),
+        "regression": Entry(
+            "restore.solvers.regression:Regression",
+            "one call of a network from measurement to picture, nothing random; needs a regression prior",
+        ),
         "tikhonov": Entry(
             "restore.solvers.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients", "Tikhonov 1963"
         ),

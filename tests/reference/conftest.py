@@ -1,8 +1,10 @@
-"""What the recorded trajectories share: the closed-form network, and the operators they were recorded with."""
+"""What the recorded trajectories share: the closed-form networks, and the operators they were recorded with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,7 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from operators.base import LinearOperator
+from operators.identity import Identity
+from operators.noise import Gaussian
 from priors.gaussian_mixture import GaussianMixture
+from priors.residual.prior import NetworkPrior
+from priors.residual.process import Process
+from restore.problem import Problem
 
 
 class AveragePool(LinearOperator):
@@ -54,6 +61,88 @@ class Kept(LinearOperator):
 
     def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
         return y * self.mask
+
+
+class ToyHeads(torch.nn.Module):
+    """a tanh(x) + b y + d sin(w t) for each head [a, b, d, w]: the closed-form network of the residual recordings."""
+
+    def __init__(self, heads: Sequence[Sequence[float]]) -> None:
+        super().__init__()
+        self.heads = heads
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, x: Tensor, t: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        self.seen.append((x, t))
+        return tuple(a * x.tanh() + b * y + d * (w * t).sin()[:, None, None, None] for a, b, d, w in self.heads)
+
+
+@pytest.fixture
+def toy_residual() -> Callable[..., NetworkPrior]:
+    """A residual prior of closed-form heads, as many of `heads` as the process has."""
+
+    def build(process: Process, heads: Sequence[Any]) -> NetworkPrior:
+        listed = heads if isinstance(heads[0], Sequence) else [heads]
+        return NetworkPrior(ToyHeads(listed[: process.heads]), process)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def archives() -> dict[str, Any]:
+    """What `recorded` has read for this module."""
+    return {}
+
+
+@pytest.fixture
+def recorded(reference, archives) -> Callable[[str], dict[str, Recording]]:
+    """Cases of a residual recording: name -> its settings and arrays."""
+
+    def load(name: str) -> dict[str, Recording]:
+        if name in archives:
+            return archives[name]
+        arrays = reference(name)
+        cases = [key.removesuffix("/config") for key in arrays if key.endswith("/config")]
+        archives[name] = {
+            case: Recording(
+                json.loads(str(arrays[f"{case}/config"])),
+                {k.removeprefix(f"{case}/"): v for k, v in arrays.items() if k.startswith(f"{case}/")},
+            )
+            for case in cases
+        }
+        return archives[name]
+
+    return load
+
+
+class Recording(NamedTuple):
+    config: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    def __getitem__(self, key: str) -> Tensor:
+        return torch.as_tensor(self.arrays[key])
+
+
+@pytest.fixture
+def posed() -> Callable[[Tensor], Problem]:
+    """A measurement that lies on the grid of the picture already."""
+
+    def build(y: Tensor) -> Problem:
+        return Problem(y, Identity(tuple(y.shape[1:])), Gaussian(sigma=0.0))
+
+    return build
+
+
+@pytest.fixture
+def close() -> Callable[[Any, Any], None]:
+    """Equal to 1e-10 of the larger of 1 and the recorded range, and the same number of finite values."""
+
+    def check(found: Any, wanted: Any) -> None:
+        found, wanted = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
+        assert found.shape == wanted.shape
+        error = np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())
+        assert error <= 1e-10
+
+    return check
 
 
 @pytest.fixture

@@ -15,13 +15,17 @@ from operators.base import LinearOperator, Operator
 from operators.noise import Gaussian as GaussianNoise
 from operators.optics.phase_retrieval import PhaseRetrieval
 from operators.randomness import NoiseSource
+from priors import residual
+from priors.base import Prior
 from priors.gaussian import Gaussian
+from priors.residual.analytic import GaussianPair
 from restore import solvers
 from restore.problem import Problem
 from restore.solvers import Solver, State
 
 SHAPE = (3, 8, 9)  # oblong, and an odd side
 QUICK = 5  # steps and inner iterations, where a solver has them
+PROCESSES = {"resshift": {"steps": 15, "min_noise_level": 0.04}}  # the defaults have fewer times than QUICK
 
 every_solver = pytest.mark.parametrize("name", solvers.REGISTRY)
 
@@ -51,6 +55,16 @@ def _prior() -> Gaussian:
     return Gaussian(torch.full(SHAPE, 0.1, dtype=torch.float64), spectrum=power.expand(SHAPE), native_clip=(-2.0, 2.0))
 
 
+def _prior_for(solver: Solver, problem: Problem) -> Prior | None:
+    """What the solver takes: nothing, the prior of the pictures, or what a process can know of picture and y."""
+    if not solver.needs_prior:
+        return None
+    if solver.prior_kind == "diffusion":
+        return _prior()
+    process = residual.build(solver.prior_kind, **PROCESSES.get(solver.prior_kind, {}))
+    return GaussianPair.measured(process, _prior(), problem.linear, sigma=problem.sigma)
+
+
 def _problem(name: str, count: int, *, sigma: float = 0.1, dtype: torch.dtype = torch.float32) -> Problem:
     """A problem that suits the solver: lost phases where it does nothing else, a masked smear for all others."""
     ids = tuple(f"picture {k}" for k in range(count))
@@ -73,7 +87,7 @@ def _build(name: str, **settings: Any) -> Solver:
 
 
 def _states(solver: Solver, problem: Problem, *, seed: int = 0) -> list[State]:
-    prior = _prior() if solver.needs_prior else None
+    prior = _prior_for(solver, problem)
     return list(solver.iterate(problem, prior, NoiseSource(seed, problem.image_ids)))
 
 

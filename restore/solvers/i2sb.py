@@ -1,0 +1,43 @@
+"""I2SB: a bridge from the measurement to the picture; the run begins at y itself.
+
+Liu, Vahdat, Huang, Theodorou, Nie, Anandkumar 2023, arXiv 2302.05872, repository NVlabs/I2SB. With the process of
+priors.residual.i2sb:
+
+    x_N = y,   x_m ~ N(((sf_n^2 - sf_m^2) x0 + sf_m^2 x_n) / sf_n^2, sf_m^2 (sf_n^2 - sf_m^2) / sf_n^2 I)
+
+without noise where the process is the optimal-transport limit ("ode"). Any operator whose measurement can be brought to
+the grid of the picture. One network call a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from operators.randomness import Noise
+
+from .base import Solver, State, check_range
+from .residual import expect_residual, sample
+
+if TYPE_CHECKING:
+    from priors.residual.prior import ResidualPrior
+
+    from ..problem import Problem
+
+
+@dataclass(frozen=True)
+class I2SB(Solver):
+    """I2SB. steps: network calls, evenly spaced over the schedule (published: 2 to 1000)."""
+
+    prior_kind: ClassVar[str] = "i2sb"
+    needs_linear: ClassVar[bool] = False
+
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        check_range("steps", self.steps, 1)
+
+    def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
+        known, process = expect_residual(prior, self)
+        yield from sample(problem, known, noise, times=process.times(self.steps), step=process.ancestral)

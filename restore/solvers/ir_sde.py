@@ -1,0 +1,59 @@
+"""IR-SDE: the mean-reverting equation run backwards from the noisy measurement.
+
+Luo, Gustafsson, Zhao, Sjolund, Schon 2023, arXiv 2301.11699, and 2024, arXiv 2404.09732 (posterior sampling),
+repository Algolzw/image-restoration-sde. With the process of priors.residual.ir_sde and mu = y:
+
+    x_T = mu + lambda z
+    posterior: x_u ~ N(A (1 - C^2)/(1 - B^2) (x - mu) + C (1 - A^2)/(1 - B^2) (x0 - mu) + mu, ...)
+    sde, ode:  Euler steps of the reverse equation and of its probability flow
+
+Any operator whose measurement can be brought to the grid of the picture. One network call a step. `mrs` samples the
+same priors in fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from operators.randomness import Noise
+
+from .base import Solver, State, check_choice, check_range
+from .residual import expect_residual, sample
+
+if TYPE_CHECKING:
+    from priors.residual.prior import ResidualPrior
+
+    from ..problem import Problem
+
+PUBLISHED = 100
+
+
+@dataclass(frozen=True)
+class IRSDE(Solver):
+    """IR-SDE.
+
+    steps: times visited, spread over the whole span; None: all of the prior's (100), as published. sampler:
+    "posterior" (published for deraining), "sde" (published elsewhere) or "ode". Euler steps need about 100.
+    """
+
+    prior_kind: ClassVar[str] = "ir-sde"
+    needs_linear: ClassVar[bool] = False
+
+    steps: int | None = None
+    sampler: Literal["posterior", "sde", "ode"] = "posterior"
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            check_range("steps", self.steps, 1)
+        check_choice("sampler", self.sampler, ("posterior", "sde", "ode"))
+
+    @property
+    def total(self) -> int:
+        return PUBLISHED if self.steps is None else self.steps
+
+    def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
+        known, process = expect_residual(prior, self)
+        step = {"posterior": process.posterior, "sde": process.sde, "ode": process.ode}[self.sampler]
+        yield from sample(problem, known, noise, times=process.times(self.steps), step=step)

@@ -1,0 +1,56 @@
+"""RDDM: residual and noise are taken out together, each on its own schedule.
+
+Liu, Wang, Fan, Li, Qu, Tang 2024, arXiv 2308.13712, repository nachifur/RDDM. With the process of priors.residual.rddm:
+
+    x_T = y + bbar_T z
+    implicit:  x_u = x_t - (abar_t - abar_u) R - (bbar_t - sqrt(bbar_u^2 - v)) eps + sqrt(v) z,
+               v = eta (bbar_t^2 - bbar_u^2) bbar_u^2 / bbar_t^2
+    ancestral: x_u ~ N(c1 x_t + c2 R + c3 x0, beta_t^2 bbar_u^2 / bbar_t^2 I)
+
+Any operator whose measurement can be brought to the grid of the picture. One network call a step; the answer is the x0
+of the last one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from operators.randomness import Noise
+
+from .base import Solver, State, check_choice, check_range
+from .residual import expect_residual, sample
+
+if TYPE_CHECKING:
+    from priors.residual.prior import ResidualPrior
+
+    from ..problem import Problem
+
+
+@dataclass(frozen=True)
+class RDDM(Solver):
+    """RDDM.
+
+    steps: times visited (published: 5 for raindrops, 2 or 5 for low light). sampler: "implicit" (published for
+    restoration) or "ancestral". eta: share of fresh noise in an implicit step, 0 (published) to 1.
+    """
+
+    prior_kind: ClassVar[str] = "rddm"
+    needs_linear: ClassVar[bool] = False
+
+    steps: int = 5
+    sampler: Literal["implicit", "ancestral"] = "implicit"
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range("steps", self.steps, 1)
+        check_range("eta", self.eta, 0, 1)
+        check_choice("sampler", self.sampler, ("implicit", "ancestral"))
+
+    def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
+        known, process = expect_residual(prior, self)
+        implicit = functools.partial(process.implicit, eta=self.eta)
+        step = implicit if self.sampler == "implicit" else process.ancestral
+        yield from sample(problem, known, noise, times=process.times(self.steps), step=step)

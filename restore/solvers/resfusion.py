@@ -1,0 +1,50 @@
+"""Resfusion: ordinary ancestral sampling from the point where the state no longer depends on the picture.
+
+Shi, Dong, Li, Xiong, Liu 2024, arXiv 2311.14900, repository nkicsl/Resfusion. With the process of
+priors.residual.resfusion:
+
+    x_T' = sqrt(ah) y + sqrt(1 - ah) z at sqrt(ah) = 1/2
+    x_u  = (x_t - beta / sqrt(1 - ah_t) resnoise) / sqrt(alpha) + sqrt(betahat) z,   resnoise = eps + w R
+
+Any operator whose measurement can be brought to the grid of the picture. One network call a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from operators.randomness import Noise
+
+from .base import Solver, State, check_range
+from .residual import expect_residual, sample
+
+if TYPE_CHECKING:
+    from priors.residual.prior import ResidualPrior
+
+    from ..problem import Problem
+
+PUBLISHED = 5
+
+
+@dataclass(frozen=True)
+class Resfusion(Solver):
+    """Resfusion. steps: times visited; None: all T' the prior was trained on (5 of a schedule of 12), as published."""
+
+    prior_kind: ClassVar[str] = "resfusion"
+    needs_linear: ClassVar[bool] = False
+
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            check_range("steps", self.steps, 1)
+
+    @property
+    def total(self) -> int:
+        return PUBLISHED if self.steps is None else self.steps
+
+    def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
+        known, process = expect_residual(prior, self)
+        yield from sample(problem, known, noise, times=process.times(self.steps), step=process.ancestral, legal=True)
