@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from . import cases, executors, machine
 from .cases.planning import Context
 from .executors import Executor
 from .item import FAILED, Item, Outcome
+from .rescoring import rescore_row
 from .store import Store
 from .suites import Suite
 from .work import metric_version, perform
@@ -108,34 +109,13 @@ def _incomplete(plan: Plan, store: Store) -> list[str]:
     for row in store.rows(items):
         item = items[row.key]
         wanted = [name for name in item.metrics.values() if not _scored(row, name)]
-        if row.ok and wanted and not (store.estimate_path(row.key).is_file() and rescore_row(item, store, wanted)):
+        if row.ok and wanted and not (store.estimate_path(row.key).is_file() and rescore_row(store, item, row, wanted)):
             missing.append(row.key)
     return missing
 
 
 def _scored(row: Any, name: str) -> bool:
     return name in row.scores and row.scores[name].version == metric_version(name)
-
-
-def rescore_row(item: Item, store: Store, names: Sequence[str]) -> bool:
-    """Score the kept estimate of an item under these conventions; False where it was not kept."""
-    import torch
-
-    from .cases.methods import Answer
-    from .work import score_rows
-
-    try:
-        arrays = store.estimate(item.key)
-    except BadInput:
-        return False
-    if arrays is None or "estimate" not in arrays:
-        return False
-    case = cases.open_case(item)
-    estimate = torch.from_numpy(arrays["estimate"])[None]
-    samples = torch.from_numpy(arrays["samples"])[:, None] if "samples" in arrays else estimate[None]
-    answer = case.restored(Answer(estimate, samples))
-    store.put_scores(item.key, score_rows(case, answer, {name: name for name in names}))
-    return True
 
 
 def bench(

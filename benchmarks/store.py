@@ -36,9 +36,14 @@ CREATE TABLE scores (
   key TEXT, metric TEXT, place INTEGER, value REAL, flag TEXT, reason TEXT, version TEXT, digest TEXT,
   PRIMARY KEY (key, metric)
 ) WITHOUT ROWID;
+CREATE TABLE problems (
+  problem TEXT PRIMARY KEY, kind TEXT, task TEXT, task_version INTEGER, data_set TEXT, image TEXT, image_sha256 TEXT,
+  physics TEXT, seed INTEGER, place TEXT
+) WITHOUT ROWID;
 CREATE TABLE runs (id INTEGER PRIMARY KEY, date TEXT, command TEXT, suite TEXT, plan TEXT, notes TEXT, machine TEXT);
 CREATE TABLE pixels (name TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID;
 """
+_PROBLEM = ("problem", "kind", "task", "task_version", "data_set", "image", "image_sha256", "physics", "seed")
 _HASHED = (
     *("key", "kind", "task", "task_version", "data_set", "image", "image_sha256", "method", "role", "solver"),
     *("parameters", "prior", "prior_sha256", "samples", "seed", "code", "status", "reason", "nfe", "backward"),
@@ -124,6 +129,8 @@ class Store:
             ).rowcount
             if fresh:
                 self._put_scores(item.key, outcome.scores)
+                place = [values[name] for name in _PROBLEM] + [_json(item.where)]
+                self._database.execute("INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", place)
 
     def put_scores(self, key: str, scores: Iterable[ScoreRow]) -> None:
         """Replace scores of a row."""
@@ -201,6 +208,32 @@ class Store:
         if wanted is not None:
             found.sort(key=lambda line: wanted[line["key"]])
         return [Row(line, scores.get(line["key"], {})) for line in found]
+
+    def problems(self) -> dict[str, Item]:
+        """A bare item for each measurement, by its name: enough to open its case again."""
+        found = {}
+        columns = ", ".join((*_PROBLEM, "place"))
+        for line in self._database.execute(f"SELECT {columns} FROM problems ORDER BY problem"):
+            table = dict(zip((*_PROBLEM, "place"), line, strict=True))
+            identity = {
+                "task": [table["task"], table["task_version"]],
+                "physics": json.loads(table["physics"]),
+                "image": table["image_sha256"] or table["image"],
+                "seed": table["seed"],
+            }
+            found[table["problem"]] = Item(
+                **{key: table[key] for key in ("kind", "task", "data_set", "image", "image_sha256", "seed")},
+                method="",
+                role="",
+                solver="",
+                parameters={},
+                prior="",
+                samples=1,
+                metrics={},
+                where=json.loads(table["place"]),
+                identity=identity,
+            )
+        return found
 
     def last_run(self) -> dict[str, Any]:
         """The latest run: command, suite, plan, notes, machine."""

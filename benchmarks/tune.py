@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 import restore
-from benchmarks.comparison import centre_crop, score
+from benchmarks.cases.pictures import centre_crop
 from benchmarks.datasets import data_root, find
 from operators import BadInput, RestoreError
 
@@ -33,6 +35,16 @@ def grid(specifications: Sequence[str]) -> list[dict[str, Any]]:
             raise BadInput(f"--grid {specification!r}", wanted="NAME=VALUE,VALUE,...")
         axes.append([(name, _scalar(v)) for v in values.split(",")])
     return [dict(combination) for combination in itertools.product(*axes)]
+
+
+def score(task: restore.tasks.Task, estimate: Tensor, problem: Any) -> dict[str, float | None]:
+    """The scores of the task's conventions, by short name."""
+    from restore.judge import score as judged
+    from restore.tasks.units import data_range, to_file_units
+
+    pair = (to_file_units(x, problem) for x in (estimate, problem.truth))
+    found = judged(*pair, task.metrics, data_range(problem)) or {}
+    return {"psnr": None, "lpips": None, **{key: one.value for key, one in found.items()}}
 
 
 def _scalar(text: str) -> Any:
@@ -60,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prior = restore.priors.load(options.prior or task.prior_for(method))
         problems = [task.problem(centre_crop(restore.read(p).data[None], options.size), seed=0) for p in chosen]
         lines = []
-        plain = [score(task, task.baseline(problem), problem.truth) for problem in problems]
+        plain = [score(task, task.baseline(problem), problem) for problem in problems]
         mean = {k: sum(s[k] or float("nan") for s in plain) / len(plain) for k in ("psnr", "lpips")}
         sys.stdout.write(f"{mean['psnr']:.3f} dB  {mean['lpips']:.4f} LPIPS  the baseline\n")
         for settings in grid(options.grid):
@@ -70,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             totals = {"psnr": 0.0, "lpips": 0.0, "seconds": 0.0}
             for problem in problems:
                 result = restore.solve(problem, prior, solver, seed=0)
-                scores = score(task, result.estimate, problem.truth)
+                scores = score(task, result.estimate, problem)
                 totals["psnr"] += (scores["psnr"] or 0.0) / len(problems)
                 totals["lpips"] += (scores["lpips"] or float("nan")) / len(problems)
                 totals["seconds"] += result.seconds / len(problems)

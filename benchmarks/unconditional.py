@@ -18,7 +18,7 @@ from torch import Tensor
 
 import priors
 import restore
-from benchmarks.comparison import centre_crop
+from benchmarks.cases.pictures import centre_crop
 from benchmarks.datasets import data_root, find
 from operators import NoiseSource, RestoreError
 from priors.sampling import heun

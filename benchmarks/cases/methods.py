@@ -149,6 +149,8 @@ def _peer(item: Any, problem: Problem, prior: DiffusionPrior | None) -> Answer:
         raise BadInput(f"peer {item.solver!r} was given no prior")
     meter = MeteredPrior(prior)
     method = peers.SOLVERS.load(item.solver)
+    # A toolkit takes seconds to import; that is no part of what its method costs.
+    importlib.import_module(method.__module__).ready()
     with torch.no_grad():
         found = timed(lambda: method(problem, meter, task=item.task, seed=item.seed, **item.parameters))
     return dataclasses.replace(found, nfe=meter.nfe, backward=meter.backward_passes, network_seconds=meter.seconds)

@@ -62,7 +62,10 @@ class Pictures:
         """The measured picture of an item, kept for the methods that follow on it."""
         if item.problem not in _open:
             task = Task(item.task, item.where["table"])
-            _open[item.problem] = cls(task, task.problem(_read(item.where), seed=item.seed))
+            image = _read(item.where)
+            if image_id(image.data) != item.image_sha256:
+                raise BadInput(f"{item.where['path']} holds another picture than when the run was planned")
+            _open[item.problem] = cls(task, task.problem(image, seed=item.seed))
             while len(_open) > _KEPT:
                 _open.popitem(last=False)
         _open.move_to_end(item.problem)
@@ -199,9 +202,12 @@ def method(task: Task, label: str, calls: int, context: Context) -> tuple[str, M
     if ":" in name:
         return label, methods.by_path(name, entry, prior or task.prior)
     if name in peers.SOLVERS:
+        # The task and the seed have no default: they come with every call.
+        known = {key: value for key, value in peers.SOLVERS.parameters(name).items() if value is not None}
+        if calls and known.get("steps", 0) > calls:
+            known["steps"] = calls
         target = peers.SOLVERS[name].target.partition(":")[0]
-        used = prior or task.prior
-        return label, Method(PEER, name, {**peers.SOLVERS.parameters(name), **entry}, used, (target,))
+        return label, Method(PEER, name, {**known, **entry}, prior or task.prior, (target,))
     settings = {"solver.name": name, **{f"solver.{key}": value for key, value in entry.items()}}
     chosen = task.override(settings)
     solver = chosen.solver_for()

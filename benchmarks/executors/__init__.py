@@ -24,6 +24,14 @@ class Executor(Protocol):
         """Stop the workers."""
 
 
+def warm(item: Item | None = None) -> None:
+    """Import what items need, before the clock of the first one starts; a busy machine takes a minute for torch."""
+    from .. import cases, metrics, work
+
+    cases.planner("pictures" if item is None else item.kind)
+    work.perform, metrics.parse  # noqa: B018 - the lazy names are loaded by this
+
+
 def make(scheduler: str = "", *, workers: int = 0, threads: int = 0, devices: tuple[str, ...] = ()) -> Executor:
     """The executor that options name.
 

@@ -14,7 +14,7 @@ from typing import Any
 from operators.errors import BadInput, import_extra
 
 from ..item import Item, Outcome, failed
-from . import Perform
+from . import Perform, warm
 
 GRACE_SECONDS = 20.0
 AHEAD = 2  # items per worker that are on their way: enough that none waits for the network
@@ -102,6 +102,7 @@ def guarded(perform: Perform, item: Item, threads: int) -> tuple[Outcome, bool, 
         address = str(distributed.get_worker().address)
     except ValueError:
         address = ""
+    warm(item)
     found: list[Outcome] = []
     thread = threading.Thread(target=lambda: found.append(perform(item, threads=threads)), daemon=True)
     thread.start()

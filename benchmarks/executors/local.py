@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ..item import Item, Outcome, failed
-from . import Perform
+from . import Perform, warm
 
 START_SECONDS = 120.0  # to import torch, on a busy machine
 GRACE_SECONDS = 20.0  # beyond the timeout, to judge the answer or to notice that time is up
@@ -157,9 +157,7 @@ def _serve(pipe: Connection, perform: Perform, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that commits
     import torch
 
-    from .. import cases, metrics, work  # noqa: F401 - loaded before the clock of the first item starts
-
-    cases.planner("pictures")
+    warm()
     torch.set_num_threads(threads)
     with suppress(EOFError, OSError, KeyboardInterrupt):
         pipe.send("ready")

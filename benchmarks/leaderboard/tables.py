@@ -170,9 +170,10 @@ def markdown(board: Board) -> str:
     for (task, data_set), lines in groups.items():
         out += [f"## {task}{f', {data_set}' if data_set else ''}", "", *_group(lines), ""]
     out += [
-        f"Values are means over pictures, in brackets {LEVEL:.0%} bootstrap intervals; gains are paired differences to "
-        "the baseline, over the same noise: = marks those not distinguishable from zero, ? those over fewer than "
-        f"{LEAST} pictures, which cannot tell. Ranks are by the first score; ~ marks methods not distinguishable from the best.",
+        f"Values are means over pictures, in brackets {LEVEL:.0%} bootstrap intervals; gains are paired differences "
+        "to the baseline, over the same noise: = marks those not distinguishable from zero, ? those over fewer than "
+        f"{LEAST} pictures, which cannot tell. Ranks are by the first score; ~ marks methods not distinguishable from "
+        "the best. Seconds and NFE of submitted methods are their authors' claims.",
         f"Settings were tuned on {', '.join(board.tuned_on) or 'nothing'}."
         + (f" {board.missing} planned rows are missing." if board.missing else ""),
         *board.notes,

@@ -7,6 +7,7 @@ from operators.registry import Entry, Registry
 __all__ = ["SOLVERS"]
 
 # Each is called as target(problem, prior, *, task, seed, **settings) -> estimate, with a prior that counts its calls.
+# Its module has `ready()`, which imports what the method needs.
 SOLVERS = Registry(
     "peer",
     {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,7 @@ from . import options
 if TYPE_CHECKING:
     from benchmarks.item import Item, Outcome
     from benchmarks.runner import Plan, Progress
+    from benchmarks.store import Store
 
 FAILED_ROWS = 1
 INTERRUPTED = 130
@@ -25,6 +28,7 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Argument(help="Folder that `restore bench --out` wrote.")]
+Submission = Annotated[Path, typer.Argument(help="Folder with submission.toml and TASK/SET/PICTURE files.")]
 Intersect = Annotated[
     bool, typer.Option("--intersect", help="Where some failed, rank over the pictures that all methods have.")
 ]
@@ -76,7 +80,6 @@ def bench(
         return
     from benchmarks import executors, leaderboard, runner, suites
     from benchmarks.cases.planning import Context
-    from benchmarks.store import Store
     from operators.errors import BadInput
 
     if suite is None:
@@ -117,27 +120,21 @@ def bench(
     except KeyboardInterrupt:
         sys.stderr.write("restore: stopped; what is finished is kept. The same command goes on from there.\n")
         raise typer.Exit(INTERRUPTED) from None
-    store = Store(folder, create=False)
-    try:
+    with _opened(folder) as store:
         leaderboard.write(store, intersect=intersect)
-    finally:
-        store.close()
-    _finish(folder, plan, progress, as_json=as_json, quiet=quiet)
-    if _failures(folder, plan):
+        broken = store.failures() & set(plan.keys)
+    _finish(folder, progress, as_json=as_json, quiet=quiet)
+    if broken:
         raise typer.Exit(FAILED_ROWS)
 
 
 @app.command("report", help="Write the tables of a results folder again.")
 def report(out: Out, intersect: Intersect = False) -> None:
     from benchmarks import leaderboard
-    from benchmarks.store import Store
 
-    store = Store(out, create=False)
-    try:
+    with _opened(out) as store:
         for path in leaderboard.write(store, intersect=intersect):
             sys.stdout.write(f"{path}\n")
-    finally:
-        store.close()
 
 
 class _Teller:
@@ -163,7 +160,7 @@ class _Teller:
         sys.stderr.write(f"{self.done}: {where}  {item.method}  {what}\n")
 
 
-def _finish(folder: Path, plan: Plan, progress: Progress, *, as_json: bool, quiet: bool) -> None:
+def _finish(folder: Path, progress: Progress, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         sys.stdout.write((folder / "leaderboard.json").read_text("utf-8"))
         return
@@ -176,16 +173,65 @@ def _finish(folder: Path, plan: Plan, progress: Progress, *, as_json: bool, quie
     sys.stdout.write(f"{done}{more}{other}\nopen {folder / 'leaderboard.html'}\n")
 
 
-def _failures(folder: Path, plan: Plan) -> set[str]:
+def _listed(given: list[str] | None) -> tuple[str, ...]:
+    """The words of lists with commas: "a,b" and "c" -> a, b, c."""
+    return tuple(word.strip() for text in given or () for word in text.split(",") if word.strip())
+
+
+@app.command("rescore", help="Score kept estimates again, under further conventions too; no method is run.")
+def rescore(
+    out: Out,
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metrics", help="A further convention, such as 'ms-ssim'. Repeatable.")
+    ] = None,
+    intersect: Intersect = False,
+) -> None:
+    from benchmarks import leaderboard, rescoring
+
+    with _opened(out) as store:
+        done = rescoring.rescore(store, metrics or ())
+        leaderboard.write(store, intersect=intersect)
+    note = f"; {done.without} rows kept no estimate (--estimates all keeps every one)" if done.without else ""
+    sys.stdout.write(f"{done.rows} rows scored again{note}\n")
+
+
+@app.command("measurements", help="Write the measurements of a run, for a method of your own to start from.")
+def measurements(out: Out, folder: Annotated[Path, typer.Argument(help="Folder to write.")]) -> None:
+    from benchmarks import submission
+
+    with _opened(out) as store:
+        sys.stdout.write(f"{submission.measurements(store, folder)} measurements in {folder}\n")
+
+
+@app.command("validate", help="Check a submission against a run: complete, right shapes, finite.")
+def validate(out: Out, folder: Submission) -> None:
+    from benchmarks import submission
+
+    with _opened(out) as store:
+        checked = submission.validate(folder, store)
+    for problem in checked.problems:
+        sys.stderr.write(f"{problem}\n")
+    sys.stdout.write(f"{checked.method}: {len(checked.files)} estimates, {len(checked.problems)} problems\n")
+    if checked.problems:
+        raise typer.Exit(2)
+
+
+@app.command("submit", help="Check a submission, score it, and merge it into the tables of a run.")
+def submit(out: Out, folder: Submission) -> None:
+    from benchmarks import leaderboard, submission
+
+    with _opened(out) as store:
+        count = submission.submit(folder, store)
+        leaderboard.write(store)
+    sys.stdout.write(f"{count} estimates scored and merged; open {out / 'leaderboard.html'}\n")
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[Store]:
     from benchmarks.store import Store
 
     store = Store(folder, create=False)
     try:
-        return store.failures() & set(plan.keys)
+        yield store
     finally:
         store.close()
-
-
-def _listed(given: list[str] | None) -> tuple[str, ...]:
-    """The words of lists with commas: "a,b" and "c" -> a, b, c."""
-    return tuple(word.strip() for text in given or () for word in text.split(",") if word.strip())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_runner import HERE, bench, context, methods_can_be_imported, rows, suite, table, tiny  # noqa: F401
+from bench_helpers import HERE, bench, context, rows, suite, table
 
 from benchmarks import runner
 
@@ -36,11 +36,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Any:
     cluster.close()
 
 
-def test_a_worker_that_is_killed_in_the_middle_loses_nothing(
-    tiny: Path,  # noqa: F811
-    tmp_path: Path,
-    client: Any,
-) -> None:
+def test_a_worker_that_is_killed_in_the_middle_loses_nothing(tiny: Path, tmp_path: Path, client: Any) -> None:
     from benchmarks.executors.cluster import Cluster
 
     bench(tmp_path / "here", "slow_identity", "identity")
@@ -52,10 +48,9 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing(
             with contextlib.suppress(ProcessLookupError):
                 os.kill(killed[0], signal.SIGKILL)
 
-    _, progress = runner.bench(
-        suite("slow_identity", "identity"), tmp_path / "there", context=context(), executor=Cluster(client, threads=1),
-        tell=kill_one,
-    )  # fmt: skip
+    chosen = suite("slow_identity", "identity", timeout=600.0)
+    executor = Cluster(client, threads=1)
+    _, progress = runner.bench(chosen, tmp_path / "there", context=context(), executor=executor, tell=kill_one)
     assert killed and progress.done == 12 and progress.failed == 0
     assert len(rows(tmp_path / "there")) == 12
     assert table(tmp_path / "there") == table(tmp_path / "here")

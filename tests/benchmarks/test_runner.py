@@ -10,103 +10,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from bench_helpers import HERE, VOLATILE, bench, context, rows, suite, table
 
-import restore
 from benchmarks import executors, leaderboard, runner, suites
 from benchmarks.cases.planning import Context
 from benchmarks.executors.local import Local
 from benchmarks.store import Store
 from operators.errors import RestoreError
-
-HERE = Path(__file__).parent
-SUITE = """
-version = 1
-summary = "for tests"
-timeout = {timeout}
-[[part]]
-tasks = ["{task}"]
-sets = ["tiny"]
-crop = 32
-solvers = [{solvers}]
-metrics = {{{metrics}}}
-"""
-TASK = """
-version = 1
-summary = "noise, nothing else"
-[operator]
-name = "identity"
-[noise]
-name = "gaussian"
-sigma = 0.1
-[solver]
-name = "tikhonov"
-[baseline]
-name = "measurement"
-[metrics]
-psnr = "psnr[rgb,clip,peak=1]"
-"""
-VOLATILE = ("seconds", "memory", "date")
-
-
-@pytest.fixture(autouse=True)
-def methods_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(HERE))
-
-
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four pictures of 40 x 36 pixels as the set "tiny", from dark to bright."""
-    monkeypatch.setenv("RESTORE_CONFIG", str(tmp_path / "config"))
-    monkeypatch.delenv("RESTORE_WEIGHTS", raising=False)
-    from benchmarks import collecting
-
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    source = np.random.default_rng(0)
-    for k in range(4):
-        picture = torch.from_numpy(source.random((3, 40, 36)) * 0.4 + 0.2 * k)
-        restore.write(folder / f"p{k}.png", picture.float())
-    collecting.add("tiny", folder)
-    (tmp_path / "plain.toml").write_text(TASK)
-    monkeypatch.chdir(tmp_path)
-    return folder
-
-
-def suite(*solvers: str, timeout: float = 60.0, metrics: str = "") -> suites.Suite:
-    named = ", ".join(f'"bench_methods:{name}"' for name in solvers)
-    text = SUITE.format(solvers=named, timeout=timeout, metrics=metrics, task="plain.toml")
-    return suites.parse(text, name="tests")
-
-
-def context(**more: Any) -> Context:
-    return Context(settings={"device": "cpu", "dtype": "float32"}, keep_first=0, **more)
-
-
-def bench(out: Path, *solvers: str, executor: Any = None, timeout: float = 60.0, **more: Any) -> runner.Progress:
-    _, progress = runner.bench(suite(*solvers, timeout=timeout), out, context=context(**more), executor=executor)
-    return progress
-
-
-def rows(out: Path) -> list[Any]:
-    store = Store(out, create=False)
-    try:
-        return store.rows()
-    finally:
-        store.close()
-
-
-def table(out: Path) -> str:
-    """The store as text, without what may differ between equal runs."""
-    lines = []
-    for row in rows(out):
-        fixed = {k: v for k, v in row.columns.items() if not any(word in k for word in VOLATILE) and k != "machine"}
-        lines.append(f"{sorted(fixed.items())} {sorted((k, v) for k, v in row.scores.items())}")
-    return "\n".join(lines)
 
 
 def test_a_second_run_computes_nothing_and_gives_the_same_table(tiny: Path, tmp_path: Path) -> None:
@@ -198,7 +111,7 @@ def test_killing_at_random_moments_and_starting_again_gives_the_table_of_an_unbr
     """Twenty kills with SIGKILL, anywhere between two commits, in one or inside SQLite's own write."""
     program = (
         "import os, sys; sys.path.insert(0, {here!r})\n"
-        "import test_runner as t; from pathlib import Path\n"
+        "import bench_helpers as t; from pathlib import Path\n"
         "import restore.judge, restore.driver, restore.baselines, restore.tasks.units, operators.noise.gaussian\n"
         "import benchmarks.metrics.pixelwise, benchmarks.metrics.scores, operators.identity, bench_methods\n"
         "t.runner.plan(t.suite('slow_identity', 'identity'), t.context())\n"

@@ -1,0 +1,236 @@
+"""Results of others: estimates of their own method on our measurements, checked, scored by us, and merged.
+
+A submission is a folder with `submission.toml` and one file per picture, TASK/SET/PICTURE.png (or .npy, C x H x W in
+the unit of the task; .tif and the other formats that `restore.read` knows):
+
+    method = "my-net"                  # its name in the tables
+    source = "https://..."             # where to read about it
+    seconds = 1.5                      # optional, as claimed: per picture
+    nfe = 1                            # optional, as claimed
+
+`restore bench measurements RESULTS FOLDER` writes what such a method starts from.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from operators import image_id
+from operators.errors import BadInput, RestoreError
+from operators.registry import unknown_name
+
+from .cases import open_case
+from .cases.methods import Answer
+from .item import BASELINE, OK, REFERENCE, SOLVER, SUBMITTED, Item, Outcome, failed
+from .store import Row, Store
+from .work import score_rows
+
+KEYS: Mapping[str, tuple[type, ...]] = {
+    "method": (str,),
+    "source": (str,),
+    "seconds": (int, float),
+    "nfe": (int,),
+}
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A submission as read. files: measurement -> file. problems: sentences on what is wrong."""
+
+    method: str
+    source: str
+    seconds: float
+    nfe: int
+    files: Mapping[str, Path]
+    problems: tuple[str, ...]
+
+
+def validate(folder: Path, store: Store) -> Checked:
+    """Read a submission and compare it with the latest run of a store; every fault is in `problems`.
+
+    BadInput where there is no submission at all.
+    """
+    table = _table(folder)
+    wanted = _wanted(store)
+    tasks = {item.task for item in wanted.values()}
+    files: dict[str, Path] = {}
+    problems: list[str] = []
+    missing: list[str] = []
+    for name, item in wanted.items():
+        if not (folder / item.task).is_dir():
+            continue  # a submission may serve some tasks only, but each of those completely
+        found = sorted((folder / item.task / item.data_set).glob(f"{_escaped(item.image)}.*"))
+        if not found:
+            missing.append(f"{item.task}/{item.data_set}/{item.image}")
+            continue
+        try:
+            _estimate(found[0], item)
+        except RestoreError as error:
+            problems.append(str(error))
+        else:
+            files[name] = found[0]
+    if missing:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        problems.append(f"missing: {', '.join(missing[:SHOWN])}{more}")
+    if not files and not problems:
+        problems.append(f"no folder of a task: {', '.join(sorted(tasks))}")
+    return Checked(table["method"], table["source"], float(table["seconds"]), int(table["nfe"]), files, tuple(problems))
+
+
+def submit(folder: Path, store: Store) -> int:
+    """Score a valid submission and merge its rows into the latest run; how many there are.
+
+    BadInput, with all that is wrong, for one that is not valid. Seconds and NFE stay what the submitter claims, and
+    the tables say so; scores are ours.
+    """
+    checked = validate(folder, store)
+    if checked.problems:
+        raise BadInput(f"{folder}: {'; '.join(checked.problems)}", do="Mend it and run `restore bench validate` again.")
+    run = store.last_run()
+    label = f"{checked.method} (submitted)"
+    known = {row.key for row in store.rows(run["plan"]) if row.role == SUBMITTED and row.method == label}
+    wanted = _wanted(store)
+    keys = []
+    for name, path in checked.files.items():
+        item = _item(wanted[name], checked, label, path, _metrics(store, name, run["plan"]))
+        store.put(item, _outcome(item, checked, path))
+        keys.append(item.key)
+    plan = [key for key in run["plan"] if key not in known] + keys
+    store.begin(command=run["command"], suite=run["suite"], plan=plan, notes=run["notes"], machine=run["machine"])
+    return len(keys)
+
+
+def measurements(store: Store, folder: Path) -> int:
+    """Write y of every measurement of the latest run, as .npy beside a JSON of its physics; how many there are."""
+    import json
+
+    from restore.io.atomic import atomic_path
+
+    count = 0
+    for item in _wanted(store).values():
+        case = open_case(item)
+        place = folder / item.task / (item.data_set or ".")
+        place.mkdir(parents=True, exist_ok=True)
+        with atomic_path(place / f"{item.image}.npy") as temporary:
+            np.save(temporary, case.problem.y[0].numpy(), allow_pickle=False)
+        with atomic_path(place / f"{item.image}.json") as temporary:
+            physics = {**item.identity["physics"], "input_shape": list(case.problem.operator.input_shape)}
+            temporary.write_text(json.dumps(physics, indent=1), "utf-8")
+        count += 1
+    return count
+
+
+def _table(folder: Path) -> dict[str, Any]:
+    path = folder / "submission.toml"
+    if not path.is_file():
+        raise BadInput(f"no submission.toml in {folder}", do="See docs/benchmarks.md for the form of a submission.")
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not TOML ({error})") from error
+    for key, value in raw.items():
+        if key not in KEYS:
+            raise unknown_name(f"key of {path.name}", key, KEYS)
+        if not isinstance(value, KEYS[key]) or isinstance(value, bool):
+            raise BadInput(f"{key} of {path} is {value!r}", wanted=" or ".join(k.__name__ for k in KEYS[key]))
+    if not str(raw.get("method", "")).strip():
+        raise BadInput(f"{path} names no method")
+    return {"source": "", "seconds": 0.0, "nfe": 0, **raw}
+
+
+def _wanted(store: Store) -> dict[str, Item]:
+    """The measurements of the latest run with seed 0, pictures only, by name."""
+    problems = store.problems()
+    used = {row.problem for row in store.rows(store.last_run()["plan"])}
+    return {n: i for n, i in problems.items() if n in used and i.seed == 0 and i.kind == "pictures"}
+
+
+def _metrics(store: Store, problem: str, plan: Any) -> dict[str, str]:
+    """The conventions that the run's own rows of this measurement have, without those of draws."""
+    roles = (BASELINE, SOLVER)
+    rows: list[Row] = [r for r in store.rows(plan) if r.problem == problem and r.role in roles and r.role != REFERENCE]
+    names = dict.fromkeys(name for row in rows for name in row.scores)
+    return {name: name for name in names if not name.startswith(("coverage", "crps"))}
+
+
+def _estimate(path: Path, item: Item) -> Tensor:
+    """The submitted picture, C x H x W in the file's unit; BadInput for a wrong shape or values that are not finite."""
+    truth = tuple(open_case(item).problem.operator.input_shape)
+    if path.suffix == ".npy":
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path} cannot be read ({error})") from error
+        if values.dtype.kind not in "fc":
+            raise BadInput(f"{path} holds {values.dtype}", wanted="floating-point numbers")
+        kind = np.complex64 if values.dtype.kind == "c" else np.float32
+        data = torch.from_numpy(np.ascontiguousarray(values, dtype=kind))
+    else:
+        from restore.io.reading import read
+
+        data = read(path).data
+    if tuple(data.shape) != truth:
+        raise BadInput(f"{path} has shape {tuple(data.shape)}", wanted=" x ".join(map(str, truth)))
+    flat = torch.view_as_real(data) if data.is_complex() else data
+    bad = int((~torch.isfinite(flat)).sum())
+    if bad:
+        raise BadInput(f"{path} holds {bad} NaN or infinite values")
+    return data
+
+
+def _item(item: Item, checked: Checked, label: str, path: Path, metrics: dict[str, str]) -> Item:
+    import dataclasses
+
+    parameters = {"source": checked.source}
+    identity = {
+        **item.identity,
+        "method": [SUBMITTED, checked.method, parameters],
+        "prior": ["", ""],
+        "samples": 1,
+        "estimate": image_id(_estimate(path, item)),
+        "code": "",
+    }
+    return dataclasses.replace(
+        item,
+        method=label,
+        role=SUBMITTED,
+        solver=checked.method,
+        parameters=parameters,
+        identity=identity,
+        metrics=metrics,
+    )
+
+
+def _outcome(item: Item, checked: Checked, path: Path) -> Outcome:
+    estimate = _estimate(path, item)[None]
+    case = open_case(item)
+    try:
+        scores = score_rows(case, case.restored(Answer(estimate, estimate[None])), item.metrics)
+    except RestoreError as error:
+        return failed(item, str(error))
+    arrays = {"estimate": estimate[0], **case.arrays()}
+    return Outcome(
+        item.key,
+        OK,
+        scores=scores,
+        nfe=checked.nfe,
+        seconds=checked.seconds,
+        machine={"claimed": "seconds and NFE are the submitter's"},
+        arrays={name: tensor.numpy() for name, tensor in arrays.items()},
+    )
+
+
+def _escaped(name: str) -> str:
+    """A picture's name in a glob pattern."""
+    import glob
+
+    return glob.escape(name)
