@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ..residual.process import Process
 from .layouts import Layout
 
 
-def card_of(
-    name: str, layout: Layout, *, notes: Mapping[str, Any], shape: Mapping[str, Any], process: Mapping[str, Any]
-) -> str:
-    """Markdown. notes, shape, process: as in the header of the stored weights."""
+def card_of(name: str, layout: Layout, *, notes: Mapping[str, Any], shape: Mapping[str, Any], process: Process) -> str:
+    """Markdown. notes, shape: as in the header of the stored weights."""
     other = " (or `--solver mrs`)" if layout.process == "ir-sde" else ""
     sections = [
         f"# {name}",
@@ -21,8 +21,8 @@ def card_of(
         "## Where it came from",
         _listed({key: notes[key] for key in ("file", "file_sha256", "found_in") if key in notes})
         + _listed({key: value for key, value in notes.items() if key.startswith("autoencoder")}),
-        f"## Process `{process['name']}`",
-        _listed(process["settings"]),
+        f"## Process `{layout.process}`",
+        _listed({field.name: getattr(process, field.name) for field in dataclasses.fields(process)}),
         "Assumed, because the file does not say:",
         "".join(f"- {line}\n" for line in notes["assumed"]) or "- nothing\n",
         "## Network",

@@ -74,8 +74,8 @@ def resshift(evidence: Evidence) -> None:
 
 def rddm(evidence: Evidence) -> None:
     """Length, noise strength and shape from the schedule buffers, which are then checked entry by entry."""
-    objective = "res" if evidence.network["encoder"] == "single" else "res_noise"
-    evidence.settle("objective", default=objective, hint="told by the number of heads")
+    heads = 1 if evidence.network["encoder"] == "single" else 2
+    evidence.settings["objective"] = evidence.asked.get("objective", "res" if heads == 1 else "res_noise")
     shifts, noises = (_table(evidence, name) for name in ("alphas_cumsum", "betas2_cumsum"))
     if shifts is None or noises is None:
         evidence.settle("steps", default=1000, hint="as published")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
@@ -61,7 +60,7 @@ def import_checkpoint(
     folder = store.folder() if out is None else out
     chosen = _free_name(name if name is not None else file.stem, folder, overwrite=overwrite, by_user=name is not None)
     network, shape, found = _network(file, layout, autoencoder)
-    process, told = _process(file, layout, found, shape, dict(settings or {}))
+    process, constants, told = _process(file, layout, found, shape, dict(settings or {}))
     _check_heads(file, network, layout, shape, process)
     notes = {
         "format": layout.name,
@@ -75,19 +74,22 @@ def import_checkpoint(
     }
     if autoencoder is not None and str(autoencoder) != NONE:
         notes.update(autoencoder=autoencoder.name, autoencoder_sha256=_sha256(autoencoder))
-    table = {"name": layout.process, "settings": _plain(process)}
     path = folder / f"{chosen}{store.SUFFIX}"
     save_network(
         path,
         network,
         architecture="resshift-latent" if isinstance(network, LatentSwinUNet) else layout.architecture,
         settings=shape,
-        preconditioning={"kind": "released", "process": table, "marks": _marks(file, layout, shape)},
+        preconditioning={
+            "kind": "released",
+            "process": {"name": layout.process, "settings": constants},
+            "marks": _marks(file, layout, shape),
+        },
         notes=notes,
         dtype=torch.float32,
     )
     card = path.with_suffix(".md")
-    card.write_text(card_of(chosen, layout, notes=notes, shape=shape, process=table), encoding="utf-8")
+    card.write_text(card_of(chosen, layout, notes=notes, shape=shape, process=process), encoding="utf-8")
     return Imported(chosen, path, card, tuple(told))
 
 
@@ -135,7 +137,8 @@ def _network(file: Path, layout: Layout, autoencoder: Path | None) -> tuple[nn.M
 
 def _process(
     file: Path, layout: Layout, found: Found, shape: Mapping[str, Any], asked: dict[str, Any]
-) -> tuple[Process, list[str]]:
+) -> tuple[Process, dict[str, Any], list[str]]:
+    """The process, the constants that were settled (the rest are its defaults), and which of them were assumed."""
     known = residual.REGISTRY.parameters(layout.process)
     for key in asked:
         if key not in known:
@@ -143,8 +146,8 @@ def _process(
     evidence = Evidence(file, found, shape, asked)
     CONSTANTS[layout.name](evidence)
     settings = {**evidence.settings, **{k: v for k, v in asked.items() if k not in evidence.settings}}
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    return residual.build(layout.process, **settings), evidence.assumed
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    return residual.build(layout.process, **plain), settings, evidence.assumed
 
 
 def _check_heads(file: Path, network: nn.Module, layout: Layout, shape: Mapping[str, Any], process: Process) -> None:
@@ -170,10 +173,6 @@ def _marks(file: Path, layout: Layout, shape: Mapping[str, Any]) -> int:
         told = "sees no measurement: it generates pictures" if left < 0 else f"sees {left} channels beside it"
         raise BadInput(f"the network in {file} {told}", wanted="a network that restores a measurement")
     return left
-
-
-def _plain(process: Process) -> dict[str, Any]:
-    return {f.name: getattr(process, f.name) for f in dataclasses.fields(process)}
 
 
 def _sha256(path: Path) -> str:

@@ -92,10 +92,16 @@ def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, An
 
 
 def card_text(kind: str, name: str) -> str | None:
-    """The Markdown card of an entry: from the wheel, or from the repository beside the packages; None without one."""
+    """The Markdown card of an entry: from the wheel, from the repository beside the packages, or, for an imported
+    prior, from beside its weights; None without one."""
     shipped = resources.files("restore") / "_cards" / kind / f"{name}.md"
     beside = Path(__file__).resolve().parents[2] / "docs" / "cards" / kind / f"{name}.md"
-    for place in (shipped, beside):
+    places = [shipped, beside]
+    if kind == "priors":
+        from priors import store
+
+        places.append(store.folder() / f"{name}.md")
+    for place in places:
         if place.is_file():
             return place.read_text("utf-8")
     return None

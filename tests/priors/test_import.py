@@ -409,3 +409,57 @@ def test_the_folder_of_priors_follows_the_environment(monkeypatch: pytest.Monkey
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert store.folder() == tmp_path / "data" / "restore" / "priors"
     assert store.stored() == {}
+
+
+# -- in use -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_network_in_bfloat16_stays_near_itself(tmp_path: Path) -> None:
+    prior = priors.load(import_checkpoint(saved(tmp_path, state_of(*TINY["ir-sde"])), format="ir-sde").name)
+    x, y = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        exact = prior.network(x, torch.tensor([50.0]), y)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = prior.network(x, torch.tensor([50.0]), y).float()
+    # bfloat16 keeps 8 bits; a dozen layers leave a few hundredths
+    assert float((rounded - exact).norm() / exact.norm()) < 0.05
+
+
+def test_a_problem_in_float64_is_answered_in_float64(tmp_path: Path) -> None:
+    prior = priors.load(import_checkpoint(saved(tmp_path, state_of(*TINY["refusion"])), format="refusion").name)
+    y = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    assert prior.predict(y, y, 100).x0.dtype == torch.float64
+
+
+def test_an_imported_prior_restores_pictures_with_its_solver(tmp_path: Path) -> None:
+    import restore
+
+    picture = torch.rand(3, 22, 16)
+    import_checkpoint(rddm_file(tmp_path), format="rddm", name="drops")
+    problem = restore.tasks.load("denoise").problem(picture, seed=0)
+    result = restore.solve(problem, prior="drops", solver="rddm", seed=0)
+    assert result.estimate.shape == (1, 3, 22, 16) and bool(torch.isfinite(result.estimate).all())
+    assert result.nfe == 5
+
+
+def test_a_latent_prior_restores_pictures_whose_sides_fit_no_latent(tmp_path: Path) -> None:
+    import restore
+    from restore.problem import Problem
+
+    full = saved(tmp_path, state_of("resshift", {**SWIN, "lq_stages": 2}), "full_s4.pth")
+    codec = saved(tmp_path, state_of("vqgan", CODEC), "vq.pth")
+    import_checkpoint(full, format="resshift", autoencoder=codec, name="faces")
+    problem = restore.tasks.load("denoise").problem(torch.rand(3, 21, 18), seed=0)
+    assert isinstance(problem, Problem)
+    result = restore.solve(problem, prior="faces", solver="resshift", seed=0)
+    assert result.estimate.shape == (1, 3, 21, 18) and result.nfe == 4
+
+
+def test_a_network_that_takes_a_mask_is_told_what_is_missing(tmp_path: Path) -> None:
+    settings = {**TINY["resfusion"][1], "channels_in": 8}
+    prior = priors.load(import_checkpoint(saved(tmp_path, state_of("resfusion", settings)), format="resfusion").name)
+    y, observed = torch.rand(1, 3, 8, 8), torch.ones(1, 8, 8, dtype=torch.bool)
+    observed[..., :4] = False
+    seen = prior.condition(y, y, observed)
+    assert seen.shape == (1, 5, 8, 8) and seen[0, 4, 0].tolist() == [1.0] * 4 + [-1.0] * 4
+    assert prior.predict(y, y, 2, condition=seen).x0.shape == y.shape

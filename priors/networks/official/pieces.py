@@ -34,8 +34,9 @@ class ChannelNorm(nn.Module):
         self.g = nn.Parameter(torch.ones(1, width, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(x, dim=1, unbiased=False, keepdim=True)
-        return (x - mean) * (variance + 1e-5).rsqrt() * self.g
+        single = x.float()  # a variance of bfloat16 values has no more than two digits
+        variance, mean = torch.var_mean(single, dim=1, unbiased=False, keepdim=True)
+        return ((single - mean) * (variance + 1e-5).rsqrt() * self.g).to(x.dtype)
 
 
 class Residual(nn.Module):
