@@ -43,7 +43,7 @@ class DPIR(Solver):
     """Plug-and-play half-quadratic splitting. Published values: preset "paper" (deblurring, 8 levels from 49/255).
 
     steps: levels. first, last: highest and lowest noise level, in shares of the width of the prior's legal range (1
-    where it has none); last None: the noise of y. lambda_: weight of the prior, 1 is Bayes' rule. sigma_floor: least
+    where it has none); last 0: the noise of y. lambda_: weight of the prior, 1 is Bayes' rule. sigma_floor: least
     noise assumed in y, in the same shares. start: see `start_picture`. turning: "cycle" through the eight turns and
     mirrors of the square, for priors of photographs, or "none". answer: "consistent" (after a last data step) or
     "denoised" (published: z_K).
@@ -53,7 +53,7 @@ class DPIR(Solver):
         "paper": {
             "steps": 8,
             "first": 49 / 255,
-            "last": None,
+            "last": 0.0,
             "lambda_": 0.23,
             "turning": "cycle",
             "answer": "denoised",
@@ -62,7 +62,7 @@ class DPIR(Solver):
 
     steps: int = 30
     first: float = 0.15
-    last: float | None = 0.005
+    last: float = 0.005
     lambda_: float = 1.0
     sigma_floor: float = 1e-3
     start: Start = "estimate"
@@ -72,8 +72,7 @@ class DPIR(Solver):
     def __post_init__(self) -> None:
         check_range("steps", self.steps, 1)
         check_range("first", self.first, 0, open_low=True)
-        if self.last is not None:
-            check_range("last", self.last, 0, self.first, open_low=True)
+        check_range("last", self.last, 0, self.first)
         check_range("lambda_", self.lambda_, 0, open_low=True)
         check_range("sigma_floor", self.sigma_floor, 0, open_low=True)
         check_choice("start", self.start, STARTS)
@@ -82,11 +81,12 @@ class DPIR(Solver):
 
     def levels(self, noise: float) -> list[float]:
         """s_1 ... s_K in shares of the range; noise: sigma_n in the same shares."""
-        last = self.last if self.last is not None else min(max(noise, self.sigma_floor), self.first)
+        last = self.last if self.last > 0 else max(noise, self.sigma_floor)
         if self.steps == 1:
             return [last]
-        ratio = math.log(last / self.first) / (self.steps - 1)
-        return [self.first * math.exp(ratio * k) for k in range(self.steps)]
+        first = max(self.first, last)
+        ratio = math.log(last / first) / (self.steps - 1)
+        return [first * math.exp(ratio * k) for k in range(self.steps)]
 
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         prior = expect_prior(prior, self)

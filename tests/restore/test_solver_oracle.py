@@ -380,3 +380,8 @@ def test_turning_the_picture_changes_nothing_for_a_prior_without_orientation():
     # The covariance depends on distances alone, so the denoiser commutes with turns and mirrors.
     problem = _problem(_blur(), 0.05)
     torch.testing.assert_close(_final("dpir", problem), _final("dpir", problem, turning="cycle"))
+
+
+def test_one_level_of_dpir_at_the_noise_of_a_noisy_picture_is_the_posterior_mean():
+    error, _ = _measure("dpir", "noisy picture", steps=1, last=0.0, start="pinv", answer="denoised")
+    assert error < 1e-6
