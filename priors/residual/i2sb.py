@@ -3,8 +3,8 @@
 Liu, Vahdat, Huang, Theodorou, Nie, Anandkumar 2023, "I2SB: Image-to-Image Schroedinger Bridge", arXiv 2302.05872,
 repository NVlabs/I2SB. With sf_n^2 the sum of beta up to n and sb_n^2 the sum of beta from n on:
 
-    x_n ~ N((sb^2 x0 + sf^2 y) / (sf^2 + sb^2), sf^2 sb^2 / (sf^2 + sb^2))                                  (eq. 11)
-    x_m ~ N(((sf_n^2 - sf_m^2) x0 + sf_m^2 x_n) / sf_n^2, sf_m^2 (sf_n^2 - sf_m^2) / sf_n^2)                 (eq. 4)
+    x_n ~ N((sb^2 x0 + sf^2 y) / (sf^2 + sb^2), sf^2 sb^2 / (sf^2 + sb^2))                                  (a)
+    x_m ~ N(((sf_n^2 - sf_m^2) x0 + sf_m^2 x_n) / sf_n^2, sf_m^2 (sf_n^2 - sf_m^2) / sf_n^2)                 (b)
     network: (x_n - x0) / sf_n
 
 betas are the squares of an even ramp of their roots, mirrored. Units [-1, 1]. Network time: N linspace(1e-4, 1, N)[n].
@@ -106,7 +106,7 @@ class I2SB(Process):
     # -- the reverse step -----------------------------------------------------------------------------------------
 
     def ancestral(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
-        """x_u given x_t and the predicted picture (eq. 4); no noise into index 0."""
+        """x_u given x_t and the predicted picture (b); no noise into index 0."""
         now, then = float(self.forward_variances[int(t)]), float(self.forward_variances[int(u)])
         mean = ((now - then) * known.x0 + then * x) / now
         if self.bridge == "ode" or u <= 0:

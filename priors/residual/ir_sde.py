@@ -3,10 +3,10 @@
 Luo, Gustafsson, Zhao, Sjolund, Schon 2023, "Image Restoration with Mean-Reverting Stochastic Differential Equations",
 arXiv 2301.11699, repository Algolzw/image-restoration-sde. With mu = y and sigma_t^2 = 2 lambda^2 theta_t:
 
-    dx = theta_t (mu - x) dt + sigma_t dw                                                                   (eq. 3)
-    x_t ~ N(mu + (x0 - mu) e^-Theta_t, lambda^2 (1 - e^-2 Theta_t))                                         (eq. 6)
-    reverse: dx = [theta_t (mu - x) - sigma_t^2 score] dt + sigma_t dw,  score = -eps / sbar_t              (eq. 8)
-    optimum: x_{t-1} = A (1 - C^2)/(1 - B^2) (x - mu) + C (1 - A^2)/(1 - B^2) (x0 - mu) + mu                (eq. 14)
+    dx = theta_t (mu - x) dt + sigma_t dw                                                                   (a)
+    x_t ~ N(mu + (x0 - mu) e^-Theta_t, lambda^2 (1 - e^-2 Theta_t))                                         (b)
+    reverse: dx = [theta_t (mu - x) - sigma_t^2 score] dt + sigma_t dw,  score = -eps / sbar_t              (c)
+    optimum: x_{t-1} = A (1 - C^2)/(1 - B^2) (x - mu) + C (1 - A^2)/(1 - B^2) (x0 - mu) + mu                (d)
              A = e^-(Theta_t - Theta_{t-1}),  B = e^-Theta_t,  C = e^-Theta_{t-1}
 
 Units [0, 1]. Times 1 .. T (0 is the picture); the network may be asked between them. Steps over several times use
@@ -157,7 +157,7 @@ class IRSDE(Process):
         return Prediction(x0, y - x0, (a * f + relative * (x_t - y)) / self.spread)
 
     def loss(self, outputs: Sequence[Tensor], x0: Tensor, y: Tensor, eps: Tensor, t: int) -> Tensor:
-        """L1 between the mean of an Euler step and the optimum x_{t-1} at the true x0 (eq. 15)."""
+        """L1 between the mean of an Euler step and the optimum x_{t-1} at the true x0: the published loss."""
         x_t = self.diffuse(x0, y, eps, t)
         expected = self.euler_mean(x_t, y, self.read(outputs, x_t, y, t), t, t - 1)
         return (expected - self.optimum(x_t, y, x0, t, t - 1)).abs().mean()
@@ -165,18 +165,18 @@ class IRSDE(Process):
     # -- the reverse steps ----------------------------------------------------------------------------------------
 
     def euler_mean(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float) -> Tensor:
-        """The drift of eq. 8 over one step."""
+        """The drift of (c) over one step."""
         span = self._span(t, u)
         score = -known.eps / self.sigma_bar(t)
         return x - span * ((y - x) - 2 * self.spread**2 * score)
 
     def optimum(self, x: Tensor, y: Tensor, x0: Tensor, t: float, u: float) -> Tensor:
-        """The mean of x_u given x_t and x0 (eq. 14)."""
+        """The mean of x_u given x_t and x0 (d)."""
         of_x, of_x0, _ = self.bridge(t, u)
         return of_x * (x - y) + of_x0 * (x0 - y) + y
 
     def bridge(self, t: float, u: float) -> tuple[float, float, float]:
-        """Weights of x_t - mu and x0 - mu in the mean of x_u - mu, and its standard deviation (eq. 14)."""
+        """Weights of x_t - mu and x0 - mu in the mean of x_u - mu, and its standard deviation (d)."""
         a, b, c = math.exp(-self._span(t, u)), self.alpha(t), self.alpha(u)
         open_ = 1 - b**2
         variance = (1 - a**2) * (1 - c**2) / open_
@@ -194,7 +194,7 @@ class IRSDE(Process):
         return x - self._span(t, u) * ((y - x) - self.spread**2 * score)
 
     def posterior(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
-        """x_u drawn around the optimum at the predicted x0 (arXiv 2404.09732, eq. 12)."""
+        """x_u drawn around the optimum at the predicted x0 (arXiv 2404.09732)."""
         return self.optimum(x, y, known.x0, t, u) + self.bridge(t, u)[2] * noise.normal("step", x)
 
     def _span(self, t: float, u: float) -> float:

@@ -1,13 +1,13 @@
 """RDDM: residual and noise diffuse on two schedules that are independent of each other.
 
-Liu, Wang, Fan, Li, Qu, Tang 2024, "Residual Denoising Diffusion Models", arXiv 2308.13712, repository nachifur/RDDM.
+Liu, Wang, Fan, Wang, Tang, Qu 2024, "Residual Denoising Diffusion Models", arXiv 2308.13712, repository nachifur/RDDM.
 With abar_t = sum alpha, bbar_t^2 = sum beta^2 and the residual R = y - x0:
 
-    x_t = x0 + abar_t R + bbar_t eps                                                                        (eq. 7)
-    implicit:  x_u = x_t - (abar_t - abar_u) R - (bbar_t - sqrt(bbar_u^2 - v)) eps + sqrt(v) z              (eq. 13)
+    x_t = x0 + abar_t R + bbar_t eps                                                                        (a)
+    implicit:  x_u = x_t - (abar_t - abar_u) R - (bbar_t - sqrt(bbar_u^2 - v)) eps + sqrt(v) z              (b)
                v = eta (bbar_t^2 - bbar_u^2) bbar_u^2 / bbar_t^2
     ancestral: N(c1 x_t + c2 R + c3 x0, beta_t^2 bbar_u^2 / bbar_t^2), c1 = bbar_u^2 / bbar_t^2,
-               c2 = (beta_t^2 abar_u - bbar_u^2 alpha_t) / bbar_t^2, c3 = beta_t^2 / bbar_t^2               (eq. 43)
+               c2 = (beta_t^2 abar_u - bbar_u^2 alpha_t) / bbar_t^2, c3 = beta_t^2 / bbar_t^2               (c)
 
 Units [-1, 1]. Network time: the index t. A step to -1 is the predicted picture itself.
 """
@@ -132,7 +132,7 @@ class RDDM(Process):
     def implicit(
         self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise, *, eta: float = 0.0
     ) -> Tensor:
-        """x_u by eq. 13; eta 0 is deterministic, 1 as noisy as the ancestral step."""
+        """x_u by (b); eta 0 is deterministic, 1 as noisy as the ancestral step."""
         if u < 0:
             return known.x0
         now, then = self.marginal(t), self.marginal(u)
@@ -142,7 +142,7 @@ class RDDM(Process):
         return moved + math.sqrt(fresh) * noise.normal("step", x) if eta > 0 else moved
 
     def posterior(self, t: float, u: float) -> tuple[float, float, float, float]:
-        """Weights of x_t, R and x0 in the mean of x_u, and its variance (eq. 43)."""
+        """Weights of x_t, R and x0 in the mean of x_u, and its variance (c)."""
         now, then = self.marginal(t), self.marginal(u)
         if u < 0 or now.s == 0:
             return 0.0, then.b, 1.0, 0.0
@@ -150,7 +150,7 @@ class RDDM(Process):
         return kept, fresh * then.b - kept * (now.b - then.b), fresh, (now.s**2 - then.s**2) * kept
 
     def ancestral(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
-        """x_u drawn from eq. 43."""
+        """x_u drawn from (c)."""
         of_x, of_residual, of_x0, variance = self.posterior(t, u)
         mean = of_x * x + of_residual * known.residual + of_x0 * known.x0
         return mean if u < 0 else mean + math.sqrt(variance) * noise.normal("step", x)

@@ -1,11 +1,11 @@
 """Resfusion: a noise-prediction diffusion whose schedule is cut where the state no longer depends on the picture.
 
-Shi, Dong, Li, Xiong, Liu 2024, "Resfusion: Denoising Diffusion Probabilistic Models for Image Restoration Based on
+Shi, Zheng, Xu, Dong, Pan, Xie, He, Li, Fu 2024, "Resfusion: Denoising Diffusion Probabilistic Models for Image Restoration Based on
 Prior Residual Noise", arXiv 2311.14900, repository nkicsl/Resfusion. With ah_t = prod alpha and R = y - x0:
 
-    x_t = sqrt(ah_t) x0 + (1 - sqrt(ah_t)) R + sqrt(1 - ah_t) eps                                           (eq. 4)
-    resnoise = eps + (1 - sqrt(alpha_t)) sqrt(1 - ah_t) / beta_t R                                          (eq. 7)
-    x_{t-1}  = (x_t - beta_t / sqrt(1 - ah_t) resnoise) / sqrt(alpha_t) + sqrt(betahat_t) z                 (eq. 8)
+    x_t = sqrt(ah_t) x0 + (1 - sqrt(ah_t)) R + sqrt(1 - ah_t) eps                                           (a)
+    resnoise = eps + (1 - sqrt(alpha_t)) sqrt(1 - ah_t) / beta_t R                                          (b)
+    x_{t-1}  = (x_t - beta_t / sqrt(1 - ah_t) resnoise) / sqrt(alpha_t) + sqrt(betahat_t) z                 (c)
 
 x_t holds 2 sqrt(ah_t) - 1 of x0, which vanishes at sqrt(ah) = 1/2: the run starts there, at T', and the schedule is cut
 and its last entry set to exactly 1/2 where the table would miss it by more than 0.01. T = 12 gives T' = 5.
@@ -102,7 +102,7 @@ class Resfusion(Process):
         return alpha, 1 - alpha, (1 - self.alpha_hat(u)) / (1 - self.alpha_hat(t)) * (1 - alpha)
 
     def residual_weight(self, t: float, u: float | None = None) -> float:
-        """The weight of R in resnoise (eq. 7); u: the time before t, default t - 1."""
+        """The weight of R in resnoise (b); u: the time before t, default t - 1."""
         alpha, beta, _ = self.transition(t, t - 1 if u is None else u)
         return (1 - math.sqrt(alpha)) * math.sqrt(1 - self.alpha_hat(t)) / beta
 
@@ -130,7 +130,7 @@ class Resfusion(Process):
     # -- the reverse step -----------------------------------------------------------------------------------------
 
     def ancestral(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
-        """x_u by eq. 8 (resnoise), or by the posterior of x0 - R around R (the other objectives: the same law)."""
+        """x_u by (c) (resnoise), or by the posterior of x0 - R around R (the other objectives: the same law)."""
         alpha, beta, variance = self.transition(t, u)
         hat, before = self.alpha_hat(t), self.alpha_hat(u)
         if self.objective == "resnoise":

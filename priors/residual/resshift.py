@@ -4,9 +4,9 @@ Yue, Wang, Loy 2023, "ResShift: Efficient Diffusion Model for Image Super-resolu
 arXiv 2307.12348 (journal 2403.07319), repository zsyOAOA/ResShift; deterministic step: Wang et al. 2024, "SinSR",
 arXiv 2311.14760. With alpha_t = eta_t - eta_{t-1} and eta_{-1} = 0:
 
-    q(x_t | x0, y)            = N(x0 + eta_t (y - x0), kappa^2 eta_t I)                                     (eq. 2)
-    q(x_{t-1} | x_t, x0)      = N(eta_{t-1}/eta_t x_t + alpha_t/eta_t x0, kappa^2 eta_{t-1} alpha_t/eta_t I)  (eq. 7)
-    sqrt(eta_t)               = s1 g^{(t/(T-1))^p (T-1)},  g = (etas_end / s1)^{1/(T-1)}                    (eq. 10)
+    q(x_t | x0, y)            = N(x0 + eta_t (y - x0), kappa^2 eta_t I)                                     (a)
+    q(x_{t-1} | x_t, x0)      = N(eta_{t-1}/eta_t x_t + alpha_t/eta_t x0, kappa^2 eta_{t-1} alpha_t/eta_t I)  (b)
+    sqrt(eta_t)               = s1 g^{(t/(T-1))^p (T-1)},  g = (etas_end / s1)^{1/(T-1)}                    (c)
 
 etas_end bounds sqrt(eta), not eta. s1 = min(min_noise_level / kappa, min_noise_level), as the published code has it;
 the paper's further bound sqrt(0.001) is not applied. Units [-1, 1]. Network time: the index t.
@@ -64,7 +64,7 @@ class ResShift(Process):
 
     @cached_property
     def sqrt_etas(self) -> np.ndarray:
-        """sqrt(eta_t), t = 0 .. T-1 (eq. 10)."""
+        """sqrt(eta_t), t = 0 .. T-1 (c)."""
         if self.steps == 1:
             return np.array([self.etas_end])
         first, last = min(self.min_noise_level / self.kappa, self.min_noise_level), self.steps - 1
@@ -127,12 +127,12 @@ class ResShift(Process):
     # -- the reverse step -----------------------------------------------------------------------------------------
 
     def posterior(self, t: float, u: float) -> tuple[float, float, float]:
-        """Weights of x_t and x0 in the mean of x_u, and its variance (eq. 7)."""
+        """Weights of x_t and x0 in the mean of x_u, and its variance (b)."""
         eta, before = self.eta(t), self.eta(u)
         return before / eta, (eta - before) / eta, self.kappa**2 * before * (eta - before) / eta
 
     def ancestral(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
-        """x_u drawn from eq. 7; the last step draws a noise it does not use, as the published code does."""
+        """x_u drawn from (b); the last step draws a noise it does not use, as the published code does."""
         of_x, of_x0, variance = self.posterior(t, u)
         mean = of_x * x + of_x0 * known.x0
         if variance == 0:
@@ -141,7 +141,7 @@ class ResShift(Process):
         return mean + math.sqrt(variance) * noise.normal("step", x)
 
     def deterministic(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
-        """x_u with the noise of x_t kept (SinSR, eq. 5)."""
+        """x_u with the noise of x_t kept (SinSR)."""
         eta, before = self.eta(t), self.eta(u)
         of_x, cross = math.sqrt(before / eta), math.sqrt(before * eta)
         return (1 - before + cross - of_x) * known.x0 + of_x * x + (before - cross) * y

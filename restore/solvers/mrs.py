@@ -1,6 +1,6 @@
 """MR Sampler: exponential integrators for mean-reverting diffusion, second and third order in few steps.
 
-Li, Yang, Chen, Zhang, Cao, Zhou 2025, "MRS: A Fast Sampler for Mean Reverting Diffusion based on ODE and SDE Solvers",
+Li, Fang, Zhao, Lu, Yang, Xu 2025, "MRS: A Fast Sampler for Mean Reverting Diffusion based on ODE and SDE Solvers",
 arXiv 2502.07856, repository grrrute/mr-sampler. With a = alpha_t, s = sbar_t, l = ln(a / s), h = l_u - l_t, and q the
 prediction (the picture "data", or the noise) as a polynomial in l through the last calls,
 q(l_t + r h) = q0 + D1 r + D2 r^2:

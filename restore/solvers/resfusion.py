@@ -1,6 +1,6 @@
 """Resfusion: ordinary ancestral sampling from the point where the state no longer depends on the picture.
 
-Shi, Dong, Li, Xiong, Liu 2024, arXiv 2311.14900, repository nkicsl/Resfusion. With the process of
+Shi, Zheng, Xu, Dong, Pan, Xie, He, Li, Fu 2024, arXiv 2311.14900, repository nkicsl/Resfusion. With the process of
 priors.residual.resfusion:
 
     x_T' = sqrt(ah) y + sqrt(1 - ah) z at sqrt(ah) = 1/2

@@ -4,7 +4,7 @@ Yue, Wang, Loy 2023, arXiv 2307.12348, repository zsyOAOA/ResShift. With the pro
 
     x_T = y + kappa sqrt(eta_T) z
     ancestral:     x_u ~ N(eta_u/eta_t x_t + (eta_t - eta_u)/eta_t x0, kappa^2 eta_u (eta_t - eta_u)/eta_t I)
-    deterministic: x_u = k x0 + m x_t + j y, the noise of x_t kept (Wang et al. 2024, SinSR, eq. 5)
+    deterministic: x_u = k x0 + m x_t + j y, the noise of x_t kept (Wang et al. 2024, SinSR)
 
 Any operator whose measurement can be brought to the grid of the picture. One network call a step; the answer is the x0
 of the last one.

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from operators.identity import Identity
+from operators.noise import Gaussian
 from operators.randomness import Tape
+from priors.residual.analytic import GaussianPair
 from priors.residual.ir_sde import IRSDE as Process
+from restore.problem import Problem
 from restore.solvers.mrs import MRS, Multistep
 
 PLAIN = [
@@ -94,3 +98,52 @@ def test_predictions_are_converted_as_recorded(recorded, toy_residual, close, ca
     for x_t, t, q, f in zip(states[:-1], record["net_t"].tolist(), record["q"], record["net_out"], strict=True):
         known = process.read([f], x_t, record["mu"], t)
         close(known.x0 if record.config["parameterization"] == "data" else known.eps, q)
+
+
+def oracle(record, formulas: str, *, steps: int, order: int, equation: str = "ode"):
+    """States on the recorded Gaussian, whose exact predictor is known, and the closed-form end point."""
+    process, mu = process_of(record.config), record["mu"]
+    mean = torch.full(mu.shape[1:], record.config["oracle_m"], dtype=torch.float64)
+    unit = torch.eye(mu[0].numel(), dtype=torch.float64)
+    prior = GaussianPair(
+        process, mean=mean, mean_y=mu[0], gain=0 * unit, covariance=record.config["oracle_s"] ** 2 * unit
+    )
+    solver = solver_of(record.config, steps=steps, order=order, equation=equation, formulas=formulas)
+    problem = Problem(mu, Identity(tuple(mu.shape[1:])), Gaussian(sigma=0.0))
+    return list(solver.iterate(problem, prior, Tape(record["noise_tape"])))
+
+
+ORACLES = [f"oracle_ode_o{order}_N{steps}" for order in (1, 2, 3) for steps in (5, 10, 20, 40)]
+ORACLES += [f"oracle_sde_o{order}_N{steps}" for order in (1, 2) for steps in (5, 10, 20, 40)]
+
+
+@pytest.mark.parametrize("case", ORACLES)
+def test_the_released_formulas_follow_the_recorded_run_on_a_gaussian(recorded, close, case):
+    record = recorded("mrs_oracle")[case]
+    states = oracle(
+        record,
+        "released",
+        steps=record.config["num_sample_steps"],
+        order=record.config["order"],
+        equation=record.config["solver_type"],
+    )
+    close(torch.stack([s.x for s in states]), record["states"])
+
+
+@pytest.mark.parametrize(
+    ("formulas", "order", "errors"),
+    [
+        ("released", 2, {20: 0.0206, 40: 0.0091, 80: 0.0031}),
+        ("consistent", 2, {20: 0.0154, 40: 0.0038, 80: 0.00093}),
+        ("released", 3, {20: 0.0126, 40: 0.0076, 80: 0.0018}),
+        ("consistent", 3, {20: 0.00182, 40: 0.000115, 80: 7.07e-6}),
+    ],
+)
+def test_consistent_formulas_keep_their_order_where_the_released_ones_lose_it(recorded, formulas, order, errors):
+    record = recorded("mrs_oracle")[f"oracle_ode_o{order}_N40"]
+    exact = record["exact_ode_endpoint"]
+    found = {n: float((oracle(record, formulas, steps=n, order=order)[-1].x - exact).abs().max()) for n in errors}
+    for steps, expected in errors.items():
+        assert found[steps] == pytest.approx(expected, rel=0.03)  # two digits are given
+    if formulas == "consistent":
+        assert found[20] / found[40] > 0.93 * 2**order
