@@ -54,5 +54,12 @@ def rescore_row(store: Store, item: Item, row: Row, names: Sequence[str]) -> boo
     estimate = torch.from_numpy(arrays["estimate"])[None]
     samples = torch.from_numpy(arrays["samples"])[:, None] if "samples" in arrays else estimate[None]
     case = open_case(item)
-    store.put_scores(row.key, score_rows(case, case.restored(Answer(estimate, samples)), {n: n for n in names}))
+    found = score_rows(case, case.restored(Answer(estimate, samples)), {n: n for n in names})
+    # A score that cannot be had here (its network is on another machine) does not take the place of one that was.
+    store.put_scores(row.key, [s for s in found if s.value is not None or s.flag or not _known(row, s.metric)])
     return True
+
+
+def _known(row: Row, metric: str) -> bool:
+    score = row.scores.get(metric)
+    return score is not None and (score.value is not None or bool(score.flag))

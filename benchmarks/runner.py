@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operators.errors import BadInput
+from operators.errors import BadInput, RestoreError
 
 from . import cases, executors, machine
 from .cases.planning import Context
 from .executors import Executor
 from .item import FAILED, Item, Outcome
 from .rescoring import rescore_row
-from .store import Store
+from .store import FILE, Store
 from .suites import Suite
 from .work import metric_version, perform
 
@@ -131,10 +131,16 @@ def bench(
 ) -> tuple[Plan, Progress]:
     """Plan and run a suite into a folder; `restore bench` without its tables."""
     chosen = context if context is not None else Context()
+    fresh = not (Path(out) / FILE).exists()
     store = Store(out)
     try:
         chosen.hashed = store.pixels
-        made = plan(suite, chosen)
+        try:
+            made = plan(suite, chosen)
+        except RestoreError:
+            if fresh:
+                store.discard()  # a command that cannot work leaves nothing behind
+            raise
         if said is not None:
             said(made)
         used = executor if executor is not None else executors.make("serial")

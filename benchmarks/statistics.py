@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .item import BASELINE, REFERENCE
+from .item import BASELINE, REFERENCE, SUBMITTED
 from .measures import family, finite, measure
 from .store import Row
 
@@ -203,7 +203,8 @@ def _line(names: tuple[str, str, str], method: str, rows: Sequence[Row], cells: 
     good = [row for row in rows if row.ok]
     images = {row.image for row in rows}
     broken = {row.image for row in rows if not row.ok}
-    seconds = _mean([row.seconds for row in good])
+    # What a submitter did not claim is unknown, not zero.
+    seconds = _mean([row.seconds for row in good if row.seconds or row.role != SUBMITTED])
     network = _mean([row.network_seconds for row in good])
     first = rows[0]
     return Line(
@@ -220,9 +221,9 @@ def _line(names: tuple[str, str, str], method: str, rows: Sequence[Row], cells: 
         images=len(images) - len(broken),
         failed=len(broken),
         cells=cells,
-        nfe=_mean([row.nfe for row in good]),
+        nfe=_mean([row.nfe for row in good if row.nfe or row.role != SUBMITTED]),
         seconds=seconds,
-        memory_mb=max((row.memory_mb for row in good), default=None),
+        memory_mb=max((row.memory_mb for row in good if row.memory_mb), default=None),
         network_share=None if not seconds or network is None else network / seconds,
         reasons=tuple(dict.fromkeys(row.reason for row in rows if row.reason)),
         keys={row.image: row.key for row in sorted(rows, key=lambda r: -r.seed)},

@@ -10,7 +10,7 @@ import datetime
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,14 @@ class Store:
 
     def close(self) -> None:
         self._database.close()
+
+    def discard(self) -> None:
+        """Close a store that nothing was put into and delete it, and its folder where that is empty then."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            (self.folder / f"{FILE}{suffix}").unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def _prepare(self) -> None:
         self._database.execute("PRAGMA journal_mode=WAL")

@@ -42,8 +42,8 @@ def score(task: restore.tasks.Task, estimate: Tensor, problem: Any) -> dict[str,
     from restore.judge import score as judged
     from restore.tasks.units import data_range, to_file_units
 
-    pair = (to_file_units(x, problem) for x in (estimate, problem.truth))
-    found = judged(*pair, task.metrics, data_range(problem)) or {}
+    own, truth = to_file_units(estimate, problem), to_file_units(problem.truth, problem)
+    found = judged(own, truth, task.metrics, data_range(problem)) or {}
     return {"psnr": None, "lpips": None, **{key: one.value for key, one in found.items()}}
 
 

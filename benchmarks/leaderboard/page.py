@@ -83,6 +83,8 @@ def _cell(cell: Cell | None) -> dict[str, Any]:
     value, gain = cell.value, cell.gain
     text = number(value.mean) if value.mean is not None else "infinite" if cell.infinite else "-"
     interval = f"{number(value.low)} to {number(value.high)}" if value.low is not None else ""
+    if cell.missing and cell.images:
+        interval += f"{'; ' if interval else ''}n = {cell.images}"
     difference = ""
     if gain.mean is not None:
         difference = f"{'+' if gain.mean >= 0 else ''}{number(gain.mean)}"

@@ -229,7 +229,8 @@ def score_text(cell: Cell | None) -> str:
     if cell.gain.mean is not None:
         mark = {"not distinguishable": " =", "unknown": " ?"}.get(cell.verdict, "")
         text += f" {'+' if cell.gain.mean >= 0 else ''}{number(cell.gain.mean)}{mark}"
-    return text + (f" ({cell.infinite} infinite)" if cell.infinite else "")
+    text += f" ({cell.infinite} infinite)" if cell.infinite else ""
+    return text + (f" (n = {cell.images})" if cell.missing else "")
 
 
 def number(value: float | None, digits: int | None = None) -> str:

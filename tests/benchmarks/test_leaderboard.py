@@ -119,6 +119,20 @@ def test_rescoring_adds_a_convention_without_running_anything(results: Path) -> 
     assert {row.key: (row.date, row.seconds) for row in found} == before
 
 
+def test_rescoring_where_a_network_is_missing_keeps_the_scores_that_were_there(results: Path) -> None:
+    from benchmarks.item import ScoreRow
+
+    name = "lpips[alex,v0.1]"
+    store = Store(results, create=False)
+    keys = [row.key for row in store.rows() if row.ok]
+    for key in keys:
+        store.put_scores(key, [ScoreRow(name, 0.25, version="another")])
+    rescoring.rescore(store)  # no weights in these tests, and pictures of 32 pixels
+    store.close()
+    found = {row.key: row.scores[name].value for row in rows(results) if row.ok}
+    assert all(found[key] is not None for key in keys)
+
+
 def submit(results: Path, folder: Path, *, drop: str = "", shape: int = 32) -> Path:
     """The measurements themselves as somebody's estimates."""
     import numpy as np

@@ -210,7 +210,8 @@ def test_a_missing_set_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypa
     monkeypatch.delenv("RESTORE_DATA", raising=False)
     monkeypatch.setenv("RESTORE_CONFIG", str(tmp_path))
     with pytest.raises(RestoreError) as told:
-        runner.plan(suites.load("standard"), context())
+        runner.bench(suites.load("standard"), tmp_path / "out", context=context())
+    assert not (tmp_path / "out").exists()
     assert "restore data add set14 FOLDER" in str(told.value) and "\n" not in str(told.value)
 
 
