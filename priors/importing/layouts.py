@@ -139,7 +139,7 @@ def find(tree: Any, layout: Layout, path: Path) -> Found:
         weights={key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)},
         where=" ".join(filter(None, (wrapper, prefix.rstrip(".")))) or "the file itself",
         beside=beside,
-        notes=notes if isinstance(notes, Mapping) else vars(notes),
+        notes=notes if isinstance(notes, Mapping) else getattr(notes, "__dict__", {}),
     )
 
 
