@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import collections
 import pickletools
 import re
 import types
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,18 @@ from torch import Tensor
 
 from operators.errors import BadInput
 
-PLAIN = (collections.defaultdict, argparse.Namespace, types.SimpleNamespace, list, dict, int, float)
+
+def _plain_dict(factory: object = None) -> dict[Any, Any]:
+    """What a defaultdict is read as; torch fills no other mapping than a dict."""
+    return {}
+
+
+PLAIN = (
+    argparse.Namespace,
+    types.SimpleNamespace,
+    (_plain_dict, "collections.defaultdict"),
+    *(list, dict, int, float),  # what a defaultdict makes
+)
 """Containers allowed beside what torch allows by itself (tensors, numbers, text, dict, list, OrderedDict, sizes)."""
 
 SAVE_AGAIN = "If you trust the file, save its bare state_dict where it was made, and import that."
@@ -79,14 +90,17 @@ def _zipped(path: Path) -> Any:
 
 
 def _unpickled(path: Path) -> Any:
-    with torch.serialization.safe_globals(list(PLAIN)):
+    with torch.serialization.safe_globals(list(PLAIN)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickles that another protocol wrote: they are read or refused below
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             names = _GLOBAL.findall(str(error)) or _globals_named(path)
             if names:
                 raise refused(path, names) from None
-            reason = " ".join(str(error).split())[:200]
+            # Of torch's own words only the cause: the rest advises to open the file unsafely.
+            cause = str(error).rpartition("WeightsUnpickler error:")[2].partition("Check the documentation")[0]
+            reason = " ".join(cause.split())[:200] or type(error).__name__
             raise BadInput(f"{path} cannot be read as plain data ({reason})", do=SAVE_AGAIN) from error
 
 
