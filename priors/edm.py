@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +50,12 @@ def preconditioning(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, T
     return sigma_data**2 / total, level * sigma_data / total.sqrt(), 1 / total.sqrt(), sigma.log() / 4
 
 
+def alike_in_gray(noise: Tensor, clean: Tensor) -> Tensor:
+    """The noise, equal in all channels of pictures whose channels are equal, as a gray picture shown in RGB has it."""
+    is_gray = (clean == clean[:, :1]).flatten(1).all(1)[:, None, None, None]
+    return torch.where(is_gray, noise[:, :1].expand_as(noise), noise)
+
+
 @dataclass(frozen=True)
 class EDMObjective:
     """Mean squared error of F against its target, which is EDM's weighting lambda(sigma) = 1 / c_out^2.
@@ -70,12 +78,19 @@ class EDMObjective:
         """
         sigma = self.levels(clean.shape[0], generator)
         noise = torch.randn(clean.shape, generator=generator)
-        is_gray = (clean == clean[:, :1]).flatten(1).all(1)[:, None, None, None]
-        noise = torch.where(is_gray, noise[:, :1].expand_as(noise), noise)
+        sigma, noise = sigma.to(clean.device), alike_in_gray(noise, clean.cpu()).to(clean.device)
         c_skip, c_out, c_in, c_noise = preconditioning(sigma, self.sigma_data)
         noisy = clean + sigma[:, None, None, None] * noise
         target = (clean - c_skip * noisy) / c_out
         return (network(c_in * noisy, c_noise) - target).square().mean()
+
+    def network_settings(self, base: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of the U-Net that this objective trains."""
+        return dict(base)
+
+    def preconditioning(self) -> dict[str, Any]:
+        """What the weights file must say."""
+        return {"kind": "edm", "sigma_data": self.sigma_data}
 
     def levels(self, count: int, generator: torch.Generator) -> Tensor:
         normal = self.log_mean + self.log_std * torch.randn(count, generator=generator)

@@ -20,9 +20,9 @@ SMALL_PARTS = ("x0", "res", "residual")  # targets of the size of y - x0
 class CompactPrior(ResidualPrior):
     """A process with a U-Net that sees (x_in, y) and the level of the time.
 
-    network: priors.networks.unet.UNet with `unet_settings(process)`. gain: standard deviation of y - x0 in native units;
-    heads that give a residual or a picture are scaled by it, and a picture is given as a correction of y, so that
-    every output of the network itself is of size one. A gray picture is shown as three equal channels.
+    network: priors.networks.unet.UNet with `unet_settings(process)`. gain: standard deviation of y - x0 in native
+    units; heads that give a residual or a picture are scaled by it, and a picture is given as a correction of y, so
+    that every output of the network itself is of size one. A gray picture is shown as three equal channels.
     """
 
     def __init__(self, network: nn.Module, process: Process, *, gain: float = 0.1) -> None:

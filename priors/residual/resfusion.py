@@ -1,7 +1,8 @@
 """Resfusion: a noise-prediction diffusion whose schedule is cut where the state no longer depends on the picture.
 
-Shi, Zheng, Xu, Dong, Pan, Xie, He, Li, Fu 2024, "Resfusion: Denoising Diffusion Probabilistic Models for Image Restoration Based on
-Prior Residual Noise", arXiv 2311.14900, repository nkicsl/Resfusion. With ah_t = prod alpha and R = y - x0:
+Shi, Zheng, Xu, Dong, Pan, Xie, He, Li, Fu 2024, "Resfusion: Denoising Diffusion Probabilistic Models for Image
+Restoration Based on Prior Residual Noise", arXiv 2311.14900, repository nkicsl/Resfusion. With ah_t = prod alpha and
+R = y - x0:
 
     x_t = sqrt(ah_t) x0 + (1 - sqrt(ah_t)) R + sqrt(1 - ah_t) eps                                           (a)
     resnoise = eps + (1 - sqrt(alpha_t)) sqrt(1 - ah_t) / beta_t R                                          (b)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,14 @@ from .muon import Muon, split_parameters
 class Objective(Protocol):
     """What a batch costs."""
 
-    def loss(self, network: nn.Module, clean: Tensor, generator: torch.Generator) -> Tensor:
-        """Scalar loss; all randomness from `generator`."""
+    def loss(self, network: nn.Module, clean: Tensor, generator: torch.Generator, /) -> Tensor:
+        """Scalar loss of a batch on the network's device; all randomness from `generator`, on the CPU."""
+
+    def network_settings(self, base: Mapping[str, Any], /) -> dict[str, Any]:
+        """Settings of the network that this objective trains."""
+
+    def preconditioning(self) -> dict[str, Any]:
+        """What a weights file must say for the prior to be built again."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class Trainer:
                 group["lr"] = base * factor
         autocast = torch.autocast(self.device, torch.bfloat16, enabled=fast_bfloat16(self.device))
         with autocast:
-            loss = self.objective.loss(self.network, clean, generator)
+            loss = self.objective.loss(self.network, clean.to(self.device), generator)
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

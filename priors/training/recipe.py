@@ -15,30 +15,53 @@ from torch import nn
 
 from operators.errors import BadInput
 
-from ..checkpoints import save_network
+from .. import residual
+from ..checkpoints import load_network, save_network
 from ..edm import EDMObjective
 from ..networks.unet import UNet
+from ..residual.network import warm_start
 from .loop import Progress, Settings, Trainer
+from .pairs import Batches
 from .photographs import Augmentation, Photographs, Source
+from .residual import ResidualObjective
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a training run depends on, as read from its TOML file."""
+    """Everything a training run depends on, as read from its TOML file.
+
+    network: settings of the U-Net before the objective adapts its channels. warm_start: name of a weights file of the
+    package whose weights the network begins with where shapes allow, or "".
+    """
 
     name: str
     settings: Settings
     crop: int
     network: Mapping[str, Any]
-    objective: EDMObjective
+    objective: EDMObjective | ResidualObjective
     augmentation: Augmentation
     sources: tuple[Source, ...]
+    warm_start: str = ""
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether it is trained on pictures with their measurements."""
+        return isinstance(self.objective, ResidualObjective)
+
+    @property
+    def network_settings(self) -> dict[str, Any]:
+        """Settings of the U-Net that is trained."""
+        return self.objective.network_settings(self.network)
 
     def build_network(self) -> nn.Module:
-        """The network with its seeded start weights; the global random state is left as it was."""
+        """The network with its start weights; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            return UNet(**self.network)
+            network = UNet(**self.network_settings)
+        if self.warm_start:
+            with resources.as_file(resources.files("priors") / "weights" / f"{self.warm_start}.safetensors") as path:
+                warm_start(network, load_network(path).network.state_dict())
+        return network
 
 
 def names() -> list[str]:
@@ -52,7 +75,7 @@ def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Re
     """The shipped recipe of that name; `steps` and `batch` replace its own. BadInput for an unknown name or key."""
     if name not in names():
         raise BadInput(f"unknown recipe {name!r}", do=f"Known: {', '.join(names())}.")
-    table = tomllib.loads(resources.files(__package__).joinpath(f"{name}.toml").read_text())
+    table = _table(name)
     given = {"steps": steps, "batch": batch}
     setting_names = {f.name for f in fields(Settings)}
     settings = {k: table.pop(k) for k in list(table) if k in setting_names}
@@ -62,39 +85,80 @@ def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Re
         settings=Settings(**settings),
         crop=table.pop("crop"),
         network=table.pop("network"),
-        objective=EDMObjective(**table.pop("objective")),
+        objective=_objective(table),
         augmentation=Augmentation(**table.pop("augmentation")),
         sources=tuple(Source(**s) for s in table.pop("sources")),
+        warm_start=table.pop("warm_start", ""),
     )
     if table:
         raise BadInput(f"recipe {name!r} has unknown keys {sorted(table)}")
     return recipe
 
 
+def _table(name: str) -> dict[str, Any]:
+    """The recipe's TOML over that of the recipe it `extends`, whose objective it does not inherit."""
+    table = tomllib.loads(resources.files(__package__).joinpath(f"{name}.toml").read_text())
+    if "extends" not in table:
+        return table
+    base = _table(table.pop("extends"))
+    base.pop("objective", None)
+    return {**base, **table}
+
+
+def _objective(table: dict[str, Any]) -> EDMObjective | ResidualObjective:
+    if "process" not in table:
+        return EDMObjective(**table.pop("objective"))
+    settings = dict(table.pop("process"))
+    return ResidualObjective(residual.build(settings.pop("name"), **settings), **table.pop("objective"))
+
+
 def train(
-    recipe: Recipe, *, data: Path, out: Path, device: str = "cpu", report: Callable[[Progress], None] = lambda _: None
+    recipe: Recipe,
+    batches: Batches,
+    *,
+    out: Path,
+    device: str = "cpu",
+    report: Callable[[Progress], None] = lambda _: None,
+    origin: str = "",
 ) -> Path:
-    """Train, or go on training, and write OUT/NAME.safetensors; a killed run resumes from OUT/NAME.ckpt."""
-    photographs = Photographs(data, recipe.sources, size=recipe.crop, augmentation=recipe.augmentation)
+    """Train, or go on training, and write OUT/NAME.safetensors; a killed run resumes from OUT/NAME.ckpt.
+
+    batches: `photographs(recipe, data)`, or for a residual process `Measured` ones or `Pairs`. origin: what they are,
+    for the notes of the file.
+    """
     trainer = Trainer(
         recipe.build_network(), recipe.objective, recipe.settings, checkpoint=out / f"{recipe.name}.ckpt", device=device
     )
 
-    def batches(start: int) -> Any:
-        return photographs.batches(recipe.settings.batch, seed=recipe.settings.seed, start=start)
+    def source(start: int) -> Any:
+        return batches.batches(recipe.settings.batch, seed=recipe.settings.seed, start=start)
 
-    progress = trainer.run(batches, report)
-    return export(recipe, trainer, out / f"{recipe.name}.safetensors", progress)
+    progress = trainer.run(source, report)
+    return export(recipe, trainer, out / f"{recipe.name}.safetensors", progress, origin=origin)
 
 
-def export(recipe: Recipe, trainer: Trainer, path: Path, progress: Progress) -> Path:
+def photographs(recipe: Recipe, data: Path) -> Photographs:
+    """The recipe's crops of the photographs under `data`."""
+    return Photographs(data, recipe.sources, size=recipe.crop, augmentation=recipe.augmentation)
+
+
+def export(recipe: Recipe, trainer: Trainer, path: Path, progress: Progress, *, origin: str = "") -> Path:
     """Write the averaged weights with what is needed to rebuild the prior in the file's own header."""
+    notes: dict[str, Any] = {
+        "steps": progress.step,
+        "seconds": round(progress.seconds),
+        "recipe": json.dumps(recipe.name),
+    }
+    if origin:
+        notes["data"] = origin
+    if recipe.warm_start:
+        notes["warm_start"] = recipe.warm_start
     save_network(
         path,
         trainer.average,
         architecture="unet",
-        settings=dict(recipe.network),
-        preconditioning={"kind": "edm", "sigma_data": recipe.objective.sigma_data},
-        notes={"steps": progress.step, "seconds": round(progress.seconds), "recipe": json.dumps(recipe.name)},
+        settings=recipe.network_settings,
+        preconditioning=recipe.objective.preconditioning(),
+        notes=notes,
     )
     return path
