@@ -72,7 +72,7 @@ class LatentPrior(ReleasedPrior):
             raise BadInput(
                 f"the measurement is {tuple(y.shape[1:])} for a picture of {tuple(y_up.shape[1:])}",
                 wanted=f"one {ratio} times smaller, which is what this ResShift enlarges",
-                do="Choose a task of that factor, such as sr4x, or another prior.",
+                do=f"Choose a task of that factor (sr{ratio}x), or another prior.",
             )
         if self.marks == 0:
             return seen
