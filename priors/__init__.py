@@ -24,7 +24,10 @@ _ATTRIBUTES = {
     "EDMPrior": "priors.edm:EDMPrior",
     "Gaussian": "priors.gaussian:Gaussian",
     "GaussianMixture": "priors.gaussian_mixture:GaussianMixture",
+    "Prior": "priors.base:Prior",
+    "ResidualPrior": "priors.residual.prior:ResidualPrior",
     "load": "priors.embedded:load",
+    "residual": "priors.residual",
     "schedules": "priors.schedules",
 }
 
