@@ -116,7 +116,7 @@ class Operator(nn.Module):
     def derived(self, name: str, make: Callable[[], Tensor], like: Tensor) -> Tensor:
         """`constant(name, like)` for an array that the state implies: made at first use, moved along, never saved."""
         if name not in self._buffers:
-            with torch.inference_mode(False):
+            with torch.inference_mode(False), full_precision(like):
                 self.register_buffer(name, make(), persistent=False)
         return self.constant(name, like)
 

@@ -94,6 +94,10 @@ def shape(request):
     return request.param
 
 
+# Laws of housekeeping, which no size can break alone.
+one_shape = pytest.mark.parametrize("shape", SHAPES[2:], indirect=True, ids=str)
+
+
 @pytest.fixture(params=CASES, ids=_label)
 def any_operator(request, shape):
     name, settings = request.param
@@ -148,6 +152,7 @@ def test_memory_layout_does_not_matter(laws, any_operator):
     laws.memory_layout_does_not_matter(any_operator)
 
 
+@one_shape
 def test_input_and_global_random_state_stay_as_they_were(laws, any_operator):
     laws.input_and_global_random_state_stay(any_operator)
 
@@ -156,14 +161,17 @@ def test_wrong_shapes_and_types_are_refused(laws, any_operator):
     laws.wrong_inputs_are_refused(any_operator)
 
 
+@one_shape
 def test_copies_and_pickles_equal_the_original(laws, any_operator):
     laws.copies_equal_the_original(any_operator)
 
 
+@one_shape
 def test_moving_keeps_the_state(laws, any_operator):
     laws.moving_keeps_state(any_operator)
 
 
+@one_shape
 def test_autocast_and_inference_mode_do_not_matter(laws, operator):
     laws.autocast_and_inference_mode_do_not_matter(operator)
 
