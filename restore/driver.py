@@ -146,7 +146,9 @@ def _choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) -
         return None
     known = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
     if not isinstance(known, Prior):
-        raise BadType(f"prior is {type(known).__name__}", wanted="a DiffusionPrior, a ResidualPrior, or the name of a prior")
+        raise BadType(
+            f"prior is {type(known).__name__}", wanted="a DiffusionPrior, a ResidualPrior, or the name of a prior"
+        )
     if known.kind != method.prior_kind:
         raise BadInput(
             f"prior {known.name or type(known).__name__!r} is a {known.kind} prior",

@@ -1,6 +1,6 @@
 """RDDM: residual and noise are taken out together, each on its own schedule.
 
-Liu, Wang, Fan, Wang, Tang, Qu 2024, arXiv 2308.13712, repository nachifur/RDDM. With the process of priors.residual.rddm:
+Liu, Wang, Fan, Wang, Tang, Qu 2024, arXiv 2308.13712, repository nachifur/RDDM. The process is priors.residual.rddm:
 
     x_T = y + bbar_T z
     implicit:  x_u = x_t - (abar_t - abar_u) R - (bbar_t - sqrt(bbar_u^2 - v)) eps + sqrt(v) z,

@@ -196,7 +196,9 @@ def test_born_fields_are_the_reference(arrays):
     cell = (width / 16) * (height / 12)
     green = (a.green / cell).reshape(12, 16, 9).numpy()
     np.testing.assert_allclose(green, arrays["is_sensor_green"], rtol=1e-10)
-    np.testing.assert_allclose(a.incident.conj().resolve_conj().mT.reshape(12, 16, 5).numpy(), arrays["is_uinc"], rtol=1e-10)
+    np.testing.assert_allclose(
+        a.incident.conj().resolve_conj().mT.reshape(12, 16, 5).numpy(), arrays["is_uinc"], rtol=1e-10
+    )
 
 
 def test_a_field_far_away_is_the_asymptotic_wave():

@@ -39,7 +39,9 @@ def test_dps_follows_the_recorded_run(reference, toy_prior, average_pool, kept, 
         "gblur": lambda: ReflectedBlur(torch.as_tensor(record["blur_kernel"])),
     }[operator]()
     steps = len(record[f"{name}__timesteps"])
-    solver = DPS(steps=steps, zeta=float(record[f"{name}__scale"]), rule="norm", sampler=sampler, variance=0.5, first_time=999)
+    solver = DPS(
+        steps=steps, zeta=float(record[f"{name}__scale"]), rule="norm", sampler=sampler, variance=0.5, first_time=999
+    )
     assert solver.times() == record[f"{name}__timesteps"][::-1].tolist()
     prior = toy_prior(record, (-1.0, 1.0) if sampler == "ddpm" else None)
     tape = Tape([record[f"{name}__x_T"], *record[f"{name}__noise"]])

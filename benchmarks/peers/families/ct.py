@@ -70,8 +70,9 @@ def contests(size: int) -> Iterator[Contest]:
         return Calls(lambda: a.A_dagger(measured))
 
     def skimage_direct() -> Calls:
-        from skimage.transform import iradon
+        from skimage import transform
 
+        iradon: Any = transform.iradon
         columns, degrees = y[0, 0].numpy().T.copy(), np.rad2deg(angles)
         return Calls(lambda: iradon(columns, degrees, output_size=size, circle=False))
 
