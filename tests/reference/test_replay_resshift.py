@@ -34,7 +34,7 @@ class Pooled(NetworkPrior):
     def decode(self, state: Tensor) -> Tensor:
         return state.repeat_interleave(4, -1).repeat_interleave(4, -2)
 
-    def condition(self, y: Tensor, y_up: Tensor) -> Tensor:
+    def condition(self, y: Tensor, y_up: Tensor, observed: Tensor | None = None) -> Tensor:
         return self.low
 
 
