@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from .base import NotApplicable, Range, needs_range, prepare
-from .pixelwise import peak_value
 from .ssim import K1, K2, SIZE, SSIM, smooth
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -30,21 +28,11 @@ class MSSSIM(SSIM):
 
     FAMILY: ClassVar[str] = "ms-ssim"
 
-    def picture(self, estimate: Tensor, truth: Tensor, data_range: Range) -> float:
-        if truth.ndim != 3:
-            raise NotApplicable(f"ms-ssim of a volume of {tuple(truth.shape)}", do="Score its slices: B*D x C x H x W.")
-        smallest = (SIZE - 1) * 2 ** (len(WEIGHTS) - 1) + 1 + 2 * self.crop
-        if min(truth.shape[-2:]) < smallest:
-            size = f"{truth.shape[-2]}x{truth.shape[-1]}"
-            raise NotApplicable(
-                f"a picture of {size} is too small for {self.name}", wanted=f"at least {smallest}x{smallest}"
-            )
-        limit = self.limit or self._implied_limit()
-        if data_range is not None and self.peak != "volume-max":
-            low, width = needs_range(data_range, self.FAMILY)
-            estimate, truth, data_range = estimate - low, truth - low, (0.0, width)
-        pair = prepare(estimate, truth, data_range, space=self.space, limit=limit, crop=self.crop)
-        return float(ms_ssim(pair.estimate, pair.truth, peak=peak_value(self.peak, pair)).mean())
+    def _smallest(self) -> int:
+        return (SIZE - 1) * 2 ** (len(WEIGHTS) - 1) + 1
+
+    def _index(self, estimate: Tensor, truth: Tensor, peak: float) -> Tensor:
+        return ms_ssim(estimate, truth, peak=peak)
 
 
 def ms_ssim(x: Tensor, y: Tensor, *, peak: float) -> Tensor:

@@ -53,8 +53,10 @@ class SSIM(Metric):
 
     def picture(self, estimate: Tensor, truth: Tensor, data_range: Range) -> float:
         if truth.ndim != 3:
-            raise NotApplicable(f"ssim of a volume of {tuple(truth.shape)}", do="Score its slices: B*D x C x H x W.")
-        smallest = SIZE + 2 * self.crop
+            raise NotApplicable(
+                f"{self.FAMILY} of a volume of {tuple(truth.shape)}", do="Score its slices: B*D x C x H x W."
+            )
+        smallest = self._smallest() + 2 * self.crop
         if min(truth.shape[-2:]) < smallest:
             size = f"{truth.shape[-2]}x{truth.shape[-1]}"
             raise NotApplicable(
@@ -66,7 +68,15 @@ class SSIM(Metric):
             low, width = needs_range(data_range, self.FAMILY)
             estimate, truth, data_range = estimate - low, truth - low, (0.0, width)
         pair = prepare(estimate, truth, data_range, space=self.space, limit=limit, crop=self.crop)
-        return float(ssim_map(pair.estimate, pair.truth, peak=peak_value(self.peak, pair)).mean())
+        return float(self._index(pair.estimate, pair.truth, peak_value(self.peak, pair)).mean())
+
+    def _smallest(self) -> int:
+        """The shortest side that can be scored."""
+        return SIZE
+
+    def _index(self, estimate: Tensor, truth: Tensor, peak: float) -> Tensor:
+        """The scores whose mean is the metric, from C x H x W."""
+        return ssim_map(estimate, truth, peak=peak)
 
 
 def ssim_map(x: Tensor, y: Tensor, *, peak: float) -> Tensor:
