@@ -24,7 +24,9 @@ from restore import solvers, tasks
 
 SIDE = 16
 UNLIKE = ("sr4x", "cs4x", "denoise-poisson", "inpaint-random", "deblur-motion")  # no two take the same path
-every_solver = pytest.mark.parametrize("solver", solvers.REGISTRY)
+# Solvers of one kind of operator refuse these tasks; the solver laws give them problems of their own.
+GENERAL = [name for name in solvers.REGISTRY if not solvers.REGISTRY.load(name).needs_modulus]
+every_solver = pytest.mark.parametrize("solver", GENERAL)
 every_kind_of_task = pytest.mark.parametrize("task", UNLIKE)
 
 

@@ -5,6 +5,7 @@ Nocedal 1980, doi:10.1090/S0025-5718-1980-0572855-7 (two-loop recursion); Armijo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ def minimise(
         slope = torch.where(uphill, -inner(gradient, gradient), slope)
         # The first step has no curvature to go by: a hundredth of the picture's size.
         size = inner(gradient, gradient).sqrt()
-        reach = 0.01 * inner(x, x).sqrt() + 0.01 * x[0].numel() ** 0.5
+        reach = 0.01 * inner(x, x).sqrt() + 0.01 * math.prod(x.shape[1:]) ** 0.5
         first = torch.where(size > 0, reach / size.clamp_min(1e-30), torch.ones_like(size))
         length = torch.where(uphill, first, torch.ones_like(size)) if iteration else first
         moved, new_value, new_gradient = _search(objective, x, value, gradient, direction, slope, length, limits)
@@ -112,4 +113,4 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
 
 def like(values: Tensor, other: Tensor) -> Tensor:
     """B numbers shaped to broadcast over `other`."""
-    return values.reshape(-1, *[1] * (other.ndim - 1))
+    return values.reshape(len(values), *[1] * (other.ndim - 1))
