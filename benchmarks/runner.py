@@ -77,18 +77,19 @@ def run(
     if retry_failed:
         store.drop(store.failures() & set(plan.keys))
     before = store.keys()
-    store.drop(_incomplete(plan, store))
-    present = store.keys()
+    # A row whose scores are of an older metric stays until its successor is there: a stopped run loses nothing.
+    outdated = set(_incomplete(plan, store))
+    present = store.keys() - outdated
     pending = [item for item in plan.items if item.key not in present]
     progress = Progress(len(plan.items), len(plan.items) - len(pending), other=len(before - set(plan.keys)))
     store.begin(command=command, suite=plan.suite.name, plan=plan.keys, notes=plan.notes, machine=machine.describe())
     if not pending:
         return progress
     # Another process may work on the same store: what it has finished meanwhile is not taken up.
-    fresh: Iterator[Item] = (item for item in pending if item.key not in store)
+    fresh: Iterator[Item] = (i for i in pending if i.key in outdated or i.key not in store)
     try:
         for item, outcome in executor.run(fresh, perform):
-            store.put(item, outcome)
+            store.put(item, outcome, replace=item.key in outdated)
             progress.done += 1
             if outcome.status == FAILED:
                 progress.failed += 1

@@ -125,12 +125,15 @@ class Store:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    def put(self, item: Item, outcome: Outcome) -> None:
-        """Commit the row of an item and its scores, estimate first; a key that is there already stays as it is."""
+    def put(self, item: Item, outcome: Outcome, *, replace: bool = False) -> None:
+        """Commit the row of an item and its scores, estimate first; a key that is there already stays as it is, unless
+        it is to be replaced."""
         if outcome.arrays:
             write_arrays(self.estimate_path(item.key), outcome.arrays)
         values = _row(item, outcome)
         with self._transaction():
+            if replace:
+                self._delete(item.key)
             marks = ", ".join("?" * len(values))
             fresh = self._database.execute(
                 f"INSERT OR IGNORE INTO rows ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
@@ -158,8 +161,11 @@ class Store:
         """Delete rows, so that they are computed again."""
         with self._transaction():
             for key in keys:
-                self._database.execute("DELETE FROM rows WHERE key = ?", (key,))
-                self._database.execute("DELETE FROM scores WHERE key = ?", (key,))
+                self._delete(key)
+
+    def _delete(self, key: str) -> None:
+        self._database.execute("DELETE FROM rows WHERE key = ?", (key,))
+        self._database.execute("DELETE FROM scores WHERE key = ?", (key,))
 
     def begin(self, *, command: str, suite: str, plan: Sequence[str], notes: Sequence[str], machine: Any) -> None:
         """Note that a run begins: its command and the keys it is about."""

@@ -206,6 +206,24 @@ def test_rows_without_an_estimate_are_computed_again_for_a_new_score(tiny: Path,
     assert progress.done == 8
 
 
+def test_rows_of_an_older_metric_stay_until_their_successors_are_there(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench(tmp_path / "out", "identity")
+    before = {row.key for row in rows(tmp_path / "out")}
+    monkeypatch.setattr(runner, "metric_version", lambda name: "newer")
+
+    class Stopped(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        runner.bench(suite("identity"), tmp_path / "out", context=context(), tell=stop)
+    assert {row.key for row in rows(tmp_path / "out")} == before
+
+
 def test_a_missing_set_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RESTORE_DATA", raising=False)
     monkeypatch.setenv("RESTORE_CONFIG", str(tmp_path))
