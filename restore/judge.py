@@ -12,9 +12,10 @@ from torch import Tensor
 
 from operators import BadInput, RestoreError
 
+from .problem import Problem
 from .reconstruction import Reconstruction
 from .tasks import Task
-from .tasks.units import data_range, in_file_units, presented, to_file_units
+from .tasks.units import data_range, presented, to_file_units
 
 SCHEMA = 1
 SCORES = ("psnr", "ssim", "lpips")
@@ -82,7 +83,7 @@ def judge(result: Reconstruction, task: Task, baseline: Baseline) -> dict[str, A
         "reasons": reasons,
         "chi2": to_json(chi2)[0],
         "coverage": covered,
-        "baseline": _baseline(baseline, result, task.metrics),
+        "baseline": _baseline(baseline, result.problem, truth, task.metrics),
     }
     for key in SCORES:
         if key not in conventions:
@@ -143,15 +144,17 @@ def _coverage(result: Reconstruction) -> tuple[dict[str, float] | None, str | No
     return {level: round(share, 6) for level, share in coverages(result.samples, result.problem.truth).items()}, None
 
 
-def _baseline(baseline: Baseline, result: Reconstruction, conventions: Mapping[str, str]) -> dict[str, Any]:
+def _baseline(
+    baseline: Baseline, problem: Problem, truth: Tensor | None, conventions: Mapping[str, str]
+) -> dict[str, Any]:
+    """truth: in the unit of its file."""
     from benchmarks.metrics import as_metrics_json
 
     table: dict[str, Any] = {"name": baseline.name, **dict.fromkeys(SCORES), "seconds": round(baseline.seconds, 3)}
     if baseline.reason is not None:
         return {**table, "reasons": dict.fromkeys(SCORES, baseline.reason)}
-    problem = result.problem
     estimate = None if baseline.estimate is None else to_file_units(baseline.estimate, problem)
-    scores = score(estimate, in_file_units(problem).truth, conventions, data_range(problem))
+    scores = score(estimate, truth, conventions, data_range(problem))
     if scores is None:
         return table
     numbers = as_metrics_json(scores)

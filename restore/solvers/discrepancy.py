@@ -99,4 +99,9 @@ def misfit(problem: Problem, x: Tensor) -> Tensor:
 def per_picture(values: Tensor, like: Tensor) -> Tensor:
     """B numbers shaped to broadcast over `like`, with its precision."""
     dtype = like.dtype if values.is_complex() or not like.is_complex() else like.real.dtype
-    return values.to(device=like.device, dtype=dtype).reshape(-1, *[1] * (like.ndim - 1))
+    return over_pixels(values.to(device=like.device, dtype=dtype), like)
+
+
+def over_pixels(values: Tensor, like: Tensor) -> Tensor:
+    """B numbers of any type shaped to broadcast over `like`."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .discrepancy import over_pixels
+
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]  # x -> value of each picture (B) and gradient (B x ...)
 DECREASE, HALVINGS = 1e-4, 20
 CURVATURE = 1e-10  # least <s, y> relative to |s| |y|: a pair below it says nothing about the curvature
@@ -40,7 +42,7 @@ def minimise(
         direction = -_inverse_hessian(gradient, steps, changes)
         slope = inner(direction, gradient)
         uphill = slope >= 0
-        direction = torch.where(like(uphill, x), -gradient, direction)
+        direction = torch.where(over_pixels(uphill, x), -gradient, direction)
         slope = torch.where(uphill, -inner(gradient, gradient), slope)
         # The first step has no curvature to go by: a hundredth of the picture's size.
         size = inner(gradient, gradient).sqrt()
@@ -67,13 +69,13 @@ def _search(
     best, best_value, best_gradient = x, value, gradient
     todo = torch.ones_like(slope, dtype=torch.bool)
     for _ in range(HALVINGS):
-        trial = x + like(length, x) * direction
+        trial = x + over_pixels(length, x) * direction
         trial = trial if limits is None else trial.clamp(*limits)
         new_value, new_gradient = objective(trial)
         # With limits the step is bent, and its own slope counts.
         gain = length * slope if limits is None else inner(gradient, trial - x)
         good = todo & torch.isfinite(new_value) & (new_value <= value + DECREASE * gain)
-        chosen = like(good, x)
+        chosen = over_pixels(good, x)
         best, best_gradient = torch.where(chosen, trial, best), torch.where(chosen, new_gradient, best_gradient)
         best_value = torch.where(good, new_value, best_value)
         todo = todo & ~good
@@ -93,15 +95,15 @@ def _inverse_hessian(gradient: Tensor, steps: list[Tensor], changes: list[Tensor
         usable = curvature > CURVATURE * (inner(s, s) * power).sqrt()
         rho = torch.where(usable, 1 / torch.where(usable, curvature, torch.ones_like(curvature)), 0.0)
         weight = rho * inner(s, q)
-        q = q - like(weight, q) * y
+        q = q - over_pixels(weight, q) * y
         kept.append((s, y, rho, weight))
         if scale is None:
             scale = torch.where(usable, curvature / power.clamp_min(1e-30), torch.zeros_like(power))
     if scale is None:
         return q
-    q = like(torch.where(scale > 0, scale, torch.ones_like(scale)), q) * q
+    q = over_pixels(torch.where(scale > 0, scale, torch.ones_like(scale)), q) * q
     for s, y, rho, weight in reversed(kept):
-        q = q + like(weight - rho * inner(y, q), q) * s
+        q = q + over_pixels(weight - rho * inner(y, q), q) * s
     return q
 
 
@@ -109,8 +111,3 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
     """Re <a, b> of each picture (B), in the precision of the pictures."""
     product = a.conj() * b
     return (product.real if product.is_complex() else product).flatten(1).sum(1)
-
-
-def like(values: Tensor, other: Tensor) -> Tensor:
-    """B numbers shaped to broadcast over `other`."""
-    return values.reshape(len(values), *[1] * (other.ndim - 1))

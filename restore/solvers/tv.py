@@ -28,7 +28,7 @@ from operators.randomness import Noise
 from priors.tv import FIRST_SPATIAL, Kind, TotalVariation, divergence, gradient, gradient_norm
 
 from .base import Solver, State, check_range
-from .discrepancy import noise_energy
+from .discrepancy import noise_energy, over_pixels
 from .start import start_estimate
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ class TV(Solver):
         radius = noise_energy(problem) ** 0.5
         p, q = torch.zeros_like(problem.y), torch.zeros_like(gradient(x))
         for step in range(1, self.steps + 1):
-            p = p - _like(data_step, p) * problem.residual(ahead)
-            p = self._dual_data_step(p, _like(data_step, p), radius)
-            q = variation.project(q + _like(gradient_step, q) * gradient(ahead), 1.0)
+            p = p - over_pixels(data_step, p) * problem.residual(ahead)
+            p = self._dual_data_step(p, over_pixels(data_step, p), radius)
+            q = variation.project(q + over_pixels(gradient_step, q) * gradient(ahead), 1.0)
             previous, x = x, x - tau * (operator.adjoint(p) - divergence(q))
             ahead = 2 * x - previous
             if step % EVERY == 0 or step == self.steps:
@@ -95,10 +95,5 @@ class TV(Solver):
 
 def _rms(x: Tensor) -> Tensor:
     """Root mean square of each picture (B x 1 x ... x 1); 1 for a black one."""
-    value = (x.abs() ** 2).flatten(1).mean(1).sqrt().reshape(-1, *[1] * (x.ndim - 1))
+    value = over_pixels((x.abs() ** 2).flatten(1).mean(1).sqrt(), x)
     return torch.where(value > 0, value, torch.ones_like(value))
-
-
-def _like(values: Tensor, other: Tensor) -> Tensor:
-    """B numbers shaped to broadcast over `other`."""
-    return values.reshape(-1, *[1] * (other.ndim - 1))

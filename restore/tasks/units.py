@@ -68,8 +68,8 @@ def enter(x: Tensor, table: Mapping[str, Any], notes: list[str]) -> tuple[Tensor
         low = float(x.min()) if x.numel() else 0.0
         if low < AIR_HU:
             notes.append(f"values below {AIR_HU:g} HU (the least is {low:g}) are taken for air")
-        water = float(table.get("mu_water", WATER))
-        return attenuation(x.clamp(min=AIR_HU), water=water), (water, water / 1000)
+        water, per_hu = leaving(table)
+        return attenuation(x.clamp(min=AIR_HU), water=water), (water, per_hu)
     if table.get("normalise"):
         scale = 1 / largest(x)
         return scale * x, (0.0, scale)
@@ -92,13 +92,12 @@ def largest(x: Tensor) -> float:
 
 def data_range(problem: Problem) -> tuple[float, float] | None:
     """The range that metrics may assume for a problem in its file's unit; [0, 1] where no task names one."""
-    name = ((problem.recipe or {}).get("task") or {}).get("input", {}).get("unit", "[0,1]")
-    return UNITS[name].data_range
+    return UNITS[_task_unit(problem)].data_range
 
 
 def shown_unit(problem: Problem, file_unit: str) -> str:
     """The unit that decides how answers are drawn: the task's where it names one, else that of the picture's file."""
-    unit: str = ((problem.recipe or {}).get("task") or {}).get("input", {}).get("unit", "[0,1]")
+    unit = _task_unit(problem)
     return file_unit if unit == "[0,1]" else unit
 
 
@@ -128,5 +127,11 @@ def to_file_units(x: Tensor, problem: Problem) -> Tensor:
 
 
 def file_units(problem: Problem) -> tuple[float, float]:
+    """(shift, scale) with x_problem = shift + scale * x_file; (0, 1) where the recipe says nothing."""
     shift, scale = (problem.recipe or {}).get("file_units", (0.0, 1.0))
     return float(shift), float(scale)
+
+
+def _task_unit(problem: Problem) -> str:
+    unit: str = ((problem.recipe or {}).get("task") or {}).get("input", {}).get("unit", "[0,1]")
+    return unit
