@@ -23,6 +23,7 @@ Limit = Literal["refuse", "clip", "round8", "unclipped"]
 SPACE = Option("space", words=("any", "rgb", "y601", "magnitude"))
 LIMIT = Option("limit", words=("refuse", "clip", "round8", "unclipped"))
 CROP = Option("crop", key="crop", number=int)
+FLIP = Option("flip", words=("flip",))
 
 # A value may leave its range by this share of the width: the rounding of float32 arithmetic, not an overshoot.
 _ROUNDING = 1e-5
@@ -65,12 +66,29 @@ class Metric:
         check_range(data_range)
         with torch.inference_mode():
             pairs = zip(_plain(estimate), _plain(truth), strict=True)
-            values = [self.picture(one, other, data_range) for one, other in pairs]
+            values = [self.picture(self._placed(one, other), other, data_range) for one, other in pairs]
         return torch.tensor(values, dtype=torch.float64, device="cpu")
 
     def picture(self, estimate: Tensor, truth: Tensor, data_range: Range) -> float:
         """The score of one pair, C x ..., double precision on the CPU."""
         raise TypeError(f"{type(self).__name__} does not implement picture")
+
+    def _placed(self, estimate: Tensor, truth: Tensor) -> Tensor:
+        """The estimate as it is laid on the truth (both C x ...)."""
+        return estimate
+
+
+@dataclass(frozen=True)
+class Turnable(Metric):
+    """A score that may forgive a half turn, which some measurements (the size of a spectrum) leave open.
+
+    flip: "flip" scores the estimate or its point reflection, whichever is `nearer` the truth; None: as it is.
+    """
+
+    flip: Literal["flip"] | None = None
+
+    def _placed(self, estimate: Tensor, truth: Tensor) -> Tensor:
+        return estimate if self.flip is None else nearer(estimate, truth)
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,18 @@ def prepare(estimate: Tensor, truth: Tensor, data_range: Range, *, space: Space,
         # Luma of stored pictures: codes of 0..1, whatever the declared range was.
         estimate, truth, width = luma_bt601((estimate - low) / width), luma_bt601((truth - low) / width), 1.0
     return Prepared(cut(estimate, crop), cut(truth, crop), width)
+
+
+def nearer(estimate: Tensor, truth: Tensor) -> Tensor:
+    """The estimate or its point reflection (conjugated where complex), by the squared error of the whole picture.
+
+    estimate, truth: C x ... x H x W. Complex pictures are compared by magnitude: lost phases leave theirs open too.
+    Neither colours, limits nor borders of a convention matter here, so that all scores of a picture choose alike.
+    """
+    turned = estimate.flip(tuple(range(1, estimate.ndim))).conj()
+    values = (estimate.abs(), turned.abs(), truth.abs()) if truth.is_complex() else (estimate, turned, truth)
+    as_is, half_turn = (float((x - values[2]).square().sum()) for x in values[:2])
+    return turned if half_turn < as_is else estimate
 
 
 def keep_limits(estimate: Tensor, truth: Tensor, data_range: Range, limit: Limit) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from operators.errors import import_extra
 
 from . import features
-from .base import CROP, Metric, NotApplicable, Range, cut, keep_limits, needs_range
+from .base import CROP, FLIP, NotApplicable, Range, Turnable, cut, keep_limits, needs_range
 from .convention import Option
 
 # Below this the last pooling layer of the network has nothing to pool.
@@ -31,11 +31,11 @@ _networks: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
-class LPIPS(Metric):
+class LPIPS(Turnable):
     """Perceptual distance, 0 for equal pictures; the estimate is clipped, gray is repeated to three channels.
 
     net: "alex" or "vgg". version: "v0.1", the heads that the authors recommend. crop: border pixels left out.
-    Unavailable, with the command that helps, where the ImageNet features cannot be had.
+    flip: see `Turnable`. Unavailable, with the command that helps, where the ImageNet features cannot be had.
     """
 
     FAMILY: ClassVar[str] = "lpips"
@@ -43,6 +43,7 @@ class LPIPS(Metric):
         Option("net", words=("alex", "vgg")),
         Option("version", words=("v0.1",)),
         CROP,
+        FLIP,
     )
 
     net: Literal["alex", "vgg"] | None = None

@@ -13,6 +13,7 @@ from operators.errors import BadInput
 
 from .base import (
     CROP,
+    FLIP,
     LIMIT,
     SPACE,
     Limit,
@@ -21,6 +22,7 @@ from .base import (
     Prepared,
     Range,
     Space,
+    Turnable,
     keep_limits,
     needs_range,
     prepare,
@@ -64,17 +66,18 @@ class Pixelwise(Metric):
 
 
 @dataclass(frozen=True)
-class PSNR(Pixelwise):
+class PSNR(Turnable, Pixelwise):
     """10 log10(peak^2 / MSE) in dB, one MSE over all channels; infinite for equal pictures.
 
     peak: a number in the picture's units, "volume-max" (largest value of the truth, the whole volume taken
     together; the estimate is then scored unclipped), or None: the width of the declared range (for y601: 255 codes).
+    flip: see `Turnable`.
     """
 
     FAMILY: ClassVar[str] = "psnr"
     UNIT: ClassVar[str] = "dB"
     HIGHER_IS_BETTER: ClassVar[bool] = True
-    OPTIONS: ClassVar[tuple[Option, ...]] = (SPACE, LIMIT, PEAK, CROP)
+    OPTIONS: ClassVar[tuple[Option, ...]] = (SPACE, LIMIT, PEAK, CROP, FLIP)
 
     peak: float | Literal["volume-max"] | None = None
 

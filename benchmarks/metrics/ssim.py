@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from .base import CROP, LIMIT, SPACE, Limit, Metric, NotApplicable, Range, Space, needs_range, prepare
+from .base import CROP, FLIP, LIMIT, SPACE, Limit, NotApplicable, Range, Space, Turnable, needs_range, prepare
 from .convention import Option
 from .pixelwise import PEAK, peak_value
 
@@ -23,18 +23,18 @@ SIZE, SIGMA = 11, 1.5
 
 
 @dataclass(frozen=True)
-class SSIM(Metric):
+class SSIM(Turnable):
     """Mean of the SSIM map over channels and the positions where the window lies inside the picture.
 
     window: "gauss1.5": 11x11 Gaussian of standard deviation 1.5, K1 = 0.01, K2 = 0.03, population covariance.
-    space, crop: as for PSNR. limit: the estimate is clipped unless told otherwise.
+    space, crop, flip: as for PSNR. limit: the estimate is clipped unless told otherwise.
     peak: the L of the constants; None: the width of the declared range, from whose low end values are counted.
     Not resampled first (the authors' script averages large pictures down; its name would be another convention).
     """
 
     FAMILY: ClassVar[str] = "ssim"
     HIGHER_IS_BETTER: ClassVar[bool] = True
-    OPTIONS: ClassVar[tuple[Option, ...]] = (Option("window", words=("gauss1.5",)), SPACE, LIMIT, PEAK, CROP)
+    OPTIONS: ClassVar[tuple[Option, ...]] = (Option("window", words=("gauss1.5",)), SPACE, LIMIT, PEAK, CROP, FLIP)
 
     window: Literal["gauss1.5"] | None = None
     space: Space = "any"

@@ -24,6 +24,9 @@ from operators import BadInput
         "chroma-rmse[bt601]",
         "mae[rgb,crop=2]",
         "rmse[any]",
+        "psnr[rgb,clip,peak=1,flip]",
+        "ssim[gauss1.5,rgb,flip]",
+        "lpips[alex,v0.1,flip]",
     ],
 )
 def test_a_canonical_name_is_its_own_canonical_name(name: str) -> None:

@@ -197,3 +197,32 @@ def test_memory_layout_precision_and_gradients_do_not_matter() -> None:
 def test_negative_ssim_of_an_inverted_picture_is_kept() -> None:
     _, truth = pair()
     assert one("ssim[rgb]", 1 - truth, truth) < -0.5
+
+
+@pytest.mark.parametrize(
+    "name", ["psnr[rgb,clip,peak=1,flip]", "ssim[gauss1.5,rgb,flip]", "ms-ssim[gauss1.5,rgb,flip]"]
+)
+def test_a_half_turn_is_forgiven_where_the_name_says_so_and_for_each_picture_alone(name: str) -> None:
+    estimate, truth = pair(batch=2, size=(170, 163))
+    half = torch.stack([estimate[0], estimate[1].flip((-2, -1))])
+    plain = name.replace(",flip", "")
+    assert torch.equal(metrics.parse(name)(half, truth), metrics.parse(plain)(estimate, truth))
+    assert float(metrics.parse(plain)(half, truth)[1]) < float(metrics.parse(name)(half, truth)[1])
+
+
+def test_one_decision_by_squared_error_serves_every_score_of_a_picture() -> None:
+    # Light falls the right way and the texture is turned: squared error wants it as it is, SSIM would rather turn it.
+    texture = torch.randn(1, 1, 48, 61, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    light = torch.linspace(-0.2, 0.2, 48, dtype=torch.float64)[:, None]
+    truth, estimate = 0.5 + light + 0.03 * texture, 0.5 + light + 0.03 * texture.flip((-2, -1))
+    as_it_is = one("ssim[gauss1.5,rgb,unclipped]", estimate, truth)
+    assert as_it_is < one("ssim[gauss1.5,rgb,unclipped]", estimate.flip((-2, -1)), truth)
+    assert one("ssim[gauss1.5,rgb,unclipped,flip]", estimate, truth) == as_it_is
+
+
+def test_of_complex_pictures_the_turned_copy_is_the_conjugate() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(1, 1, 16, 17, generator=generator, dtype=torch.complex128)
+    name = "psnr[magnitude,volume-max,flip]"
+    assert one(name, truth.flip((-2, -1)).conj(), truth, data_range=None) == math.inf
+    assert one(name, 1j * truth, truth, data_range=None) > 200  # a phase common to all pixels does not decide
