@@ -1,4 +1,4 @@
-"""A plot of curves on two logarithmic axes, as a stand-alone SVG that reads on white and on black."""
+"""A plot of curves on logarithmic axes, as a stand-alone SVG that reads on white and on black."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import ClassVar
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 210, 34, 52
@@ -17,15 +18,27 @@ Curve = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Axis:
-    """log10 values to pixels."""
+    """Values to pixels: `low` to `high`, as `scaled` gives them, lie from `start` to `end`."""
 
     low: float
     high: float
     start: float
     end: float
+    narrowest: ClassVar[float] = 0.5  # range, in scaled values, under which the room at the ends no longer shrinks
+
+    @staticmethod
+    def scaled(value: float) -> float:
+        return math.log10(value)
 
     def __call__(self, value: float) -> float:
-        return self.start + (math.log10(value) - self.low) / (self.high - self.low) * (self.end - self.start)
+        return self.start + (self.scaled(value) - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    @classmethod
+    def around(cls, values: Sequence[float], start: float, end: float) -> Axis:
+        """An axis with a little room at both ends of the values."""
+        low, high = cls.scaled(min(values)), cls.scaled(max(values))
+        spare = 0.04 * max(high - low, cls.narrowest)
+        return cls(low - spare, high + spare, start, end)
 
     def ticks(self) -> list[float]:
         """Powers of ten, and 2 and 5 times them over a short range."""
@@ -35,11 +48,38 @@ class Axis:
         return [v for v in values if self.low <= math.log10(v) <= self.high]
 
 
+class Even(Axis):
+    """Values themselves to pixels."""
+
+    narrowest = 0.01
+
+    @staticmethod
+    def scaled(value: float) -> float:
+        return value
+
+    def ticks(self) -> list[float]:
+        """Four to ten round values."""
+        rough = (self.high - self.low) / 4
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = max(factor * power for factor in (1, 2, 5) if factor * power <= rough)
+        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        return [k * step for k in range(first, last + 1)]
+
+
 def loglog_svg(curves: Mapping[str, Curve], *, title: str, across: str, up: str) -> str:
     """curves: name -> points with positive coordinates, at least one; a name that ends in " (dashed)" is drawn so."""
+    return _svg(curves, Axis, title=title, across=across, up=up)
+
+
+def semilog_svg(curves: Mapping[str, Curve], *, title: str, across: str, up: str) -> str:
+    """As `loglog_svg`, with evenly spaced values on the axis that goes up."""
+    return _svg(curves, Even, title=title, across=across, up=up)
+
+
+def _svg(curves: Mapping[str, Curve], upright: type[Axis], *, title: str, across: str, up: str) -> str:
     points = [point for curve in curves.values() for point in curve]
-    x = _axis([p[0] for p in points], LEFT, WIDTH - RIGHT)
-    y = _axis([p[1] for p in points], HEIGHT - BOTTOM, TOP)
+    x = Axis.around([p[0] for p in points], LEFT, WIDTH - RIGHT)
+    y = upright.around([p[1] for p in points], HEIGHT - BOTTOM, TOP)
     parts = [_grid(x, y, across, up)]
     for index, (name, curve) in enumerate(curves.items()):
         parts.append(_curve(name, curve, x, y, COLOURS[index % len(COLOURS)], TOP + 14 + 20 * index))
@@ -48,12 +88,6 @@ def loglog_svg(curves: Mapping[str, Curve], *, title: str, across: str, up: str)
         f'font-family="sans-serif" font-size="12" fill="{INK}"><title>{escape(title)}</title>'
         f'<text x="{LEFT}" y="18" font-size="13">{escape(title)}</text>{"".join(parts)}</svg>\n'
     )
-
-
-def _axis(values: Sequence[float], start: float, end: float) -> Axis:
-    low, high = math.log10(min(values)), math.log10(max(values))
-    spare = 0.04 * max(high - low, 0.5)
-    return Axis(low - spare, high + spare, start, end)
 
 
 def _grid(x: Axis, y: Axis, across: str, up: str) -> str:

@@ -38,8 +38,13 @@ def load(name: str | Path) -> Prior:
 
 def natural() -> Prior:
     """The embedded prior of photographs: native units [-1, 1], sigma 0.002 to 100 in them, any size, RGB or gray."""
-    with resources.as_file(resources.files(__package__) / "weights" / "natural.safetensors") as path:
-        return from_file(path, name="natural")
+    return shipped("natural")
+
+
+def shipped(name: str) -> Prior:
+    """The prior whose weights file NAME.safetensors is part of the package."""
+    with resources.as_file(resources.files(__package__) / "weights" / f"{name}.safetensors") as path:
+        return from_file(path, name=name)
 
 
 def from_file(path: Path, *, name: str) -> Prior:

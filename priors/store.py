@@ -32,6 +32,19 @@ def stored() -> dict[str, Path]:
 
 
 @dataclass(frozen=True)
+class ShippedEntry(Entry):
+    """A line of the table whose target is the name of a weights file of the package."""
+
+    def load(self) -> Any:
+        def build() -> Any:
+            from .embedded import shipped
+
+            return shipped(self.target)
+
+        return build
+
+
+@dataclass(frozen=True)
 class StoredEntry(Entry):
     """A line of the table whose target is a file."""
 
