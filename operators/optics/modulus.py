@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,15 @@ from ..errors import BadInput
 from ..randomness import generator
 
 MEASURES = ("amplitude", "intensity")
-DIRECT_STARTS, DIRECT_STEPS = 2, 200
+
+
+@dataclass(frozen=True)
+class Quick:
+    """How `direct` searches: random starts, steps, and the share of them, at the end, that is error reduction."""
+
+    starts: int = 2
+    steps: int = 200
+    reduction: float = 0.1
 
 
 class Modulus(Operator):
@@ -24,6 +34,7 @@ class Modulus(Operator):
     """
 
     linear: LinearOperator
+    quick = Quick()
 
     def __init__(
         self, linear: LinearOperator, *, measure: str = "amplitude", output_shape: Shape | None = None
@@ -38,28 +49,30 @@ class Modulus(Operator):
 
     def _forward(self, x: Tensor) -> Tensor:
         z = self.linear(x)
-        return self.spread(z.abs() if self.measure == "amplitude" else z.real**2 + z.imag**2)
+        return self.spread(z.abs() if self.measure == "amplitude" else (z * z.conj()).real)
 
     def jvp(self, x: Tensor, v: Tensor) -> Tensor:
         turn = self._turn(self.linear(x)).conj() * self.linear(v)
         return self.spread(turn.real)
 
     def vjp(self, x: Tensor, u: Tensor) -> Tensor:
-        return self.linear.adjoint(self._turn(self.linear(x)) * self.gather(u))
+        z, u = self.linear(x), self.gather(u)
+        # Twice a real number is cheaper than twice a complex one.
+        return self.linear.adjoint(z * (2 * u) if self.measure == "intensity" else torch.sgn(z) * u)
 
     def _turn(self, z: Tensor) -> Tensor:
         return torch.sgn(z) if self.measure == "amplitude" else 2 * z
 
     def direct(self, y: Tensor) -> Tensor:
-        """Fienup's alternation from two fixed random pictures; values within [0, 1] where pictures are real."""
+        """Fienup's alternation from fixed random pictures, see `Quick`; values within [0, 1] where pictures are real."""
         from .fienup import Fienup
 
         self._check(y, self.output_shape, False, "measurement")
-        shape = (DIRECT_STARTS, 1, 1, *self.input_shape[1:])
-        drawn = torch.from_numpy(generator(0, "modulus", 0, "start").random(shape)).to(y)
-        pictures = drawn.expand(DIRECT_STARTS, y.shape[0], *self.input_shape)
+        starts, steps = self.quick.starts, self.quick.steps
+        drawn = torch.from_numpy(generator(0, "modulus", 0, "start").random((starts, 1, 1, *self.input_shape[1:])))
+        pictures = drawn.to(y).expand(starts, y.shape[0], *self.input_shape)
         pictures = pictures + 0j if self.complex_input else pictures.contiguous()
-        *_, (_, estimate) = Fienup(every=DIRECT_STEPS, steps=DIRECT_STEPS).run(self, y, pictures)
+        *_, (_, estimate) = Fienup(every=steps, steps=steps, reduction=self.quick.reduction).run(self, y, pictures)
         return estimate
 
     # -- the layout of y ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..base import LinearOperator, Shape, check_rho, check_shape
 from ..errors import BadInput
 from ..randomness import check_seed, generator
-from .modulus import Modulus
+from .modulus import Modulus, Quick
 
 KINDS = ("fourier", "coded")
 ROOT2 = math.sqrt(2.0)
@@ -67,48 +67,40 @@ class PhaseRetrieval(Modulus):
                 measure=measure,
             )
         self.kind, self.halved, self.grid = kind, halved, grid
+        if kind == "coded" and not complex_values and len(chosen) > 1:
+            # Two masks or more leave a real picture no other solution: error reduction alone finds it, from anywhere.
+            self.quick = Quick(starts=1, steps=60, reduction=1.0)
 
     def spread(self, values: Tensor) -> Tensor:
         """Frequency 0 to the middle; where B holds one half, the other half from |z(-k)| = |z(k)|."""
-        height, width = self.grid
-        rows = torch.fft.fftshift(torch.arange(height, device=values.device))
+        if self.kind == "coded":
+            return values
         if not self.halved:
-            columns = torch.fft.fftshift(torch.arange(width, device=values.device))
-            return values.index_select(-2, rows).index_select(-1, columns)
+            return torch.fft.fftshift(values, (-2, -1))
+        width = self.grid[1]
         values = _unweighted(values, width, 1 if self.measure == "amplitude" else 2)
-        middle = width // 2
-        left = values.index_select(-2, -rows % height)[..., 1 : middle + 1].flip(-1)
-        return torch.cat([left, values.index_select(-2, rows)[..., : width - middle]], dim=-1)
+        left = _mirrored(values[..., 1 : width // 2 + 1])
+        return torch.cat([left, torch.fft.fftshift(values[..., : width - width // 2], -2)], dim=-1)
 
     def gather(self, u: Tensor) -> Tensor:
-        height, width = self.grid
-        rows = torch.fft.ifftshift(torch.arange(height, device=u.device))
+        if self.kind == "coded":
+            return u
         if not self.halved:
-            columns = torch.fft.ifftshift(torch.arange(width, device=u.device))
-            return u.index_select(-2, rows).index_select(-1, columns)
-        left, right = self._halves(u)
-        both = torch.nn.functional.pad(left, (1, 0)) + torch.nn.functional.pad(
-            right, (0, left.shape[-1] + 1 - right.shape[-1])
-        )
-        return _unweighted(both, width, 1 if self.measure == "amplitude" else 2)
+            return torch.fft.ifftshift(u, (-2, -1))
+        return self._folded(u, 1 / ROOT2 if self.measure == "amplitude" else 0.5)
 
     def restrict(self, y: Tensor) -> Tensor:
         if not self.halved:
             return self._amplitudes(self.gather(y))
-        width = self.grid[1]
-        left, right = self._halves(y)
-        shared = right.shape[-1] - 1
-        both = torch.cat([right[..., :1], (left[..., :shared] + right[..., 1:]) / 2, left[..., shared:]], dim=-1)
-        return _weighted(self._amplitudes(both), width)
+        return _weighted(self._amplitudes(self._folded(y, 0.5)), self.grid[1])
 
-    def _halves(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Negative frequencies turned to 1, 2, ... and the others from 0, both with rows in the order of the FFT."""
-        height, width = self.grid
-        rows = torch.fft.ifftshift(torch.arange(height, device=y.device))
-        middle = width // 2
-        turned = rows.index_select(0, -torch.arange(height, device=y.device) % height)
-        left = y[..., :middle].index_select(-2, turned).flip(-1)
-        return left, y[..., middle:].index_select(-2, rows)
+    def _folded(self, y: Tensor, factor: float) -> Tensor:
+        """The half with columns 0, 1, ... of y, its rows in the order of the FFT; pairs are added, times the factor."""
+        middle = self.grid[1] // 2
+        left, right = _mirrored(y[..., :middle]), torch.fft.ifftshift(y[..., middle:], -2)
+        paired = right.shape[-1] - 1
+        pairs = (left[..., :paired] + right[..., 1:]) * factor
+        return torch.cat([right[..., :1], pairs, left[..., paired:]], dim=-1)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, kind={self.kind!r}"
@@ -156,17 +148,26 @@ class HalfSpectrum(Isometry):
     def _forward(self, x: Tensor) -> Tensor:
         if x.numel() == 0:
             return x.new_zeros(x.shape[0], *self.output_shape, dtype=x.dtype.to_complex())
-        return _weighted(torch.fft.rfft2(x, s=self.grid, norm="ortho"), self.grid[1])
+        spectrum = torch.fft.rfft2(x, s=self.grid, norm="ortho")
+        spectrum[..., _paired(self.grid[1])] *= ROOT2
+        return spectrum
 
     def _adjoint(self, y: Tensor) -> Tensor:
         if y.numel() == 0:
             return y.real.new_zeros(y.shape[0], *self.input_shape)
-        full = torch.fft.irfft2(_unweighted(y, self.grid[1], 1), s=self.grid, norm="ortho")
-        return full[..., : self.input_shape[-2], : self.input_shape[-1]]
+        height, width = self.input_shape[-2:]
+        # Rows beyond the picture are dropped between the two transforms, before they cost anything.
+        rows = torch.fft.ifft(y, dim=-2, norm="ortho")[..., :height, :]
+        rows[..., _paired(self.grid[1])] /= ROOT2
+        return torch.fft.irfft(rows, n=self.grid[1], norm="ortho")[..., :width]
 
 
 class CodedSpectrum(Isometry):
-    """F pad(m_l x) / sqrt(L), masks of modulus 1."""
+    """F pad(m_l x) / sqrt(L), masks of modulus 1, frequency 0 in the middle.
+
+    Factors exp(2 pi i n c / N) move a spectrum by c, and 1 / N makes the transform orthonormal; both are part of the
+    masks that pictures are multiplied with, so that they cost nothing.
+    """
 
     masks: Tensor
 
@@ -177,24 +178,38 @@ class CodedSpectrum(Isometry):
         self.grid = grid
 
     def _forward(self, x: Tensor) -> Tensor:
-        return fourier(self.constant("masks", x) * x.unsqueeze(-3), self.grid)
+        return fourier(self.derived("moving", self._moving, x) * x.unsqueeze(-3), self.grid, norm="backward")
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        back = inverse_fourier(y)[..., : self.input_shape[-2], : self.input_shape[-1]]
-        x = (self.constant("masks", y).conj() * back).sum(-3)
+        back = inverse_fourier(y, norm="forward")[..., : self.input_shape[-2], : self.input_shape[-1]]
+        back = back.mul_(self.derived("moving_back", lambda: self._moving().conj().resolve_conj(), y))
+        x = back.sum(-3) if back.shape[-3] > 1 else back.squeeze(-3)
         return x if self.complex_input else x.real
 
+    def _moving(self) -> Tensor:
+        rows, columns = (_ramp(n, of) for n, of in zip(self.masks.shape[-2:], self.grid, strict=True))
+        return self.masks * torch.outer(rows, columns).to(self.masks.device) / math.sqrt(math.prod(self.grid))
 
-def fourier(x: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Orthonormal FFT over the last two axes, zeros appended up to `grid`; an empty batch stays one."""
+
+def _ramp(length: int, grid: int) -> Tensor:
+    """exp(2 pi i n c / N), n = 0 ... length - 1, for the middle c = N // 2 of a grid of N: signs where N is even."""
+    n = torch.arange(length)
+    if grid % 2 == 0:
+        return (1 - 2 * (n % 2)).to(torch.complex128)
+    phase = 2 * math.pi * ((n * (grid // 2)) % grid).double() / grid
+    return torch.polar(torch.ones_like(phase), phase)
+
+
+def fourier(x: Tensor, grid: tuple[int, int], *, norm: str = "ortho") -> Tensor:
+    """FFT over the last two axes, zeros appended up to `grid`; an empty batch stays one."""
     if x.numel() == 0:
         return x.new_zeros(*x.shape[:-2], *grid, dtype=x.dtype if x.is_complex() else x.dtype.to_complex())
-    return torch.fft.fft2(x, s=grid, norm="ortho")
+    return torch.fft.fft2(x, s=grid, norm=norm)
 
 
-def inverse_fourier(y: Tensor) -> Tensor:
-    """The inverse of `fourier` on its grid."""
-    return torch.fft.ifft2(y, norm="ortho") if y.numel() else y
+def inverse_fourier(y: Tensor, *, norm: str = "ortho") -> Tensor:
+    """The inverse of `fourier` on its grid, in memory of its own."""
+    return torch.fft.ifft2(y, norm=norm) if y.numel() else y.clone()
 
 
 def _weighted(half: Tensor, width: int) -> Tensor:
@@ -208,11 +223,19 @@ def _unweighted(half: Tensor, width: int, power: int) -> Tensor:
 
 
 def _weights(half: Tensor, width: int) -> Tensor:
-    weights = torch.full((half.shape[-1],), ROOT2, dtype=half.real.dtype if half.is_complex() else half.dtype)
-    weights[0] = 1
-    if width % 2 == 0:
-        weights[-1] = 1
-    return weights.to(half.device)
+    weights = half.new_ones(half.shape[-1], dtype=half.real.dtype if half.is_complex() else half.dtype)
+    weights[_paired(width)] = ROOT2
+    return weights
+
+
+def _paired(width: int) -> slice:
+    """The columns of a half spectrum whose mirror image is left out."""
+    return slice(1, (width + 1) // 2)
+
+
+def _mirrored(columns: Tensor) -> Tensor:
+    """Values at k as values at -k, where one of the two sides has row frequency 0 first and the other in the middle."""
+    return columns.flip((-2, -1)).roll(columns.shape[-2] // 2 + 1, -2)
 
 
 def _octanary(shape: Shape, patterns: int, seed: int) -> np.ndarray:
