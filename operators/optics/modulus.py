@@ -64,7 +64,7 @@ class Modulus(Operator):
         return torch.sgn(z) if self.measure == "amplitude" else 2 * z
 
     def direct(self, y: Tensor) -> Tensor:
-        """Fienup's alternation from fixed random pictures, see `Quick`; values within [0, 1] where pictures are real."""
+        """Fienup's alternation from fixed random pictures, see `Quick`; real pictures stay within [0, 1]."""
         from .fienup import Fienup
 
         self._check(y, self.output_shape, False, "measurement")
