@@ -66,7 +66,7 @@ class BlockGaussian(Ensemble):
         for i, region in enumerate(self._regions):
             measured = torch.matmul(region.gather(x), self._rows(name, i, x).mT)
             parts.append(measured.flatten(-2))
-        return torch.cat(parts, dim=-1)
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
     def _back(self, y: Tensor, name: str, counts: list[int]) -> Tensor:
         x = y.new_empty(y.shape[0], *self.input_shape)

@@ -85,8 +85,8 @@ class Grid:
         return Grid(sizes, cropped, size, (height - 1, width - 1), axis_runs(input_shape, kernel, boundary))
 
     def spectrum(self, kernel: np.ndarray) -> np.ndarray:
-        """The half spectrum of a kernel on the grid."""
-        half: np.ndarray = np.fft.rfft2(wrapped(kernel, self.size, self.offset))
+        """The half spectrum of a kernel on the grid, with the 1 / N that `crop` and `fold` leave out."""
+        half: np.ndarray = np.fft.rfft2(wrapped(kernel, self.size, self.offset), norm="forward")
         return half
 
     def transform(self, x: Tensor) -> Tensor:
@@ -96,12 +96,12 @@ class Grid:
         return torch.fft.rfft2(x, s=self.size)
 
     def crop(self, spectrum: Tensor) -> Tensor:
-        """The measurement (... x H' x W') whose spectrum on the grid is given."""
-        return torch.fft.irfft2(spectrum, s=self.size)[..., : self.output[0], : self.output[1]]
+        """The measurement (... x H' x W') whose spectrum on the grid is given, times a kernel's `spectrum`."""
+        return torch.fft.irfft2(spectrum, s=self.size, norm="forward")[..., : self.output[0], : self.output[1]]
 
     def fold(self, spectrum: Tensor) -> Tensor:
-        """The transpose of `transform`'s lookup, applied to the values of a spectrum."""
-        x = torch.fft.irfft2(spectrum, s=self.size)
+        """The transpose of `transform`'s lookup, applied to the values of a spectrum times a kernel's `spectrum`."""
+        x = torch.fft.irfft2(spectrum, s=self.size, norm="forward")
         if self.lookup is None:
             return x[..., : self.picture[0], : self.picture[1]]
         rows, columns = (runs[-1].start + runs[-1].length for runs in self.lookup)
@@ -123,13 +123,16 @@ class Spectral(LinearOperator):
     def _forward(self, x: Tensor) -> Tensor:
         if x.numel() == 0:
             return x.new_zeros(x.shape[0], *self.output_shape)
-        return self.grid.crop(self.grid.transform(x) * torch.view_as_complex(self.constant("parts", x)))
+        spectrum = self.grid.transform(x)
+        spectrum *= torch.view_as_complex(self.constant("parts", x))
+        return self.grid.crop(spectrum)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         if y.numel() == 0:
             return y.new_zeros(y.shape[0], *self.input_shape)
-        spectrum = torch.view_as_complex(self.constant("parts", y)).conj()
-        return self.grid.fold(torch.fft.rfft2(y, s=self.grid.size) * spectrum)
+        spectrum = torch.fft.rfft2(y, s=self.grid.size)
+        spectrum *= torch.view_as_complex(self.constant("parts", y)).conj()
+        return self.grid.fold(spectrum)
 
 
 class Window(LinearOperator):
