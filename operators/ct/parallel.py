@@ -87,14 +87,23 @@ class ParallelCT(Tomography):
         """Filtered back-projection with the filter named at construction; B x output_shape -> B x input_shape.
 
         Views are weighted by the angle they stand for, so that any list of angles serves; a missing wedge stays empty.
+        Filtered views are read off at the place of each pixel: within the band limit ("fourier"), linearly between
+        cells ("strip"), or along the projector's own lines ("joseph", whose result is ASTRA's).
         """
         self._check(y, self.output_shape, False, "measurement")
         transfer = self.derived("transfer", self._transfer, y)
         flat = y.reshape(-1, *self.output_shape[-2:])
         filtered = torch.fft.irfft(torch.fft.rfft(flat, n=padded(self.detectors)) * transfer, n=padded(self.detectors))
-        sampled = self._fourier.sampled if self.projector == "fourier" else self._sampling.transposed
-        x = sampled(filtered[..., : self.detectors])
+        x = self._back_projected(filtered[..., : self.detectors])
         return x.reshape(y.shape[0], *self.input_shape)
+
+    def _back_projected(self, filtered: Tensor) -> Tensor:
+        """Filtered views N x V x cells at the places of the pixels, summed over views: N x H x W."""
+        if self.projector == "fourier":
+            return self._fourier.sampled(filtered)
+        if self.projector == "strip":
+            return self._sampling.transposed(filtered)
+        return self._matrix.transposed(filtered) * (self.spacing / self.pixel**2)
 
     def _transfer(self) -> Tensor:
         """The ramp, times the angle that each view stands for."""

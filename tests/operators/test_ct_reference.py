@@ -10,7 +10,7 @@ import torch
 
 import operators
 from operators import BadInput
-from operators.ct.filters import padded, ramp, redundancy, view_weights
+from operators.ct.filters import redundancy, view_weights
 from operators.ct.geometry import attenuation, hounsfield
 
 SCANS = {"par_": {}, "par_ds0.75_": {"spacing": 0.75}, "par_offset2.5_": {"shift": 2.5}}
@@ -122,19 +122,26 @@ def test_cone_integrals_of_ellipsoids_are_the_closed_form(reference) -> None:
     assert distance(scan(torch.from_numpy(volume)[None, None])[0, 0], r["ana_cone_a_v_u"]) < 0.04
 
 
-def test_filtered_back_projection_is_astras_through_the_matched_adjoint(reference) -> None:
+def test_filtered_back_projection_along_lines_is_astras(reference) -> None:
     r = reference("operators_ct")
-    y, length = batch(r["par_linear_sino"]), padded(72)
-    transfer = torch.from_numpy(ramp(72, spacing=1.0, window="ram-lak"))
-    filtered = torch.fft.irfft(torch.fft.rfft(y, n=length) * transfer, n=length)[..., :72] * (math.pi / 24)
-    x = parallel(r, projector="joseph").adjoint(filtered)[0, 0]
+    x = parallel(r, projector="joseph").direct(batch(r["par_linear_sino"]))[0, 0]
     assert distance(x, r["par_linear_fbp_ramlak"]) < 2e-5  # single precision reference
+
+
+def test_reading_between_cells_is_nearer_to_the_truth_than_astras_lines(reference) -> None:
+    # Both reconstructions of 24 views of a sharp picture are mostly streaks, so that they differ by 5 %.
+    r = reference("operators_ct")
+    x = parallel(r, projector="strip").direct(batch(r["par_linear_sino"]))[0, 0]
+    assert distance(x, r["par_linear_fbp_ramlak"]) < 0.055
+    assert distance(x, r["x"]) < distance(r["par_linear_fbp_ramlak"], r["x"])
 
 
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
         ("ct-parallel", {"views": 120}),
+        ("ct-parallel", {"views": 120, "projector": "strip"}),
+        ("ct-parallel", {"views": 120, "projector": "joseph", "pixel": 0.5, "spacing": 0.4}),
         (
             "ct-parallel",
             {"angles": np.sort(np.random.default_rng(0).uniform(0, np.pi, 300)), "shift": 3.3, "pixel": 0.5},
