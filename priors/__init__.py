@@ -6,7 +6,7 @@ from typing import Any
 
 from operators.registry import Entry
 
-from .store import PriorRegistry
+from .store import PriorRegistry, ShippedEntry
 
 REGISTRY = PriorRegistry(
     "prior",
@@ -16,6 +16,7 @@ REGISTRY = PriorRegistry(
             "photographs, RGB or gray, any size; trained here, works offline",
             "EDM preconditioning: Karras et al. 2022, arXiv 2206.00364",
         ),
+        "regression-sr4x": ShippedEntry("regression-sr4x", "super-resolution by 4 in one call; the control"),
     },
 )
 

@@ -1,0 +1,60 @@
+"""The weights that ship: every file has its line and its card, all are small, and those of a task serve it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import priors
+import restore
+from priors.residual.prior import ResidualPrior
+
+ROOT = Path(priors.__file__).parents[1]
+FILES = sorted((ROOT / "priors" / "weights").glob("*.safetensors"))
+OF_SR4X = [path.stem for path in FILES if path.stem.endswith("-sr4x")]
+
+
+def test_every_file_is_a_line_of_the_table_and_every_line_a_file():
+    # Imported priors of whoever runs this come after those that ship.
+    assert set(priors.REGISTRY) - set(priors.store.stored()) == {path.stem for path in FILES}
+
+
+def test_all_weights_together_stay_under_40_megabytes():
+    assert sum(path.stat().st_size for path in FILES) < 40e6
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FILES])
+def test_every_line_has_a_card_and_terms(name):
+    assert (ROOT / "docs" / "cards" / "priors" / f"{name}.md").read_text().startswith(f"# {name}")
+    assert "research" in (ROOT / "priors" / "weights" / "NOTICE").read_text()
+
+
+@pytest.mark.parametrize("name", OF_SR4X)
+def test_a_prior_of_sr4x_comes_by_name_and_is_what_its_solver_takes(name):
+    prior = priors.load(name)
+    assert isinstance(prior, ResidualPrior) and prior.name == name and len(prior.sha256) == 64
+    task = restore.tasks.load("sr4x")
+    takers = [solver for solver in restore.solvers.REGISTRY if task.prior_for(solver) == name]
+    assert takers and all(restore.solvers.REGISTRY.load(solver).prior_kind == prior.kind for solver in takers)
+
+
+@pytest.mark.parametrize("name", OF_SR4X)
+def test_a_prior_of_sr4x_beats_bicubic_on_a_photograph_that_was_not_trained_on(name):
+    import skimage.data
+
+    from restore import judge
+
+    photograph = restore.read(Path(skimage.data.__file__).parent / "astronaut.png").data
+    task = restore.tasks.load("sr4x")
+    problem = task.problem(photograph[None, :, 60:156, 180:276].clone(), seed=0)
+    solver = next(s for s in restore.solvers.REGISTRY if task.prior_for(s) == name)
+    chosen = task.override({"solver.name": solver})
+    result = restore.solve(problem, chosen.prior, chosen.solver_for(), seed=0)
+
+    def psnr(estimate):
+        scores = judge.score(estimate, problem.truth, {"psnr": task.metrics["psnr"]}, (0.0, 1.0))
+        return scores["psnr"].value
+
+    # Faces: 1 dB and more is what these networks gain; half of it is asked.
+    assert psnr(result.estimate) > psnr(task.baseline(problem)) + 0.5
