@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..base import Operator, Shape, check_shape
 from ..errors import BadInput
+from ..numbers import finite, positive
 
 TINY = 1e-12
 
@@ -25,8 +26,8 @@ class HDR(Operator):
 
     def __init__(self, input_shape: Shape, *, gain: float = 2.0, pivot: float = 0.0) -> None:
         shape = check_shape(input_shape, "input_shape")
-        _finite("gain", gain, above=0.0)
-        _finite("pivot", pivot)
+        positive("gain", gain)
+        finite("pivot", pivot)
         super().__init__(shape, shape)
         self.gain, self.pivot = float(gain), float(pivot)
 
@@ -93,8 +94,8 @@ class LowLight(Operator):
 
     def __init__(self, input_shape: Shape, *, scale: float = 0.5, gamma: float = 2.2) -> None:
         shape = check_shape(input_shape, "input_shape")
-        _finite("scale", scale, above=0.0)
-        _finite("gamma", gamma, above=0.0)
+        positive("scale", scale)
+        positive("gamma", gamma)
         super().__init__(shape, shape)
         self.scale, self.gamma = float(scale), float(gamma)
 
@@ -122,7 +123,7 @@ class Haze(Operator):
         self, input_shape: Shape, *, transmission: float | Tensor | np.ndarray = 0.5, airlight: float = 0.9
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
-        _finite("airlight", airlight)
+        finite("airlight", airlight)
         given = np.asarray(transmission, dtype=np.float64)
         try:
             np.broadcast_to(given, shape)
@@ -146,10 +147,3 @@ class Haze(Operator):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, airlight={self.airlight:g}"
-
-
-def _finite(name: str, value: float, *, above: float = -math.inf) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not above < value < math.inf:
-        bound = "" if above == -math.inf else f" above {above:g}"
-        raise BadInput(f"{name} is {value!r}", wanted=f"a finite number{bound}")

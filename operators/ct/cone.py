@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..base import Shape
 from ..errors import BadInput
+from ..numbers import count, finite, positive
 from .fan import Orbit, full_span
 from .filters import padded, ramp
 from .footprint import position
-from .geometry import Grid, cone_views, count, finite, positive, view_angles
+from .geometry import Grid, cone_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
@@ -34,6 +35,7 @@ class ConeCT(Tomography):
     """
 
     spatial: ClassVar[int] = 3
+    measured_axes: ClassVar[tuple[str, ...]] = ("views", "rows", "detectors")
 
     def __init__(
         self,

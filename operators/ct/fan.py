@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..base import Shape
 from ..errors import BadInput
+from ..numbers import count, finite, positive
 from .backproject import sampling_weights
 from .filters import padded, ramp, redundancy, view_weights
 from .footprint import area_weights
-from .geometry import Grid, check_distances, count, fan_views, finite, positive, view_angles
+from .geometry import Grid, check_distances, fan_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography

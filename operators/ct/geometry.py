@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput
+from ..numbers import count, finite, positive
 
 WATER = 0.0193  # attenuation of water in 1/mm near 70 keV, the mean of a 120 kV scanner (Hubbell, Seltzer 1995)
 AIR_HU = -1000.0
@@ -93,8 +94,8 @@ class Views:
     def rays(self) -> tuple[np.ndarray, np.ndarray]:
         """A point and the direction of unit length of each ray, both (V, *cells, d)."""
         points = self.centre[(slice(None), *[None] * len(self.cells))]
-        for axis, count in enumerate(self.cells):
-            offsets = (np.arange(count) - (count - 1) / 2).reshape(-1, *[1] * (len(self.cells) - axis))
+        for axis, number in enumerate(self.cells):
+            offsets = (np.arange(number) - (number - 1) / 2).reshape(-1, *[1] * (len(self.cells) - axis))
             points = points + offsets * self.axes[(slice(None), axis, *[None] * len(self.cells))]
         beam = self.beam[(slice(None), *[None] * len(self.cells))]
         direction = np.broadcast_to(beam, points.shape) if self.parallel else points - beam
@@ -138,10 +139,8 @@ def cone_views(
 def view_angles(angles: Sequence[float] | Any | None, *, views: int, start: float, span: float) -> np.ndarray:
     """The given angles, or `views` equidistant ones from `start`, the end of the span left out."""
     if angles is None:
-        if isinstance(views, bool) or not isinstance(views, int) or views < 1:
-            raise BadInput(f"views is {views!r}", wanted="a whole number of at least 1")
-        length = positive("span", span)
-        return np.asarray(finite("start", start) + length * np.arange(views) / views)
+        length, number = positive("span", span), count("views", views)
+        return np.asarray(finite("start", start) + length * np.arange(number) / number)
     given = np.asarray(angles, dtype=np.float64)
     if given.ndim != 1 or given.size == 0:
         raise BadInput(f"angles has shape {given.shape}", wanted="a list of at least one angle")
@@ -153,27 +152,6 @@ def view_angles(angles: Sequence[float] | Any | None, *, views: int, start: floa
             stacklevel=3,
         )
     return given
-
-
-def positive(name: str, value: float) -> float:
-    """The number, or BadInput unless it is finite and above 0."""
-    if finite(name, value) <= 0:
-        raise BadInput(f"{name} is {value!r}", wanted="a finite number above 0")
-    return float(value)
-
-
-def finite(name: str, value: float) -> float:
-    """The number, or BadInput unless it is finite."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadInput(f"{name} is {value!r}", wanted="a finite number")
-    return float(value)
-
-
-def count(name: str, value: int) -> int:
-    """The number, or BadInput unless it is whole and at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadInput(f"{name} is {value!r}", wanted="a whole number of at least 1")
-    return value
 
 
 def check_distances(grid: Grid, source: float, detector: float) -> None:

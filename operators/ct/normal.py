@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..base import LinearOperator
+from ..base import LinearOperator, Shape
 
 LOWEST = 1e-3  # of the largest eigenvalue; below, the stand-in says more about the border than about the scan
 
@@ -18,6 +18,21 @@ class Tomography(LinearOperator):
 
     The eigenvalues of that convolution are the Fourier transform of A^T A applied to one pixel in the middle.
     """
+
+    # Settings that still mean something where the angles are given, and those that the axes of a measurement show.
+    beside_array: ClassVar[tuple[str, ...]] = (
+        "scan", "source", "detector", "detectors", "rows", "spacing", "row_spacing", "shift", "row_shift", "pixel",
+        "projector", "filter",
+    )  # fmt: skip
+    measured_axes: ClassVar[tuple[str, ...]] = ("views", "detectors")
+
+    @classmethod
+    def told_by(cls, output_shape: Shape, settings: Mapping[str, Any]) -> tuple[Shape | None, dict[str, int]]:
+        """What a measurement of that shape tells beside `settings`: the picture's shape, or None, and other settings.
+
+        A beam that diverges shows the same sinogram of a small picture near the source and a large one far from it.
+        """
+        return None, dict(zip(reversed(cls.measured_axes), reversed(output_shape), strict=False))
 
     def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor] | None:
         """The inverse of that convolution plus rho; None for few views, which leave gaps in the Fourier plane."""

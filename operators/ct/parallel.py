@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from ..base import Shape
 from ..errors import BadInput
+from ..numbers import count, finite, positive
 from .backproject import sampling_weights
 from .filters import padded, ramp, view_weights
 from .footprint import area_weights
 from .fourier import FourierSlice
-from .geometry import Grid, count, finite, parallel_views, positive, view_angles
+from .geometry import Grid, parallel_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
@@ -72,6 +73,15 @@ class ParallelCT(Tomography):
         weights = line_weights if projector == "joseph" else area_weights
         self._matrix = ScanMatrix(self._views, grid, weights, taps=3)
         self._sampling = ScanMatrix(self._views, grid, sampling_weights, taps=2)
+
+    @classmethod
+    def told_by(cls, output_shape: Shape, settings: Mapping[str, Any]) -> tuple[Shape | None, dict[str, int]]:
+        """The square as wide as the detector, which all views see whole but for its corners."""
+        _, told = super().told_by(output_shape, settings)
+        pixel = positive("pixel", settings.get("pixel", 1.0))
+        spacing = pixel if settings.get("spacing") is None else positive("spacing", settings["spacing"])
+        side = max(1, round(told["detectors"] * spacing / pixel))
+        return (*output_shape[:-2], side, side), told
 
     def _forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, *self.input_shape[-2:])

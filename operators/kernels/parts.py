@@ -43,9 +43,3 @@ def rotated(rows: np.ndarray, columns: np.ndarray, angle: float) -> tuple[np.nda
     """Coordinates along and across the direction `angle`; the vertical axis points up, against the rows."""
     c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     return c * columns - s * rows, s * columns + c * rows
-
-
-def positive(name: str, value: Any) -> None:
-    """BadInput unless the value is a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise BadInput(f"{name} is {value!r}", wanted="a finite number above 0")

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from ..errors import BadInput
+from ..numbers import positive
 from ..randomness import generator
-from .parts import Size, positive, sides, unit_sum
+from .parts import Size, sides, unit_sum
 
 STEPS = 2000  # points of a random trajectory
 PROCESS_STEPS = 400  # points of a Gaussian process, between which the path is a straight line

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..base import SVD, LinearOperator, Shape, check_shape, full_precision
 from ..errors import BadInput
+from ..numbers import count, positive
 
 SVD_UP_TO = 1024  # pixels; beyond, the dense decomposition takes minutes and gigabytes
 
@@ -46,14 +47,12 @@ class Scattering(LinearOperator):
         shape = check_shape(input_shape, "input_shape")
         if len(shape) != 3 or shape[0] != 1:
             raise BadInput(f"input_shape is {shape}", wanted="(1, H, W)")
-        for name, count in (("transmitters", transmitters), ("receivers", receivers)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise BadInput(f"{name} is {count!r}", wanted="an integer of at least 1")
+        count("transmitters", transmitters)
+        count("receivers", receivers)
         rows, columns = shape[1:]
         tall = extent * rows / columns if height is None else height
         for name, value in (("extent", extent), ("height", tall), ("radius", radius), ("wave", wave)):
-            if not 0 < value < math.inf:
-                raise BadInput(f"{name} is {value!r}", wanted="a finite number above 0")
+            positive(name, value)
         if math.hypot(extent, tall) / 2 >= radius:
             raise BadInput(
                 f"a picture of {extent:g} x {tall:g} m reaches the antennas at {radius:g} m", do="Raise the radius."
