@@ -47,7 +47,7 @@ def pose(task: Task, image: Any, given: Given) -> Problem:
         # Whatever stands in a hole (often NaN, white or the old picture) was not measured.
         y = torch.where(arrays["mask"].bool(), y, torch.zeros_like(y))
     measurement.check_values(y, what="the measurement", low=-math.inf, high=math.inf)
-    y, operator = _operator(task, y, given.shape, arrays, notes)
+    task, y, operator = _operator(task, y, given.shape, arrays, notes)
     if picture and len(operator.output_shape) == len(operator.input_shape):
         # A picture: noise may carry it out of [0, 1], another unit would carry it further.
         measurement.check_values(y, what="the measurement", low=-1.0, high=2.0)
@@ -132,19 +132,34 @@ def _mask(mask: Tensor, y: Tensor) -> Tensor:
 
 def _operator(
     task: Task, y: Tensor, shape: tuple[int, ...] | None, arrays: dict[str, Tensor], notes: list[str]
-) -> tuple[Tensor, Operator]:
-    """y and the operator whose output has its shape; the input is y's size, or `factor` times it, or what was given."""
-    factor = task.table["operator"].get("factor", 1)
+) -> tuple[Task, Tensor, Operator]:
+    """The task with what y told of its operator, y, and the operator whose output has its shape.
+
+    The input is what was given, what y tells (`told_by` of the operator), y's own size, or `factor` times that.
+    """
     same = tuple(y.shape[1:])
+    told, fitted = _told(task, same)
     if shape is not None:
         operator = task.operator(shape, arrays)
+        if fitted is not task and math.prod(operator.output_shape) != math.prod(same):
+            task, operator = fitted, fitted.operator(shape, arrays)
+            _note_told(task, arrays, notes)
         wanted = torch.Size(operator.output_shape)
-        if wanted.numel() != y[0].numel():
+        if wanted.numel() != math.prod(same):
             raise BadInput(
                 f"pictures of shape {tuple(shape)} give measurements of shape {tuple(wanted)}",
                 wanted=f"{same}, the shape of this measurement",
             )
-        return y.reshape(-1, *wanted), operator
+        return task, y.reshape(-1, *wanted), operator
+    if told is not None:
+        operator = fitted.operator(told, arrays)
+        if tuple(operator.output_shape) == same:
+            notes.append(
+                f"size of the picture: {told[-1]} x {told[-2]}, as wide as the detector (another with --shape)"
+            )
+            _note_told(fitted, arrays, notes)
+            return fitted, y, operator
+    factor = task.table["operator"].get("factor", 1)
     for candidate in dict.fromkeys([same, (*same[:-2], round(same[-2] * factor), round(same[-1] * factor))]):
         operator = task.operator(candidate, arrays)
         if tuple(operator.output_shape) == same:
@@ -152,11 +167,30 @@ def _operator(
                 notes.append(
                     f"size of the picture: {candidate[-1]} x {candidate[-2]}, {factor} times the measurement's"
                 )
-            return y, operator
+            return task, y, operator
     raise BadInput(
         f"the size of the picture cannot be told from a measurement of shape {same}",
         do="Give it with --shape C,H,W, such as --shape 3,256,256.",
     )
+
+
+def _told(task: Task, same: tuple[int, ...]) -> tuple[tuple[int, ...] | None, Task]:
+    """The picture's shape that a measurement tells, or None, and the task with the settings that it tells."""
+    given = task.table["operator"]
+    told_by = getattr(REGISTRY.load(given["name"]), "told_by", None)
+    if told_by is None:
+        return None, task
+    shape, settings = told_by(same, given)
+    return shape, task.override({f"operator.{key}": value for key, value in settings.items()})
+
+
+def _note_told(task: Task, arrays: dict[str, Tensor], notes: list[str]) -> None:
+    if "angles" not in arrays:
+        views = task.table["operator"]["views"]
+        notes.append(
+            f"angles: {views} equidistant ones, as many as the measurement has views, over the task's span "
+            "(give others with --array angles=FILE)"
+        )
 
 
 def _noise(task: Task, y: Tensor, operator: Operator, given: Given, notes: list[str]) -> NoiseModel:
