@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .image import Image, Metadata
     from .parameters import read_array
     from .reading import read
+    from .sizes import Extent, extent
     from .source import MAX_PIXELS
     from .writing import write, write_native
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "atomic": ("atomic_path",),
     "errors": ("ReadError", "WriteError"),
+    "sizes": ("Extent", "extent"),
     "folders": ("Pairs", "expand", "pair_by_stem"),
     "formats": ("FORMATS",),
     "image": ("Image", "Metadata"),
@@ -37,6 +39,7 @@ _HOMES = {
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
+    "Extent",
     "Image",
     "Metadata",
     "Pairs",
@@ -44,6 +47,7 @@ __all__ = [
     "WriteError",
     "atomic_path",
     "expand",
+    "extent",
     "pair_by_stem",
     "read",
     "read_array",

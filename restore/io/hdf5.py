@@ -30,13 +30,9 @@ MAX_LINKS = 16  # soft links followed while resolving one name
 def read(source: Source, options: Options) -> Decoded:
     """Read one data set, or the part of it that index names."""
     with opened(source) as file:
-        if options.dataset is None:
-            name, notes = choose_name(source, candidates(file), None)
-        else:
-            name, notes = options.dataset.strip("/"), ()
-        data = resolve(source, file, name)
+        data, name, notes = named(source, file, options)
         check_storage(source, data, options)
-        axes, unit = _declared(data, len(data.shape))
+        axes, unit = declared(data, len(data.shape))
         layout = plan(source, data.shape, options, axes=axes if options.index is None else None)
         stored = data[layout.selection]
         notes += _never_written(data)
@@ -71,6 +67,15 @@ def opened(source: Source) -> Iterator[Any]:
         raise
     with file:
         yield file
+
+
+def named(source: Source, file: Any, options: Options) -> tuple[Any, str, tuple[str, ...]]:
+    """The data set that the options name, or the only one; its name, and notes on the choice."""
+    if options.dataset is None:
+        name, notes = choose_name(source, candidates(file), None)
+    else:
+        name, notes = options.dataset.strip("/"), ()
+    return resolve(source, file, name), name, notes
 
 
 def candidates(group: Any, prefix: str = "") -> dict[str, str]:
@@ -139,7 +144,7 @@ def native_fields(data: Any, name: str) -> dict[str, Any]:
     return {"dataset": name, "dtype": dtype, "pair": list(pair) if pair else None}
 
 
-def _declared(data: Any, ndim: int) -> tuple[str | None, str | None]:
+def declared(data: Any, ndim: int) -> tuple[str | None, str | None]:
     """Axes and unit that our own writer left beside the values."""
     axes, unit = data.attrs.get("axes"), data.attrs.get("unit")
     fits = isinstance(axes, str) and len(axes) == ndim and len(set(axes)) == ndim and set(axes) <= set(LETTERS)

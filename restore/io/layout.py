@@ -58,12 +58,8 @@ def plan(source: Source, shape: Sequence[int], options: Options, *, axes: str | 
     shape: of the stored array. axes: what the file itself says, used where the caller gave none.
     """
     shape = tuple(int(n) for n in shape)
-    if len(shape) < 2 or 0 in shape:
-        raise source.fail(f"an array of shape {shape}", wanted="a picture: two axes or more, none of length 0")
     notes: list[str] = []
-    letters = (
-        _named_axes(source, shape, options) if options.axes is not None else axes or _guess(source, shape, options)
-    )
+    letters = name_axes(source, shape, options, axes=axes)
     if options.axes is None and axes is None and letters[-1] == "C":
         notes.append(f"took the last axis ({shape[-1]}) as channels")
     selection: list[int | slice] = [slice(None)] * len(shape)
@@ -76,8 +72,30 @@ def plan(source: Source, shape: Sequence[int], options: Options, *, axes: str | 
     if "N" in letters:
         count = shape[letters.index("N")]
         raise source.fail(f"{count} pictures", wanted="one", do=f"Choose one with index 0 to {count - 1} (--index).")
+    if options.window is not None:
+        places = [k for k, part in enumerate(selection) if isinstance(part, slice)]
+        for letter, (start, stop) in zip("HW", (options.window[:2], options.window[2:]), strict=True):
+            axis = letters.index(letter)
+            check_window(source, start, stop, shape[axis])
+            selection[places[axis]] = slice(start, stop)
+            shape = (*shape[:axis], stop - start, *shape[axis + 1 :])
     check_pixels(source, pixel_count(shape, letters), options, what=f"an array of {' x '.join(map(str, shape))}")
     return Layout(tuple(selection), shape, letters, tuple(notes))
+
+
+def name_axes(source: Source, shape: tuple[int, ...], options: Options, *, axes: str | None = None) -> str:
+    """A letter for each axis: what the caller says, or the file, or where the shape leaves no choice."""
+    if len(shape) < 2 or 0 in shape:
+        raise source.fail(f"an array of shape {shape}", wanted="a picture: two axes or more, none of length 0")
+    if options.axes is not None:
+        return _named_axes(source, shape, options)
+    return axes or _guess(source, shape, options)
+
+
+def check_window(source: Source, start: int, stop: int, size: int) -> None:
+    """ReadError for a window that leaves the picture or holds nothing."""
+    if not 0 <= start < stop <= size:
+        raise source.fail(f"a window from {start} to {stop}", wanted=f"a part of 0 to {size}")
 
 
 def _named_axes(source: Source, shape: tuple[int, ...], options: Options) -> str:

@@ -41,12 +41,18 @@ class Header:
 def read_npy(source: Source, options: Options) -> Decoded:
     """Read a .npy file; only the part that index names is loaded."""
     arrays_only(source, options, ".npy file", allowed=("index", "axes"))
+    told = npy_header(source)
+    layout = plan(source, told.shape, options)
+    values = np.memmap(source.path, told.dtype, "r", told.start, told.shape, order="F" if told.fortran else "C")
+    return _decoded(np.array(values[layout.selection]), layout, told, {})
+
+
+def npy_header(source: Source) -> Header:
+    """What a .npy file says about its array; ReadError where the file does not hold that much."""
     with source.path.open("rb") as file:
-        header = _header(source, file)
-    _check_length(source, header, source.size)
-    layout = plan(source, header.shape, options)
-    values = np.memmap(source.path, header.dtype, "r", header.start, header.shape, order="F" if header.fortran else "C")
-    return _decoded(np.array(values[layout.selection]), layout, header, {})
+        found = _header(source, file)
+    _check_length(source, found, source.size)
+    return found
 
 
 def read_npz(source: Source, options: Options) -> Decoded:

@@ -14,8 +14,11 @@ from .decoded import Decoded
 from .errors import as_read_error, one_line, shown
 from .formats import FORMATS, detect
 from .image import Image, Metadata
+from .layout import check_window
 from .source import MAX_PIXELS, Options, Source, open_source
 from .values import check_unit, to_values
+
+UNPACKED = ("png", "jpeg")  # formats that cannot be read in part
 
 
 def read(
@@ -27,6 +30,7 @@ def read(
     unit: str | None = None,
     offset: float = 0.0,
     max_pixels: int = MAX_PIXELS,
+    window: tuple[int, int, int, int] | None = None,
 ) -> Image:
     """Read a picture, a volume or an array; the format is told by the file's first bytes.
 
@@ -41,6 +45,8 @@ def read(
         divided by their full range and floats are taken as they are; with one of the last five, numbers are kept.
     offset: added to the stored numbers, with a unit: value = stored + offset (-1024 for CT counts to HU).
     max_pixels: refuse more pixels than this (one pixel: up to four values).
+    window: (top, bottom, left, right), rows and columns of the picture to read alone; the digest of the file is then
+        left empty. Only that part is loaded from .npy, .h5 and uncompressed TIFF files.
 
     Returns
     -------
@@ -54,7 +60,7 @@ def read(
     BadInput
         An option is wrong by itself (unknown unit, max_pixels below 1).
     """
-    options = Options(dataset, index, axes, unit, float(offset), max_pixels)
+    options = Options(dataset, index, axes, unit, float(offset), max_pixels, window)
     if max_pixels < 1:
         raise BadInput(f"max_pixels is {max_pixels}", wanted="at least 1")
     if not np.isfinite(options.offset):
@@ -64,7 +70,16 @@ def read(
     name = detect(source)
     with as_read_error(source.path, FORMATS[name].summary.split(",", 1)[0]):
         decoded: Decoded = FORMATS.load(name)(source, options)
+        if window is not None and name in UNPACKED:
+            decoded = _cut(source, decoded, window)
         return _image(source, name, decoded, options)
+
+
+def _cut(source: Source, decoded: Decoded, window: tuple[int, int, int, int]) -> Decoded:
+    top, bottom, left, right = window
+    check_window(source, top, bottom, decoded.array.shape[-2])
+    check_window(source, left, right, decoded.array.shape[-1])
+    return replace(decoded, array=decoded.array[..., top:bottom, left:right])
 
 
 def _image(source: Source, name: str, decoded: Decoded, options: Options) -> Image:
@@ -74,7 +89,7 @@ def _image(source: Source, name: str, decoded: Decoded, options: Options) -> Ima
     values = to_values(source, decoded.array, options, full=decoded.full, picture=decoded.picture)
     meta = Metadata(
         format=name,
-        sha256=source.sha256(),
+        sha256=source.sha256() if options.window is None else "",
         name=one_line(shown(source.path.name)),
         unit=values.unit,
         value_range=values.value_range,

@@ -58,6 +58,7 @@ class Options:
     unit: str | None = None
     offset: float = 0.0
     max_pixels: int = MAX_PIXELS
+    window: tuple[int, int, int, int] | None = None
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:

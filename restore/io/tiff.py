@@ -45,6 +45,8 @@ def read(source: Source, options: Options) -> Decoded:
         tag = page.tags.get(274)
         orientation = int(tag.value) if tag is not None else 1
         bits = int(page.bitspersample)
+    if orientation != 1 and options.window is not None:
+        raise source.fail(f"a window of a TIFF with orientation tag {orientation}", do="Save it upright first.")
     array = layout.arrange(stored)
     full = full_range(stored.dtype, bits if stored.dtype.kind == "u" else None)
     notes = layout.notes + orientation_notes(orientation)
@@ -69,6 +71,14 @@ def read(source: Source, options: Options) -> Decoded:
         fields={"compression": KEPT.get(compression), "byteorder": byteorder, "dtype": stored.dtype.str},
         notes=notes,
     )
+
+
+def extent(source: Source, options: Options) -> tuple[tuple[int, ...], str | None]:
+    """Shape and letters of the stored array, its values unread."""
+    check_structure(source)
+    with _opened(source) as file:
+        series, options = _choose(source, file.series, options)
+        return _axes(source, series, options)
 
 
 @contextmanager
@@ -130,10 +140,14 @@ def _check_segments(source: Source, series: Any) -> None:
 
 def _load(source: Source, series: Any, layout: Layout, shape: tuple[int, ...], options: Options) -> np.ndarray:
     try:
-        first = layout.selection[0]
+        first, rest = layout.selection[0], layout.selection[1:]
         pages = series.pages
+        if series.dataoffset is not None:
+            # Uncompressed and in one piece: only the part that is wanted is read.
+            stored = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
+            return np.array(np.memmap(source.path, stored, "r", series.dataoffset, shape)[layout.selection])
         if isinstance(first, int) and len(pages) == shape[0] and tuple(pages[first].shape) == shape[1:]:
-            return pages[first].asarray()
+            return pages[first].asarray()[rest]
         check_whole(source, shape, options)
         return series.asarray().reshape(shape)[layout.selection]
     except (ImportError, KeyError, ValueError) as error:
