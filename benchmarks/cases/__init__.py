@@ -15,6 +15,7 @@ REGISTRY = Registry(
     "kind of benchmark",
     {
         "pictures": Entry("benchmarks.cases.pictures:Pictures", "pictures of a data set, measured by a task"),
+        "window": Entry("benchmarks.cases.windows:Windows", "a window of a large picture, or a picture of a stack"),
         "oracle": Entry("benchmarks.cases.oracle:Oracle", "problems with a closed-form posterior"),
     },
 )

@@ -159,7 +159,7 @@ def item(
         "samples": samples,
         "seed": seed,
         "settings": dict(context.settings) if chosen.role != BASELINE else {},
-        "code": code_version((*chosen.modules, *_physics_modules(task))),
+        "code": code_version((*chosen.modules, *physics_modules(task))),
     }
     return Item(
         kind="pictures",
@@ -255,7 +255,8 @@ def _pictures(part: Part, context: Context) -> Iterator[Picture]:
         yield from listed[: part.images or None]
 
 
-def _physics_modules(task: Task) -> tuple[str, ...]:
+def physics_modules(task: Task) -> tuple[str, ...]:
+    """Where the code of a task's operator and noise is."""
     import operators
     import operators.noise
 
@@ -276,4 +277,4 @@ def _of_samples(name: str, samples: Tensor, truth: Tensor) -> Score:
         return Score(name, None, str(error))
 
 
-__all__ = ["Pictures", "baseline", "centre", "centre_crop", "item", "method"]
+__all__ = ["Pictures", "baseline", "centre", "centre_crop", "item", "method", "physics_modules"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options
+from . import bench_map, options
 
 if TYPE_CHECKING:
     from benchmarks.item import Item, Outcome
@@ -36,6 +36,9 @@ Intersect = Annotated[
 
 def register(parent: typer.Typer) -> None:
     parent.add_typer(app, name="bench")
+
+
+app.command("map", help="Restore one large picture, a volume or a stack, piece by piece.")(bench_map.map_file)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,10 +8,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from bench_helpers import HERE, bench, context, rows, suite, table
 
-from benchmarks import runner
+import restore
+from benchmarks import executors, mapping, runner
+from benchmarks.mapping.request import Request
 
 distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install restore[cluster]")
 
@@ -22,18 +26,27 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    )
-    opened = distributed.Client(cluster)
-    opened.run(lambda: __import__("sys").path.insert(0, str(HERE)))
-    yield opened
-    opened.close()
-    cluster.close()
+@pytest.fixture(scope="module")
+def client() -> Any:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OMP_NUM_THREADS", "1")
+        environment.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
+        cluster = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        )
+        opened = distributed.Client(cluster)
+        opened.run(lambda: __import__("sys").path.insert(0, str(HERE)))
+        yield opened
+        opened.close()
+        cluster.close()
+
+
+def kill_one(client: Any, killed: list[int]) -> None:
+    """End a worker with SIGKILL, the first time that this is called."""
+    if not killed:
+        killed.append(next(iter(client.run(os.getpid).values())))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(killed[0], signal.SIGKILL)
 
 
 def test_a_worker_that_is_killed_in_the_middle_loses_nothing(tiny: Path, tmp_path: Path, client: Any) -> None:
@@ -42,15 +55,28 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing(tiny: Path, tmp_pat
     bench(tmp_path / "here", "slow_identity", "identity")
     killed: list[int] = []
 
-    def kill_one(item: Any, outcome: Any) -> None:
-        if not killed:
-            killed.append(next(iter(client.run(os.getpid).values())))
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(killed[0], signal.SIGKILL)
-
     chosen = suite("slow_identity", "identity", timeout=600.0)
     executor = Cluster(client, threads=1)
-    _, progress = runner.bench(chosen, tmp_path / "there", context=context(), executor=executor, tell=kill_one)
+    _, progress = runner.bench(
+        chosen, tmp_path / "there", context=context(), executor=executor, tell=lambda *_: kill_one(client, killed)
+    )
     assert killed and progress.done == 12 and progress.failed == 0
     assert len(rows(tmp_path / "there")) == 12
     assert table(tmp_path / "there") == table(tmp_path / "here")
+
+
+def test_a_worker_that_is_killed_loses_nothing_of_a_large_picture(tmp_path: Path, client: Any) -> None:
+    from benchmarks.executors.cluster import Cluster
+
+    source = np.random.default_rng(0)
+    restore.write(tmp_path / "x.h5", torch.from_numpy(source.random((3, 200, 150))).float())
+    request = Request("denoise", tmp_path / "x.h5", tile=64, halo=4, blend=4, solver="bench_methods:slow_identity")
+    killed: list[int] = []
+    found = {}
+    for name, executor in (("here", executors.make("serial")), ("there", Cluster(client, threads=1))):
+        out = tmp_path / f"{name}.h5"
+        tell = {"here": lambda *_: None, "there": lambda *_: kill_one(client, killed)}[name]
+        done = mapping.restore_file(request, out, context=context(), executor=executor, tell=tell)
+        assert done.progress is not None and done.progress.reasons == {}
+        found[name] = out.read_bytes()
+    assert killed and found["here"] == found["there"]

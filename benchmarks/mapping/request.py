@@ -1,0 +1,270 @@
+"""From what a user asks for one large file to the items that do it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from operators.errors import BadInput
+from operators.locality import Locality, locality
+from operators.randomness import check_seed, image_id
+from restore import io, tasks
+from restore.io.sizes import Extent
+from restore.tasks import Task
+
+from ..cases import pictures, windows
+from ..cases.planning import Context, pixels_name
+from ..item import Item
+from ..metrics import canonical
+from ..runner import Plan
+from ..store import write_arrays
+from ..suites import Suite
+from ..versions import code_version
+from .grid import Tiling, Window, cut, up
+
+TILE, BLEND, LEAST = 512, 16, 64  # pixels
+MARGIN = 32  # pixels beyond the operator's reach over which a prior, or an inverse, is taken to see
+BAND = 256  # rows hashed at a time
+
+
+@dataclass(frozen=True)
+class Request:
+    """One file, one task, one solver.
+
+    reading: options of `restore.io.read` but index. tile: side of a window, 0 for whole pictures, None: TILE for a
+    single picture, whole pictures for a stack. halo: rim of a window that is dropped, None: what the operator reaches,
+    and MARGIN. blend: pixels over which neighbours are blended. measured: the file is y itself; sigma, peak, kernel and
+    mask then say what the task does not. set: settings of the task, KEY=VALUE.
+    """
+
+    task: str
+    input: Path
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    tile: int | None = None
+    halo: int | None = None
+    blend: int = BLEND
+    measured: bool = False
+    sigma: float | None = None
+    peak: float | None = None
+    kernel: Path | None = None
+    mask: Path | None = None
+    solver: str | None = None
+    prior: str | None = None
+    set: Sequence[str] = ()
+    samples: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A request ready to run: `plan` for the runner; for each item its picture (index or None) and its window.
+
+    extent: of the estimate. tiling: how pictures are cut. unit: of the estimate's values.
+    """
+
+    plan: Plan
+    places: tuple[tuple[int | None, Window], ...]
+    extent: Extent
+    tiling: Tiling
+    unit: str
+
+
+def prepare(request: Request, context: Context, work: Path) -> Mapped:
+    """The items of a request; BadInput before any work for what cannot run. work: where a drawn mask is kept."""
+    check_seed(request.seed)
+    task = _task(request)
+    size = io.extent(request.input, **request.reading)
+    chosen = _solver(request, task, context)
+    picture = context.hashed(
+        pixels_name(request.input, str(sorted(request.reading.items()))), lambda: picture_id(request, size)
+    )
+    posed = _posed(request)
+    stored, size = size, _size(request, task, size)
+    tiling, there = _tiling(request, task, size)
+    mask = _mask(request, task, stored, size, there, work)
+    whole = Window((0, size.height, 0, size.width), (0, size.height, 0, size.width))
+    shared = {
+        "path": str(request.input.resolve()),
+        "reading": dict(request.reading),
+        "table": dict(task.table),
+        "measured": posed if request.measured else None,
+        "mask": None if mask is None else str(mask.resolve()),
+        "picture": picture,
+        "size": [size.height, size.width],
+        "factor": list(there.factor),
+        "reach": list(there.reach),
+        "grid": list(there.grid),
+    }
+    items, places = [], []
+    for index in range(size.pictures) if size.pictures is not None else (None,):
+        for window in cut(size.height, size.width, tiling):
+            where = {**shared, "index": index, "window": None, "keep": None}
+            if window != whole:
+                where |= {"window": list(window.solve), "keep": list(window.keep)}
+            items.append(_item(request, task, context, chosen, where, posed))
+            places.append((index, window))
+    summary = f"{task.name} on {request.input.name}"
+    unit = str(task.table["input"]["unit"])
+    return Mapped(Plan(Suite("map", 1, summary, ()), tuple(items)), tuple(places), size, tiling, unit)
+
+
+def picture_id(request: Request, size: Extent) -> str:
+    """sha256 of the decoded values and their shape, read band by band."""
+    shape = (size.pictures, size.channels, size.height, size.width)
+    total = hashlib.sha256(repr(shape).encode())
+    for index in range(size.pictures) if size.pictures is not None else (None,):
+        for top in range(0, size.height, BAND):
+            box = (top, min(top + BAND, size.height), 0, size.width)
+            total.update(io.read(request.input, **request.reading, index=index, window=box).data.numpy().tobytes())
+    return total.hexdigest()
+
+
+def _task(request: Request) -> Task:
+    settings = tasks.parse_settings(request.set)
+    task = tasks.load(request.task)
+    if request.solver is not None and ":" not in request.solver:
+        settings = {"solver.name": request.solver, **settings}
+    task = task.override(settings) if settings else task
+    task.check()
+    if not request.measured:
+        given = {"sigma": request.sigma, "peak": request.peak, "kernel": request.kernel, "mask": request.mask}
+        if stray := [f"--{key}" for key, value in given.items() if value is not None]:
+            raise BadInput(f"{', '.join(stray)} given without --measured", do="Add --measured if the file is y itself.")
+    return task
+
+
+def _solver(request: Request, task: Task, context: Context) -> tuple[str, Any]:
+    name = request.solver or str(task.table["solver"]["name"])
+    if request.prior is not None:
+        context.solvers = {name: {"name": name, "prior": request.prior}}
+    return pictures.method(task, name, 0, context)
+
+
+def _posed(request: Request) -> dict[str, Any]:
+    """What is said about a measurement, as plain data."""
+    if not request.measured:
+        return {}
+    kernel = None if request.kernel is None else str(request.kernel.resolve())
+    return {"sigma": request.sigma, "peak": request.peak, "kernel": kernel}
+
+
+def _size(request: Request, task: Task, stored: Extent) -> Extent:
+    """The size of the pictures that are estimated: enlarged from a measurement, or cropped to what the task takes."""
+    sizes = stored.height, stored.width
+    if request.measured:
+        # By the same rule as `Task.measured`: the picture has the size of y, or `factor` times it.
+        factor = task.table["operator"].get("factor", 1)
+        rows, columns = (round(n * factor) for n in sizes)
+    else:
+        multiple = int(task.table["input"]["crop_to_multiple"])
+        rows, columns = (n - n % multiple for n in sizes)
+    return dataclasses.replace(stored, height=rows, width=columns)
+
+
+def _tiling(request: Request, task: Task, size: Extent) -> tuple[Tiling, Locality]:
+    """How the pictures are cut, and how far the operator sees."""
+    tile = request.tile if request.tile is not None else (TILE if size.pictures is None else 0)
+    if tile and tile < LEAST:
+        raise BadInput(f"tile is {tile}", wanted=f"0 (whole pictures), or at least {LEAST}")
+    if not tile or max(size.height, size.width) <= tile:
+        return Tiling(0), Locality()
+    if task.table["input"].get("normalise"):
+        raise BadInput(
+            f"task {task.name!r} divides a picture by its largest value, which a window does not know",
+            do="Leave the pictures whole (--tile 0).",
+        )
+    kernel = {} if request.kernel is None else {"kernel": windows.array(str(request.kernel))}
+    # What the operator is like does not depend on the size of the window; this one suits every factor up to LEAST.
+    side = -(-tile // LEAST) * LEAST
+    there = locality(task.operator((size.channels, side, side), kernel))
+    wanted = [reach + MARGIN if request.halo is None else request.halo for reach in there.reach]
+    rows, columns = (up(n, g) for n, g in zip(wanted, there.grid, strict=True))
+    return Tiling(tile, (rows, columns), request.blend, there.grid), there
+
+
+def _mask(request: Request, task: Task, stored: Extent, size: Extent, there: Locality, work: Path) -> Path | None:
+    """The file of the mask that belongs to the whole picture: the user's, or the task's own, drawn once."""
+    if request.mask is not None:
+        found = io.extent(request.mask)
+        if (found.height, found.width) != (stored.height, stored.width):
+            raise BadInput(
+                f"the mask is {found.height} x {found.width}", wanted=f"{stored.height} x {stored.width}, as the file"
+            )
+    if request.mask is not None or not there.placed:
+        return request.mask
+    if request.measured:
+        raise BadInput(
+            "which pixels of a large picture were measured cannot be told from a window",
+            do="Give the mask with --mask FILE (nonzero = measured).",
+        )
+    keep = task.operator((1, size.height, size.width)).observed
+    if keep is None:
+        raise BadInput(f"operator {task.table['operator']['name']!r} does not say what it observes", do="Use --tile 0.")
+    path = work / f"mask-{image_id(keep.float())[:16]}.h5"
+    return path if path.is_file() else write_arrays(path, {"mask": keep[0].to(torch.uint8).numpy()})
+
+
+def _item(
+    request: Request,
+    task: Task,
+    context: Context,
+    chosen: tuple[str, Any],
+    where: dict[str, Any],
+    posed: Mapping[str, Any],
+) -> Item:
+    label, method = chosen
+    place = "" if where["index"] is None else f"[{where['index']}]"
+    if where["window"] is not None:
+        place += " rows {}-{} columns {}-{}".format(*where["window"])
+    physics = {key: task.table[key] for key in ("operator", "noise", "measurement", "input")}
+    files = {key: posed.get(key) or where.get(key) for key in ("kernel", "mask")}
+    hashes = {
+        key: context.hashed(pixels_name(Path(file), key), partial(_digest, file)) for key, file in files.items() if file
+    }
+    measured = {"sigma": posed.get("sigma"), "peak": posed.get("peak")} if request.measured else None
+    identity = {
+        "task": [task.name, task.version],
+        "physics": {**physics, "measured": measured, "arrays": hashes},
+        "image": f"{where['picture']}{place}",
+        "keep": where["keep"],
+        "method": [method.role, method.solver, dict(method.parameters)],
+        "prior": [method.prior, context.prior_sha256(method.prior)],
+        "samples": request.samples,
+        "seed": request.seed,
+        "settings": dict(context.settings),
+        "code": code_version((*method.modules, *pictures.physics_modules(task))),
+        "version": windows.VERSION,
+    }
+    first = {} if request.measured else dict(list(task.metrics.items())[:1])
+    return Item(
+        kind="window",
+        task=task.name,
+        data_set="",
+        image=f"{request.input.stem}{place}",
+        image_sha256=where["picture"],
+        method=label,
+        role=method.role,
+        solver=method.solver,
+        parameters=method.parameters,
+        prior=method.prior,
+        samples=request.samples,
+        seed=request.seed,
+        where=where,
+        identity=identity,
+        metrics={**{key: canonical(name) for key, name in first.items()}, "chi2": "chi2"},
+        settings=context.settings,
+        timeout=context.timeout,
+        keep=True,
+    )
+
+
+def _digest(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
