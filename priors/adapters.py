@@ -1,6 +1,7 @@
 """Adapters that fit a prior of photographs to other pictures. Each is chosen by name, never silently.
 
-`priors.load("natural:bands")`, `priors.load("natural:magnitude-phase")`, `priors.load("natural:window(-1000,400)")`.
+`priors.load("natural:bands")`, `priors.load("natural:magnitude-phase")`, `priors.load("natural:real-imaginary")`,
+`priors.load("natural:window(-1000,400)")`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,27 @@ class MagnitudePhase(DiffusionPrior):
         return clean * phase
 
 
+class RealImaginary(DiffusionPrior):
+    """Real and imaginary part of a complex picture are two gray pictures to the inner prior, 0 in the middle of its range.
+
+    White noise stays white noise in both, whatever the phase: the usual two-channel form (Jalal et al. 2021,
+    arXiv:2108.01368). Magnitudes are to be at most 1.
+    """
+
+    def __init__(self, prior: DiffusionPrior) -> None:
+        super().__init__(schedule=prior.schedule)
+        _need_gray(prior, "real-imaginary")
+        self.prior, self.name, self.sha256 = prior, f"{prior.name}:real-imaginary", prior.sha256
+
+    def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
+        batch, channels = z.shape[:2]
+        # The inner prior's own units are those in which its middle is 0 and the ends of its range are 1 away.
+        gray = torch.view_as_real(z).movedim(-1, 2).reshape(batch * channels * 2, 1, *z.shape[2:])
+        clean = self.prior.denoise_native(gray, sigma.repeat_interleave(2 * channels))
+        pairs = clean.reshape(batch, channels, 2, *z.shape[2:]).movedim(2, -1).contiguous()
+        return torch.view_as_complex(pairs)
+
+
 class Window(DiffusionPrior):
     """Pictures whose values run from low to high (such as HU) instead of the inner prior's legal range."""
 
@@ -72,6 +94,9 @@ class Window(DiffusionPrior):
         return self.prior.denoise_native(z, sigma)
 
 
+KNOWN = "bands, magnitude-phase, real-imaginary, window(LOW,HIGH)"
+
+
 def adapt(prior: DiffusionPrior, adapter: str) -> DiffusionPrior:
     """The prior under the adapter of that name; BadInput for an unknown one."""
     window = re.fullmatch(r"window\(\s*([-+.\deE]+)\s*,\s*([-+.\deE]+)\s*\)", adapter)
@@ -81,7 +106,9 @@ def adapt(prior: DiffusionPrior, adapter: str) -> DiffusionPrior:
         return BandByBand(prior)
     if adapter == "magnitude-phase":
         return MagnitudePhase(prior)
-    raise BadInput(f"unknown adapter {adapter!r}", do="Known: bands, magnitude-phase, window(LOW,HIGH).")
+    if adapter == "real-imaginary":
+        return RealImaginary(prior)
+    raise BadInput(f"unknown adapter {adapter!r}", do=f"Known: {KNOWN}.")
 
 
 def _need_gray(prior: DiffusionPrior, adapter: str) -> None:

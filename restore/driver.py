@@ -159,7 +159,7 @@ def _choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) -
     if problem.operator.complex_input and known.channels is not None:
         raise BadInput(
             f"the picture is complex and prior {known.name!r} is real",
-            do=f"Use a classical solver (tikhonov, tv, wavelet), or --prior {known.name}:magnitude-phase.",
+            do=f"Use a classical solver (tikhonov, tv, wavelet), or --prior {known.name}:real-imaginary.",
         )
     if known.channels is not None and shape[0] not in known.channels:
         raise BadInput(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from operators import BadInput
-from priors.adapters import BandByBand, MagnitudePhase, Window, adapt
+from priors.adapters import BandByBand, MagnitudePhase, RealImaginary, Window, adapt
 from priors.base import DiffusionPrior
 
 
@@ -40,6 +40,13 @@ def test_magnitude_is_denoised_and_phase_is_kept() -> None:
     torch.testing.assert_close(clean[..., 1:, :] / expected[..., 1:, :], phase[..., 1:, :])
 
 
+def test_real_and_imaginary_part_are_denoised_each_as_a_gray_picture_with_zero_in_the_middle() -> None:
+    x = torch.complex(torch.rand(2, 2, 4, 5) - 0.5, torch.rand(2, 2, 4, 5) - 0.5)
+    sigma = torch.tensor([0.1, 0.4])
+    parts = [BandByBand(Shrink()).denoise((part + 1) / 2, sigma / 2) * 2 - 1 for part in (x.real, x.imag)]
+    torch.testing.assert_close(RealImaginary(Shrink()).denoise(x, sigma), torch.complex(*parts))
+
+
 def test_window_maps_hounsfield_units_to_the_inner_range() -> None:
     prior = Window(Shrink(), low=-1000.0, high=400.0)
     assert prior.clip == pytest.approx((-1000.0, 400.0))
@@ -49,7 +56,7 @@ def test_window_maps_hounsfield_units_to_the_inner_range() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["bands", "magnitude-phase", "window(-1000,400)", "window( -1e3 , 400.5 )"])
+@pytest.mark.parametrize("name", ["bands", "magnitude-phase", "real-imaginary", "window(-1000,400)", "window( -1e3 , 400.5 )"])
 def test_adapters_are_chosen_by_name(name: str) -> None:
     assert adapt(Shrink(), name).name.startswith("shrink:")
 
