@@ -51,7 +51,7 @@ class MagnitudePhase(DiffusionPrior):
 
 
 class RealImaginary(DiffusionPrior):
-    """Real and imaginary part of a complex picture are two gray pictures to the inner prior, 0 in the middle of its range.
+    """Real and imaginary part of a complex picture are two gray pictures to the inner prior, 0 being its middle gray.
 
     White noise stays white noise in both, whatever the phase: the usual two-channel form (Jalal et al. 2021,
     arXiv:2108.01368). Magnitudes are to be at most 1.

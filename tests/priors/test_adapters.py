@@ -56,7 +56,9 @@ def test_window_maps_hounsfield_units_to_the_inner_range() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["bands", "magnitude-phase", "real-imaginary", "window(-1000,400)", "window( -1e3 , 400.5 )"])
+@pytest.mark.parametrize(
+    "name", ["bands", "magnitude-phase", "real-imaginary", "window(-1000,400)", "window( -1e3 , 400.5 )"]
+)
 def test_adapters_are_chosen_by_name(name: str) -> None:
     assert adapt(Shrink(), name).name.startswith("shrink:")
 
