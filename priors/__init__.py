@@ -17,6 +17,11 @@ REGISTRY = PriorRegistry(
             "EDM preconditioning: Karras et al. 2022, arXiv 2206.00364",
         ),
         "regression-sr4x": ShippedEntry("regression-sr4x", "super-resolution by 4 in one call; the control"),
+        "rddm-sr4x": ShippedEntry(
+            "rddm-sr4x",
+            "super-resolution by 4, RDDM in any number of steps",
+            "Process: Liu et al. 2024, arXiv 2308.13712",
+        ),
     },
 )
 
