@@ -28,6 +28,7 @@ from .methods import Answer, Method, Watch
 from .planning import Context, pixels_name
 
 SAMPLE_METRICS = {"crps": "crps[any]", "coverage-50": "coverage[50]", "coverage-90": "coverage[90]"}
+SETS = ("fid[", "kid[")  # metrics of all pictures of a method together
 _open: OrderedDict[str, Pictures] = OrderedDict()
 _KEPT = 2  # problems kept open in a process: the methods of one picture follow one another
 
@@ -179,7 +180,8 @@ def item(
         metrics=metrics,
         settings=context.settings,
         timeout=context.timeout,
-        keep=context.keep_all or (first and seed == 0),
+        # Distances between sets of pictures are taken from the kept estimates of all of them.
+        keep=context.keep_all or (first and seed == 0) or any(name.startswith(SETS) for name in metrics.values()),
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .. import populations
 from ..datasets import registry
 from ..measures import measure
 from ..statistics import LEAST, LEVEL, RESAMPLES, Cell, Line, by_family, settings_text, summarise
@@ -49,7 +50,7 @@ def gather(store: Store, *, intersect: bool = False) -> Board:
         notes=tuple(run["notes"]),
         machine=run["machine"],
         date=run["date"],
-        lines=tuple(summarise(rows, intersect=intersect)),
+        lines=tuple(populations.fill(summarise(rows, intersect=intersect), rows, store)),
         rows=tuple(rows),
         missing=len(run["plan"]) - len(rows),
         others=len(store.keys()) - len(rows),

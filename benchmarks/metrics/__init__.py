@@ -68,6 +68,16 @@ REGISTRY = Registry(
             "J. Zbontar et al. 2018, arXiv 1811.08839",
         ),
         "rmse-hu": Entry("benchmarks.metrics.medical:RMSEHU", "root mean squared error in Hounsfield units"),
+        "fid": Entry(
+            "benchmarks.metrics.population:FID",
+            "distance of Gaussians between sets of pictures, on network features; in suites only",
+            "M. Heusel et al. 2017, arXiv 1706.08500",
+        ),
+        "kid": Entry(
+            "benchmarks.metrics.population:KID",
+            "unbiased kernel distance between sets of pictures, on network features; in suites only",
+            "M. Binkowski et al. 2018, arXiv 1801.01401",
+        ),
     },
 )
 
@@ -88,6 +98,8 @@ DEFAULT_CONVENTIONS = {
     "hfen": "hfen[log1.5]",
     "nmse": "nmse[any]",
     "rmse-hu": "rmse-hu[all]",
+    "fid": "fid[inception]",
+    "kid": "kid[inception]",
 }
 
 _ATTRIBUTES = {

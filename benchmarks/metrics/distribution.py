@@ -16,6 +16,7 @@ from torch import Tensor
 from operators.errors import BadInput, Unavailable, import_extra
 
 KID_LEAST = 50
+FEATURES = 2048  # of the network of the FID paper
 
 
 def fid(one: Tensor, other: Tensor) -> float:
