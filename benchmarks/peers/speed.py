@@ -1,72 +1,76 @@
 """Forward operators against their peers, measured turn by turn in one process.
 
     python -m benchmarks.peers.speed --family ct --size 256 --size 512
+    python -m benchmarks.peers.speed --all --page docs/speed.md
 
 Peers come with `pip install restore[peers]`; one that is absent is named and left out. Every contestant computes the
-same map on the same data; what is reported is the smallest time of many turns, and the memory that one forward and
-adjoint call adds in a process of its own (Linux). Rows go to benchmarks/results/speed-FAMILY.json.
+same map on the same data; what is reported is the smallest time of many turns, and the memory that it needs in a
+process of its own (Linux). Rows go to benchmarks/results/speed-FAMILY.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import itertools
 import json
-import multiprocessing
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from operators import MissingExtra
 
-FAMILIES = ("blur", "resampling", "sensing", "ct", "mri", "spectral", "nonlinear")
-OURS = "restore"
+from .contest import FAMILIES, GROWTH, Calls, Contest, contests
+from .memory import memory
+from .page import page, table
+
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+SIDES = (256, 512, 1024)
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Calls:
-    """What is timed: closures over data that is ready. `adjoint` None where a peer has none."""
+class Budget:
+    """What a contestant may cost. seconds: of turns for each way; longest: s of a call, beyond which one is enough and
+    a larger picture is not tried; gigabytes: of memory, beyond which a larger picture is not tried; with_memory:
+    whether memory is measured; threads: of every contestant."""
 
-    forward: Callable[[], Any]
-    adjoint: Callable[[], Any] | None = None
+    seconds: float = 2.0
+    longest: float = 10.0
+    gigabytes: float = 4.0
+    with_memory: bool = True
+    threads: int = 2
 
 
-@dataclass(frozen=True)
-class Contest:
-    """One map at one size. contestants: name -> function that builds its operator and data; OURS among them.
+def measure(contest: Contest, budget: Budget, *, without: Mapping[str, str] | None = None) -> Iterator[Row]:
+    """A row for each contestant: smallest forward and adjoint time (ms) of turns taken in rotation.
 
-    A contestant that is not installed raises ImportError or MissingExtra when it is built.
+    without: contestants that are not run, and the reason.
     """
-
-    name: str
-    size: str
-    contestants: Mapping[str, Callable[[], Calls]]
-
-
-def measure(contest: Contest, *, seconds: float = 2.0) -> Iterator[dict[str, Any]]:
-    """A row for each contestant: smallest forward and adjoint time (ms) of turns taken in rotation."""
+    absent = dict(without or {})
     built: dict[str, Calls] = {}
-    absent: dict[str, str] = {}
     for name, build in contest.contestants.items():
+        if name in absent:
+            continue
         try:
             built[name] = build()
         except (ImportError, MissingExtra) as error:
             absent[name] = str(error)
     actions = {(name, "forward"): calls.forward for name, calls in built.items()}
     actions |= {(name, "adjoint"): calls.adjoint for name, calls in built.items() if calls.adjoint is not None}
-    best = {key: float("inf") for key in actions}
+    best = dict.fromkeys(actions, float("inf"))
     spent = dict.fromkeys(actions, 0.0)
-    for action in actions.values():
+    for key, action in actions.items():
+        began = time.perf_counter()
         action()
+        taken = time.perf_counter() - began
+        if taken > budget.longest:  # the first call, the only one
+            best[key], spent[key] = taken, float("inf")
     rounds = 0
-    while open_turns := [key for key in actions if spent[key] < seconds]:
+    while open_turns := [key for key in actions if spent[key] < budget.seconds]:
         rounds += 1
         first = rounds % len(open_turns)  # whoever comes after the largest peer finds its caches cold: all take turns
         for key in [*open_turns[first:], *open_turns[:first]]:
@@ -75,9 +79,9 @@ def measure(contest: Contest, *, seconds: float = 2.0) -> Iterator[dict[str, Any
             taken = time.perf_counter() - began
             best[key] = min(best[key], taken)
             # A call far slower than its budget still gets its turns: three are enough for a minimum.
-            spent[key] += max(taken, seconds / 2000) if taken < seconds else seconds / 3
+            spent[key] += max(taken, budget.seconds / 2000) if taken < budget.seconds else budget.seconds / 3
     for name in contest.contestants:
-        row: dict[str, Any] = {"contest": contest.name, "size": contest.size, "contestant": name}
+        row: Row = {"contest": contest.name, "size": contest.size, "contestant": name}
         if name in absent:
             yield {**row, "reason": absent[name]}
             continue
@@ -85,96 +89,73 @@ def measure(contest: Contest, *, seconds: float = 2.0) -> Iterator[dict[str, Any
         yield {**row, **times}
 
 
-def memory(family: str, size: int, index: int, name: str) -> float:
-    """Megabytes that one forward and one adjoint call add to a fresh process after the operator was built."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    # A forked child would inherit OpenMP's locks without its threads, so it starts anew and finds its contest again.
-    child = multiprocessing.get_context("spawn").Process(target=_grown, args=(family, size, index, name, sender))
-    child.start()
-    value = receiver.recv() if receiver.poll(120) else float("nan")
-    child.join(1)
-    child.kill()
-    return float(value)
+def run(family: str, sides: Sequence[int], budget: Budget) -> list[Row]:
+    """All rows of a family, smaller pictures first."""
+    rows: list[Row] = []
+    for side in sorted(sides):
+        for index, contest in enumerate(contests(family, side)):
+            without = {
+                row["contestant"]: reason
+                for row in rows
+                if row["contest"] == contest.name and (reason := too_much(row, side, budget))
+            }
+            for row in measure(contest, budget, without=without):
+                row["side"] = side
+                # What runs once for its slowness is not run a second time for its memory.
+                slow = max(row.get("forward_ms", 0.0), row.get("adjoint_ms", 0.0)) > 1e3 * budget.longest
+                if budget.with_memory and "reason" not in row and not slow:
+                    grown = memory(family, side, index, row["contestant"], threads=budget.threads)
+                    row |= {} if grown is None else {"memory_mb": grown}
+                rows.append(row)
+    return rows
 
 
-def _grown(family: str, size: int, index: int, name: str, sender: Any) -> None:
-    contest = list(contests(family, size))[index]
-    calls = contest.contestants[name]()
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
-    before = _status("VmRSS")
-    calls.forward()
-    if calls.adjoint is not None:
-        calls.adjoint()
-    sender.send((_status("VmHWM") - before) / 1024)
-
-
-def _status(key: str) -> int:
-    """Kilobytes that Linux reports for this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
-
-
-def contests(family: str, size: int) -> Iterable[Contest]:
-    """The contests of a family, whose module is imported when it is reached."""
-    found: Iterable[Contest] = importlib.import_module(f"benchmarks.peers.families.{family}").contests(size)
-    return found
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: one line per contestant; `ahead` is the best peer's time over ours, both ways."""
-    lines = [
-        "| contest | size | contestant | forward ms | adjoint ms | memory MB | ahead |",
-        "|---|---|---|---:|---:|---:|---:|",
-    ]
-    for row in rows:
-        cells = [row["contest"], row["size"], row["contestant"]]
-        if "reason" in row:
-            lines.append("| " + " | ".join([*cells, row["reason"], "", "", ""]) + " |")
-            continue
-        numbers = [f"{row[key]:.2f}" if key in row else "" for key in ("forward_ms", "adjoint_ms")]
-        grown = f"{row['memory_mb']:.0f}" if "memory_mb" in row else ""
-        lines.append("| " + " | ".join([*cells, *numbers, grown, _ahead(row, rows)]) + " |")
-    return "\n".join(lines)
-
-
-def _ahead(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    if row["contestant"] != OURS:
-        return ""
-    same = [r for r in rows if (r["contest"], r["size"]) == (row["contest"], row["size"]) and r is not row]
-    ratios = []
-    for key in ("forward_ms", "adjoint_ms"):
-        times = [r[key] for r in same if key in r]
-        ratios.append(f"{min(times) / row[key]:.1f}x" if times and key in row else "-")
-    return " / ".join(ratios)
+def too_much(row: Row, side: int, budget: Budget) -> str | None:
+    """Why the contestant of a row is not run on a larger picture; None if it is. Costs grow like pixels at least."""
+    if "reason" in row:
+        return str(row["reason"])
+    growth = (side / row["side"]) ** 2
+    if max(row["forward_ms"], row.get("adjoint_ms", 0.0)) * growth > 1e3 * budget.longest:
+        return f"not run: over {budget.longest:g} s"
+    if row.get("memory_mb", 0.0) * growth > 1024 * budget.gigabytes:
+        return f"not run: over {budget.gigabytes:g} GB"
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--family", action="append", choices=FAMILIES, help="default: all")
+    parser.add_argument("--family", action="append", choices=(*FAMILIES, GROWTH), help="default: all but growth")
     parser.add_argument("--size", action="append", type=int, help="side of the picture; default: 256")
+    parser.add_argument("--all", action="store_true", help=f"every family at {SIDES}, and growth")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=2.0, help="time given to each contestant and way")
+    parser.add_argument("--seconds", type=float, help="given to each contestant and way; default: 2, with --all 0.2")
+    parser.add_argument("--longest", type=float, default=10.0, help="seconds of a call that is not repeated")
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the rows")
+    parser.add_argument("--page", type=Path, help="write the tables of all rows in --out to this Markdown file")
     given = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", str(given.threads))
     import torch
 
     torch.set_num_threads(given.threads)
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for family, size in itertools.product(given.family or FAMILIES, given.size or [256]):
-        for index, contest in enumerate(contests(family, size)):
-            for row in measure(contest, seconds=given.seconds):
-                if "reason" not in row and not given.no_memory:
-                    row["memory_mb"] = memory(family, size, index, row["contestant"])
-                rows.setdefault(family, []).append(row)
-    machine = {"processor": platform.machine(), "threads": given.threads, "torch": torch.__version__}
-    given.out.mkdir(parents=True, exist_ok=True)
+    seconds = given.seconds if given.seconds is not None else (0.2 if given.all else 2.0)
+    budget = Budget(
+        seconds=seconds, longest=given.longest, with_memory=not given.no_memory, threads=torch.get_num_threads()
+    )
+    sides = SIDES if given.all else given.size or (SIDES[0],)
+    families = (*FAMILIES, GROWTH) if given.all else given.family or FAMILIES
+    machine = {"processor": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__}
     command = "python -m benchmarks.peers.speed " + " ".join(sys.argv[1:] if arguments is None else arguments)
-    for family, found in rows.items():
-        stored = {"command": command, "machine": machine, "rows": found}
+    given.out.mkdir(parents=True, exist_ok=True)
+    for family in families:
+        began = time.perf_counter()
+        rows = run(family, sides[:1] if family == GROWTH else sides, budget)
+        stored = {"command": command, "machine": machine, "rows": rows}
         (given.out / f"speed-{family}.json").write_text(json.dumps(stored, indent=1) + "\n")
-        sys.stdout.write(f"\n{table(found)}\n")
+        sys.stdout.write(f"\n{table(rows)}\n\n{family}: {time.perf_counter() - began:.0f} s\n")
+        sys.stdout.flush()
+    if given.page:
+        given.page.write_text(page(given.out))
 
 
 if __name__ == "__main__":

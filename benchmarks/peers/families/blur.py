@@ -11,7 +11,7 @@ import torch
 import operators
 from operators import kernels
 
-from ..speed import OURS, Calls, Contest
+from ..contest import OURS, Calls, Contest
 
 SIDE = 61
 DEEPINV = {"circular": "circular", "reflect": "reflect", "valid": "valid"}

@@ -11,7 +11,7 @@ import torch
 
 import operators
 
-from ..speed import OURS, Calls, Contest
+from ..contest import OURS, Calls, Contest
 
 VIEWS, FAN_VIEWS = 180, 360
 

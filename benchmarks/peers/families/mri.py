@@ -15,7 +15,7 @@ import torch
 
 import operators
 
-from ..speed import OURS, Calls, Contest
+from ..contest import OURS, Calls, Contest
 
 COILS = 8
 ACCELERATION = 4

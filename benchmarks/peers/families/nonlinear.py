@@ -1,4 +1,4 @@
-"""Fourier intensities, coded patterns, ptychography, JPEG; "adjoint" is the vector-Jacobian product."""
+"""Intensities, ptychography, JPEG, saturation, scattering; "adjoint" is the vector-Jacobian product."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 import operators
 
-from ..speed import OURS, Calls, Contest
+from ..contest import OURS, Calls, Contest
 
 PROBE, STEP = 64, 16  # pixels
 QUALITY = 10
@@ -20,6 +20,8 @@ def contests(size: int) -> Iterator[Contest]:
     yield _coded(size)
     yield _ptychography(size)
     yield _jpeg(size)
+    yield _saturation(size)
+    yield _scattering(size)
 
 
 def _oversampled(size: int) -> Contest:
@@ -97,8 +99,8 @@ def _ptychography(size: int) -> Contest:
         v = u[:, 0]
         return Calls(lambda: a(x), lambda: a.A_vjp(x, v))
 
-    name = f"ptychography, {len(corners)} positions"
-    return Contest(name, f"{size}x{size}, probe {PROBE}x{PROBE}", {OURS: ours, "deepinv": deepinv})
+    label = f"{size}x{size}, {len(corners)} positions"
+    return Contest(f"ptychography, probe {PROBE}x{PROBE}", label, {OURS: ours, "deepinv": deepinv})
 
 
 def _jpeg(size: int) -> Contest:
@@ -125,3 +127,49 @@ def _jpeg(size: int) -> Contest:
         return Calls(forward, derivative)
 
     return Contest(f"JPEG, quality {QUALITY}", f"{size}x{size}x3", {OURS: ours, "kornia": kornia})
+
+
+def _saturation(size: int) -> Contest:
+    """clip(2 x, 0, 1) of a colour picture; no peer has it, so that the bare expression is the floor."""
+    x, u = torch.rand(1, 3, size, size), torch.rand(1, 3, size, size)
+
+    def ours() -> Calls:
+        a = operators.build("hdr", (3, size, size))
+        return Calls(lambda: a(x), lambda: a.vjp(x, u))
+
+    def bare() -> Calls:
+        def derivative() -> torch.Tensor:
+            leaf = x.clone().requires_grad_()
+            return torch.autograd.grad((2 * leaf).clamp(0, 1), leaf, u)[0]
+
+        return Calls(lambda: (2 * x).clamp(0, 1), derivative)
+
+    return Contest("saturation", f"{size}x{size}x3", {OURS: ours, "torch and its autograd": bare})
+
+
+def _scattering(size: int) -> Contest:
+    """First Born approximation, 20 transmitters and 360 receivers, on a quarter of the side: the peer stores the whole
+    matrix of each transmitter, which grows to gigabytes. It lets the contrast be complex; ours is real."""
+    side = size // 4
+    x = torch.rand(1, 1, side, side)
+
+    def ours() -> Calls:
+        a = operators.build("scattering", (1, side, side))
+        y = a(x)
+        return Calls(lambda: a(x), lambda: a.adjoint(y))
+
+    def deepinv() -> Calls:
+        from deepinv.physics.scattering import BornOperator
+
+        a = operators.build("scattering", (1, side, side))
+        transmitters, receivers = a.output_shape
+        waves = a.incident.reshape(1, transmitters, side, side).to(torch.complex64)
+        places = torch.ones(2, transmitters, receivers)
+        # Built for one pixel: its own Green's function loses its imaginary part to a cast. Ours takes its place.
+        born = BornOperator(waves, places, torch.zeros(1), torch.zeros(1), 1.0, 1.0, 1)
+        green = a.green.T.to(torch.complex64).reshape(1, receivers, side, side)
+        born.green_operator = green.expand(transmitters, -1, -1, -1).contiguous()
+        y = born.A(x)
+        return Calls(lambda: born.A(x), lambda: born.A_adjoint(y))
+
+    return Contest("scattering, 20 to 360 antennas", f"{side}x{side}", {OURS: ours, "deepinv": deepinv})

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import operators
 
-from ..speed import OURS, Calls, Contest
+from ..contest import OURS, Calls, Contest
 
 FACTOR = 4
 

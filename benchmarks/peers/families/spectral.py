@@ -9,7 +9,7 @@ import torch
 
 import operators
 
-from ..speed import OURS, Calls, Contest
+from ..contest import OURS, Calls, Contest
 
 BANDS = 28
 SHIFT = 2
