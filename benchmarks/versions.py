@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
+ATTEMPTS = 5  # at parsing a file
 PACKAGES = ("operators", "priors", "restore", "benchmarks")
 # What every answer passes through, whoever the method is.
 CORE = (
@@ -65,7 +66,18 @@ def _file_hash(path: Path) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _imports(name: str, path: Path) -> tuple[str, ...]:
-    return tuple(_ours(_named(ast.parse(path.read_text("utf-8")), name)))
+    return tuple(_ours(_named(_parsed(path.read_text("utf-8")), name)))
+
+
+def _parsed(text: str) -> ast.AST:
+    """The syntax tree of a file. CPython 3.11 counts its depth across threads and may raise SystemError for no fault of
+    the file's while another thread parses too, as on a worker of a cluster; it is right the next time."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return ast.parse(text)
+        except SystemError:
+            continue
+    return ast.parse(text)
 
 
 def _ours(names: Iterable[str]) -> Iterator[str]:

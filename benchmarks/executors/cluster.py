@@ -7,6 +7,7 @@ on, and dask gives them to another; an item that kills several workers in a row 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,7 @@ from . import Perform, warm
 
 GRACE_SECONDS = 20.0
 AHEAD = 2  # items per worker that are on their way: enough that none waits for the network
+COUNT_SECONDS = 1.0  # between two looks at how many workers there are
 _EXTRA = 'pip install "restore[cluster]"'
 
 
@@ -31,10 +33,15 @@ class Cluster:
         distributed = import_extra("distributed", do=_EXTRA)
         waiting = iter(items)
         running: dict[Any, Item] = {}
-        done = distributed.as_completed(with_results=False)
+        # Results come with their futures, and workers are counted now and then: each would be a round trip per item.
+        done = distributed.as_completed(with_results=True, raise_errors=False)
+        room, counted = 0, -COUNT_SECONDS
         try:
             while True:
-                while len(running) < AHEAD * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"])):
+                if time.monotonic() - counted > COUNT_SECONDS:
+                    room = AHEAD * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+                    counted = time.monotonic()
+                while len(running) < room:
                     item = next(waiting, None)
                     if item is None:
                         break
@@ -45,9 +52,9 @@ class Cluster:
                     done.add(future)
                 if not running:
                     return
-                future = next(done)
+                future, found = next(done)
                 item = running.pop(future)
-                yield item, self._outcome(future, item)
+                yield item, self._outcome(future, found, item)
         finally:
             self.client.cancel(list(running))
 
@@ -55,13 +62,13 @@ class Cluster:
         for thing in (self.client, *self.owned) if self.owned else ():
             thing.close()
 
-    def _outcome(self, future: Any, item: Item) -> Outcome:
-        error = future.exception()
-        if error is not None:
+    def _outcome(self, future: Any, found: Any, item: Item) -> Outcome:
+        if future.status != "finished":
+            error = future.exception()
             return failed(
                 item, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'worker lost'}"
             )
-        outcome, stuck, address = future.result()
+        outcome, stuck, address = found
         future.release()
         if stuck:
             # The thread of a method that hangs cannot be ended; its process can.
