@@ -1,9 +1,15 @@
-"""Rows of contests as Markdown: a table for each family, sizes side by side, and the page that holds them all."""
+"""Rows of contests as Markdown: a table for each family, sizes side by side, and the page that holds them all.
+
+    python -m benchmarks.peers.page docs/speed.md
+
+writes the page from the rows that are stored, without measuring anything.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +18,7 @@ from operators import BadInput
 
 from .contest import FAMILIES, GROWTH, OURS
 
+RESULTS = Path(__file__).resolve().parent.parent / "results"
 Row = Mapping[str, Any]
 WAYS = ("forward_ms", "adjoint_ms")
 TITLES = {
@@ -30,18 +37,20 @@ NOTES = {
 }
 INTRODUCTION = """# Operators beside their peers
 
-Written by `{command}`; rows: `benchmarks/results/speed-FAMILY.json`.
-
-Times are the smallest of many turns, taken in rotation within one process with {threads} threads of an {processor}
-processor, torch {torch}, float32: forward / adjoint in milliseconds. "ahead" is the best peer's time over ours. A peer
-that computes something else says so in its name. MB: growth of the resident set of a fresh process over building the
-operator, one forward and one adjoint call, pictures and libraries not counted (`benchmarks/peers/memory.py`). A call of
-more than 10 s is timed once and its memory is not measured; what would take longer than that, or more than 4 GB, going
-by the size before, is not run.
-
     pip install "restore[peers]"
+    python -m benchmarks.peers.speed --all --page docs/speed.md
     python -m benchmarks.peers.speed --family ct --size 256 --threads 2
+
+The first measures everything and writes this page (`python -m benchmarks.peers.page docs/speed.md` writes it from the
+rows in `benchmarks/results/speed-FAMILY.json`); the second shows one family.
+
+Times are the smallest of many turns, taken in rotation within one process, float32: forward / adjoint in milliseconds.
+"ahead" is the best peer's time over ours. A peer that computes something else says so in its name. MB: growth of the
+resident set of a fresh process over building the operator, one forward and one adjoint call, pictures and libraries not
+counted (`benchmarks/peers/memory.py`). A call of more than 10 s is timed once and its memory is not measured; what
+would take longer than that, or more than 4 GB, going by the size before, is not run.
 """
+MEASURED = "Measured by `{command}` on {threads} threads of an {processor} processor with torch {torch}."
 
 
 def page(folder: Path) -> str:
@@ -53,12 +62,12 @@ def page(folder: Path) -> str:
             found[family] = json.loads(path.read_text())
     if not found:
         raise BadInput(f"no speed-FAMILY.json in {folder.name}", do="Run: python -m benchmarks.peers.speed --all")
-    first = next(iter(found.values()))
-    parts = [INTRODUCTION.format(command=first["command"].strip(), **first["machine"])]
+    parts = [INTRODUCTION]
     for family, stored in found.items():
-        note = f"{NOTES[family]}\n\n" if family in NOTES else ""
-        parts.append(f"## {TITLES[family]}\n\n{note}{table(stored['rows'])}\n")
-    return "\n".join(parts)
+        measured = MEASURED.format(command=stored["command"].strip(), **stored["machine"])
+        parts.append(f"## {TITLES[family]}\n\n{measured} {NOTES.get(family, '')}".rstrip())
+        parts.append(f"{table(stored['rows'])}\n")
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -121,3 +130,7 @@ def _shared(a: Row, b: Row) -> Iterable[str]:
 
 def _amount(row: Row) -> float:
     return float(str(row["contestant"]).split()[0])
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(RESULTS))

@@ -25,9 +25,8 @@ from operators import MissingExtra
 
 from .contest import FAMILIES, GROWTH, Calls, Contest, contests
 from .memory import memory
-from .page import page, table
+from .page import RESULTS, page, table
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 SIDES = (256, 512, 1024)
 Row = dict[str, Any]
 

@@ -32,11 +32,15 @@ class HDR(Operator):
         self.gain, self.pivot = float(gain), float(pivot)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return (self.pivot + self.gain * (x - self.pivot)).clamp(0, 1)
+        return self._exposed(x).clamp(0, 1)
 
     def vjp(self, x: Tensor, u: Tensor) -> Tensor:
-        exposed = self.pivot + self.gain * (x - self.pivot)
-        return torch.where((exposed >= 0) & (exposed <= 1), self.gain * u, torch.zeros_like(u))
+        exposed = self._exposed(x)
+        return torch.where(exposed == exposed.clamp(0, 1), self.gain * u, 0.0)
+
+    def _exposed(self, x: Tensor) -> Tensor:
+        exposed = self.gain * x
+        return exposed + self.pivot * (1 - self.gain) if self.pivot else exposed
 
     def direct(self, y: Tensor) -> Tensor:
         """pivot + (y - pivot) / gain: right wherever nothing was clipped."""
