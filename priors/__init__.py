@@ -22,6 +22,11 @@ REGISTRY = PriorRegistry(
             "super-resolution by 4, RDDM in any number of steps",
             "Process: Liu et al. 2024, arXiv 2308.13712",
         ),
+        "ir-sde-sr4x": ShippedEntry(
+            "ir-sde-sr4x",
+            "super-resolution by 4, IR-SDE; solvers mrs and ir-sde",
+            "Process: Luo et al. 2023, arXiv 2301.11699",
+        ),
     },
 )
 
