@@ -66,8 +66,10 @@ def measure(contest: Contest, budget: Budget, *, without: Mapping[str, str] | No
         began = time.perf_counter()
         action()
         taken = time.perf_counter() - began
-        if taken > budget.longest:  # the first call, the only one
-            best[key], spent[key] = taken, float("inf")
+        # The first call warms up, but one that is long counts, and a very long one is all there is.
+        if taken > min(5 * budget.seconds, budget.longest):
+            best[key] = taken
+            spent[key] = budget.seconds / 3 if taken <= budget.longest else float("inf")
     rounds = 0
     while open_turns := [key for key in actions if spent[key] < budget.seconds]:
         rounds += 1
