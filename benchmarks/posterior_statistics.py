@@ -162,12 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = [measure(task, problem, chosen.prior, solver, options.samples) for problem in posed]
             rows[label] = Spread.average(found)
             sys.stderr.write(f"{label}: rank {rows[label].rank:.2f}, error/std {rows[label].ratio:.2f}\n")
+            if options.out is not None:
+                setting = {key: getattr(options, key) for key in ("task", "set", "images", "crop", "samples")}
+                store(options.out, {label: rows[label]}, setting)
     except RestoreError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(table(rows.items()) + "\n")
-    if options.out is not None:
-        store(options.out, rows, {key: getattr(options, key) for key in ("task", "set", "images", "crop", "samples")})
     return 0
 
 

@@ -187,9 +187,11 @@ def spreads(path: Path) -> str:
     setting, rows = posterior_statistics.load(path)
     listed = [(NAMES.get(family(name), name), one) for name, one in rows.items()]
     what = f"{setting['samples']} draws of each of {setting['images']} pictures of {setting['set']}"
-    return f"""{what} (centre crops of {setting["crop"]} pixels):
+    options = " ".join(f"--{key} {setting[key]}" for key in ("set", "images", "crop", "samples"))
+    return f"""{what} (centre crops of {setting["crop"]} pixels); the columns are explained by `--help`:
 
-    python -m benchmarks.posterior_statistics --solvers {",".join(rows)}
+    python -m benchmarks.posterior_statistics {options} \\
+        --solvers {",".join(rows)} --out {SPREADS}
 
 {posterior_statistics.table(listed)}"""
 
