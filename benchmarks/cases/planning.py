@@ -48,5 +48,6 @@ class Context:
 
 def pixels_name(path: Path, extra: str) -> str:
     """Names a file's pixels as long as nobody touches the file."""
-    status = path.stat()
-    return hashlib.sha256(f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{extra}".encode()).hexdigest()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(f"{path.resolve()}|{states}|{extra}".encode()).hexdigest()

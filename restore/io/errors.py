@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from operators.errors import BadInput
+from operators.errors import BadInput, MissingExtra
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -53,7 +53,7 @@ def as_read_error(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever a decoder raises on damaged bytes into a ReadError; our own errors pass unchanged."""
     try:
         yield
-    except BadInput:
+    except (BadInput, MissingExtra):
         raise
     except MemoryError as error:
         raise ReadError(

@@ -9,7 +9,7 @@ from operators.errors import BadInput
 from operators.registry import Entry, Registry
 
 from .errors import WriteError
-from .source import Source
+from .source import ZARR, Source
 
 FORMATS = Registry(
     "file format",
@@ -20,6 +20,7 @@ FORMATS = Registry(
         "npy": Entry("restore.io.numpy_arrays:read_npy", "NumPy array, no pickles", "numpy.lib.format"),
         "npz": Entry("restore.io.numpy_arrays:read_npz", "NumPy archive, one array by name", "numpy.lib.format"),
         "hdf5": Entry("restore.io.hdf5:read", "HDF5, one data set by name", "The HDF Group"),
+        "zarr": Entry("restore.io.zarr_arrays:read", "Zarr folder, one array by name (extra zarr)", "zarr-specs"),
         "matlab": Entry("restore.io.matlab:read", "MATLAB 5 to 7.3, one variable by name", "MathWorks MAT-file format"),
     },
 )
@@ -57,6 +58,7 @@ _MAGIC = (
     (124, b"\0\x01IM", "matlab"),
     (124, b"\x01\0MI", "matlab"),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (0, ZARR, "zarr"),
     (512, b"\x89HDF\r\n\x1a\n", "hdf5"),  # behind a user block
 )
 

@@ -63,6 +63,10 @@ def _shape(source: Source, name: str, options: Options) -> tuple[tuple[int, ...]
             data = hdf5.named(source, file, options)[0]
             hdf5.check_storage(source, data, options)
             shape, axes = tuple(int(n) for n in data.shape), hdf5.declared(data, data.ndim)[0]
+    elif name == "zarr":
+        from .zarr_arrays import chosen
+
+        shape, axes = tuple(int(n) for n in chosen(source, options)[0].shape), None
     elif name == "npy":
         from .numpy_arrays import npy_header
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from .errors import ReadError, one_line
 
 HEAD = 1024  # bytes looked at to tell the format; the HDF5 signature may sit at 512
+ZARR = b"\0zarr folder"  # stands for the first bytes of a Zarr folder, which has none
+ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 MAX_PIXELS = 178_000_000  # default limit of one read; a pixel is up to four values
 
 _REASONS = {
@@ -43,7 +45,12 @@ class Source:
         return self.path.read_bytes()
 
     def sha256(self) -> str:
-        """Digest of the file's bytes (hexadecimal)."""
+        """Digest of the file's bytes (hexadecimal); of a folder, of the names and bytes of its files."""
+        if self.path.is_dir():
+            total = hashlib.sha256()
+            for part in sorted(p for p in self.path.rglob("*") if p.is_file()):
+                total.update(part.relative_to(self.path).as_posix().encode() + b"\0" + part.read_bytes())
+            return total.hexdigest()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -66,6 +73,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     named = Path(path)
     try:
         status = named.stat()
+        if stat.S_ISDIR(status.st_mode) and any((named / name).is_file() for name in ZARR_FILES):
+            return Source(named, status.st_size, ZARR)
         if stat.S_ISDIR(status.st_mode):
             raise ReadError(named, "this is a folder", "a file", "Name one file in it, or give the folder as --input.")
         if not stat.S_ISREG(status.st_mode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import tifffile
 import torch
 
 import restore
+from operators.errors import MissingExtra
 from restore.io import ReadError
 
 PLANES = np.random.default_rng(0).integers(0, 256, (3, 20, 24, 3), dtype=np.uint8)
@@ -79,3 +81,25 @@ def test_the_extent_of_a_picture_has_no_stack(tmp_path: Path) -> None:
     png(tmp_path / "a.png")
     found = restore.io.extent(tmp_path / "a.png")
     assert (found.channels, found.height, found.width, found.pictures, found.along) == (3, 20, 24, None, "")
+
+
+def test_a_zarr_folder_is_read_in_part(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed: pip install restore[zarr]")
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    group.create_array("stack", shape=PLANES.shape, chunks=(1, 8, 8, 3), dtype="uint8")[:] = PLANES
+    whole = restore.read(tmp_path / "a.zarr", index=1, axes="NHWC").data
+    assert torch.equal(whole, torch.from_numpy(PLANES[1]).permute(2, 0, 1).float() / 255)
+    part = restore.read(tmp_path / "a.zarr", index=1, axes="NHWC", window=BOX).data
+    assert torch.equal(part, whole[:, BOX[0] : BOX[1], BOX[2] : BOX[3]])
+    found = restore.io.extent(tmp_path / "a.zarr", axes="NHWC")
+    assert (found.channels, found.height, found.width, found.pictures) == (3, 20, 24, 3)
+    with pytest.raises(ReadError, match="stack"):
+        restore.read(tmp_path / "a.zarr", dataset="stick", axes="NHWC", index=0)
+
+
+def test_a_zarr_folder_without_the_package_says_which_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "zarr.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(MissingExtra, match=r"restore\[zarr\]"):
+        restore.read(tmp_path / "a.zarr")

@@ -1,0 +1,72 @@
+"""Zarr folders (versions 2 and 3) through the package zarr: one array, or one of a group by name; parts are read alone.
+
+Format: the Zarr specifications, zarr-specs.readthedocs.io.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from operators.errors import import_extra
+
+from .decoded import Decoded
+from .inside import choose_name
+from .layout import plan
+from .source import Options, Source, check_pixels
+from .values import full_range, stored_bits
+
+MAX_ARRAYS = 10_000  # looked at while listing
+_EXTRA = 'pip install "restore[zarr]"'
+
+
+def read(source: Source, options: Options) -> Decoded:
+    """Read one array, or the part of it that index and window name; MissingExtra without the package zarr."""
+    data, name, notes = chosen(source, options)
+    layout = plan(source, data.shape, options)
+    stored = np.asarray(data[layout.selection])
+    missing = int(data.nchunks) - int(data.nchunks_initialized)
+    if missing:
+        notes += (f"{missing} of {data.nchunks} chunks were never written and hold the fill value",)
+    return Decoded(
+        layout.arrange(stored),
+        axes=layout.axes,
+        bits=stored_bits(stored),
+        full=full_range(stored.dtype),
+        fields={"dataset": name, "dtype": stored.dtype.str},
+        notes=notes + layout.notes,
+    )
+
+
+def chosen(source: Source, options: Options) -> tuple[Any, str, tuple[str, ...]]:
+    """The array that the options name, or the only one; its name and notes on the choice."""
+    zarr = import_extra("zarr", do=_EXTRA)
+    node = zarr.open(str(source.path), mode="r")
+    notes: tuple[str, ...] = ()
+    name, data = options.dataset or "", node
+    if hasattr(node, "shape"):
+        if name:
+            raise source.fail(f"dataset {name!r} for a single array", do="Leave dataset out (--dataset).")
+    else:
+        found = dict(_arrays(node))
+        wanted = options.dataset.strip("/") if options.dataset is not None else None
+        name, notes = choose_name(source, {key: f"{a.dtype} {a.shape}" for key, a in found.items()}, wanted)
+        data = found[name]
+    if np.dtype(data.dtype).kind not in "buifc":
+        raise source.fail(f"{name or 'the array'!r} holds {data.dtype}", wanted="numbers")
+    check_pixels(source, -(-math.prod(data.chunks) // 4), options, what="a Zarr chunk that")
+    return data, name, notes
+
+
+def _arrays(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Arrays of two axes and more, groups inside groups included."""
+    for count, (key, array) in enumerate(group.arrays()):
+        if count >= MAX_ARRAYS:
+            return
+        if array.ndim >= 2:
+            yield f"{prefix}{key}", array
+    for key, inner in group.groups():
+        yield from _arrays(inner, f"{prefix}{key}/")
