@@ -258,6 +258,13 @@ class LinearOperator(Operator):
         rho = check_rho(rho, rhs)
         return conjugate_gradients(lambda x: self.gram(x) + rho * x, rhs, preconditioner=self.preconditioner(rho)).x
 
+    def correction(self, residual: Tensor, rho: float | Tensor) -> Tensor:
+        """(A^H A + rho I)^-1 A^H residual; a subclass works on the side of the measurement where that is smaller.
+
+        residual: B x output_shape. rho >= 0, a number or one per batch entry.
+        """
+        return self.solve(self.adjoint(residual), rho)
+
     def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor] | None:
         """An approximate inverse of A^H A + rho I for conjugate gradients, or None."""
         return None

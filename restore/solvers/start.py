@@ -10,13 +10,14 @@ from torch import Tensor
 from operators import BadInput
 from operators.base import LinearOperator
 
+from .. import baselines
 from .tikhonov import constant_start, smooth_solution
 
 if TYPE_CHECKING:
     from ..problem import Problem
 
-Start = Literal["estimate", "direct", "pinv", "zero"]
-STARTS = ("estimate", "direct", "pinv", "zero")
+Start = Literal["estimate", "direct", "pinv", "zero", "biharmonic"]
+STARTS = ("estimate", "direct", "pinv", "zero", "biharmonic")
 SMOOTHNESS = 1e-2  # least penalty, relative to |A|^2; more where the noise asks for it
 TYPICAL_SQUARED_STEP = 0.01  # mean squared difference of neighbours in pictures whose values span [-1, 1]
 
@@ -25,13 +26,17 @@ def start_picture(problem: Problem, start: Start) -> Tensor:
     """A first guess (B x input_shape), in the units of the problem.
 
     "estimate": smooth least squares, holes filled by diffusion. "direct": the operator's quick reconstruction, made in
-    the picture's own units. "pinv": A^+ y, as the papers do. "zero": zeros.
+    the picture's own units. "pinv": A^+ y, as the papers do. "zero": zeros. "biharmonic": holes filled so that the
+    bilaplacian vanishes, which continues slopes where "estimate" flattens them; BadInput where nothing is missing.
     For a non-linear operator "estimate" is its own quick reconstruction (`Operator.direct`) and, where it has none, y
     if that looks like a picture and else zero.
     """
     operator = problem.operator
     if start == "direct":
         return _direct(problem)
+    if start == "biharmonic":
+        # The fill commutes with a change of units: it reproduces constants and is linear up to its clip to y's range.
+        return baselines.biharmonic(problem)
     if start == "pinv":
         return problem.linear.pinv(problem.y)
     if start == "estimate" and isinstance(operator, LinearOperator):
@@ -72,5 +77,4 @@ def start_estimate(problem: Problem) -> Tensor:
 
 def toward_measurement(problem: Problem, z: Tensor, rho: float) -> Tensor:
     """argmin_x |y - A x|^2 + rho |x - z|^2, as a correction of z: what A does not see stays exactly as it is."""
-    operator = problem.linear
-    return z + operator.solve(operator.adjoint(problem.residual(z)), rho)
+    return z + problem.linear.correction(problem.residual(z), rho)
