@@ -27,6 +27,11 @@ REGISTRY = PriorRegistry(
             "super-resolution by 4, IR-SDE; solvers mrs and ir-sde",
             "Process: Luo et al. 2023, arXiv 2301.11699",
         ),
+        "resfusion-sr4x": ShippedEntry(
+            "resfusion-sr4x",
+            "super-resolution by 4, Resfusion's five steps",
+            "Process: Shi et al. 2024, arXiv 2311.14900",
+        ),
     },
 )
 
