@@ -32,6 +32,11 @@ REGISTRY = PriorRegistry(
             "super-resolution by 4, Resfusion's five steps",
             "Process: Shi et al. 2024, arXiv 2311.14900",
         ),
+        "resshift-sr4x": ShippedEntry(
+            "resshift-sr4x",
+            "super-resolution by 4, ResShift's four steps",
+            "Process: Yue, Wang, Loy 2023, arXiv 2307.12348",
+        ),
     },
 )
 
