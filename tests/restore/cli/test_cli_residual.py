@@ -69,7 +69,8 @@ def test_what_cannot_be_trained_is_said_in_one_line(command, pairs, given, said)
 
 
 def test_the_natural_prior_is_refused_by_a_residual_solver(command, pairs, here):
-    ended = command("run", "--task", "sr4x", "--input", str(pairs / "target" / "a.png"), "--solver", "mrs")
+    picture = str(pairs / "target" / "a.png")
+    ended = command("run", "--task", "sr4x", "--input", picture, "--solver", "mrs", "--prior", "natural")
     assert ended.status == 2
     assert "is a diffusion prior" in ended.err and "restore train ir-sde" in ended.err
     assert not (here / "restore-out").exists()
