@@ -62,13 +62,10 @@ def bench(
     data_root: Annotated[
         Path | None, typer.Option("--data-root", help="Folder of the test sets; default: the one RESTORE_DATA names.")
     ] = None,
-    scheduler: Annotated[
-        str,
-        typer.Option("--scheduler", help="serial, local, slurm or tcp://HOST:PORT (dask); default: processes here."),
-    ] = "",
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one per device.")] = 0,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="Of each process; 0: cores shared evenly.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="cpu, or cuda:0,cuda:1 for one process on each.")] = "cpu",
+    scheduler: options.Scheduler = "",
+    workers: options.Workers = 0,
+    threads: options.Threads = 0,
+    device: options.Devices = "cpu",
     dtype: options.Dtype = "auto",
     estimates: Annotated[
         str, typer.Option("--estimates", help="Which to keep: shown (first picture of a task), all, none.")

@@ -15,6 +15,13 @@ Set = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="Precision inside the network: auto, float32, bfloat16, float64.")]
+Scheduler = Annotated[
+    str,
+    typer.Option("--scheduler", help="serial, local, slurm or tcp://HOST:PORT (dask); default: processes here."),
+]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one per device.")]
+Threads = Annotated[int, typer.Option("--threads", min=0, help="Of each process; 0: cores shared evenly.")]
+Devices = Annotated[str, typer.Option("--device", help="cpu, or cuda:0,cuda:1 for one process on each.")]
 NoiseWhere = Annotated[
     str, typer.Option("--noise", help="cpu (the same everywhere) or device (faster, equal in distribution).")
 ]

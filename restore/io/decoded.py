@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .layout import Layout
 from .source import Options, Source
+from .values import full_range, stored_bits
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,23 @@ def drop_alpha(source: Source, array: np.ndarray, full: int) -> tuple[np.ndarray
             do="Put it on a background first, for example: magick in.png -background white -alpha remove out.png",
         )
     return array[:-1], ("dropped an alpha channel that was opaque everywhere",)
+
+
+def arranged(
+    stored: np.ndarray,
+    layout: Layout,
+    *,
+    fields: Mapping[str, Any],
+    notes: tuple[str, ...] = (),
+    unit: str | None = None,
+) -> Decoded:
+    """Numbers of an array format, with the axes that the layout found and the range of their own type."""
+    return Decoded(
+        layout.arrange(stored),
+        axes=layout.axes,
+        bits=stored_bits(stored),
+        full=full_range(stored.dtype),
+        unit=unit,
+        fields=dict(fields),
+        notes=notes + layout.notes,
+    )

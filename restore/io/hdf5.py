@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from .decoded import Decoded
+from .decoded import Decoded, arranged
 from .image import UNITS
 from .inside import choose_name, complex_pair, join_parts
 from .layout import LETTERS, plan
 from .source import Options, Source, check_pixels
-from .values import full_range, stored_bits
 from .write_spec import Spec
 
 MAX_OBJECTS = 10_000  # looked at while listing
@@ -38,15 +37,7 @@ def read(source: Source, options: Options) -> Decoded:
         notes += _never_written(data)
         fields = native_fields(data, name)
     stored = join_parts(stored)
-    return Decoded(
-        layout.arrange(stored),
-        axes=layout.axes,
-        bits=stored_bits(stored),
-        full=full_range(stored.dtype),
-        unit=unit,
-        fields=fields,
-        notes=notes + layout.notes,
-    )
+    return arranged(stored, layout, fields=fields, notes=notes, unit=unit)
 
 
 @contextmanager

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .decoded import Decoded
+from .decoded import Decoded, arranged
 from .hdf5 import candidates, check_storage, opened, resolve
 from .inside import choose_name, join_parts
 from .layout import Layout, plan
 from .source import Options, Source, check_whole
-from .values import full_range, stored_bits
 from .write_spec import Spec
 
 NUMERIC = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
@@ -30,14 +29,7 @@ def read(source: Source, options: Options) -> Decoded:
 
 
 def _decoded(stored: np.ndarray, layout: Layout, name: str, notes: tuple[str, ...]) -> Decoded:
-    return Decoded(
-        layout.arrange(stored),
-        axes=layout.axes,
-        bits=stored_bits(stored),
-        full=full_range(stored.dtype),
-        fields={"dataset": name, "dtype": stored.dtype.str},
-        notes=notes + layout.notes,
-    )
+    return arranged(stored, layout, fields={"dataset": name, "dtype": stored.dtype.str}, notes=notes)
 
 
 def _read_hdf5(source: Source, options: Options) -> Decoded:

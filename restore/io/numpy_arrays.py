@@ -15,12 +15,11 @@ from typing import IO
 
 import numpy as np
 
-from .decoded import Decoded, arrays_only
+from .decoded import Decoded, arranged, arrays_only
 from .errors import ReadError
 from .inside import choose_name, join_parts
 from .layout import Layout, plan
 from .source import Options, Source, check_whole
-from .values import full_range, stored_bits
 from .write_spec import Spec
 
 MAX_MEMBERS = 100_000
@@ -87,14 +86,8 @@ def _decoded(
     stored: np.ndarray, layout: Layout, header: Header, fields: dict[str, object], notes: tuple[str, ...] = ()
 ) -> Decoded:
     stored = join_parts(stored)
-    return Decoded(
-        layout.arrange(stored),
-        axes=layout.axes,
-        bits=stored_bits(stored),
-        full=full_range(stored.dtype),
-        fields={**fields, "dtype": header.dtype.str if header.dtype.names is None else stored.dtype.str},
-        notes=notes + layout.notes,
-    )
+    dtype = header.dtype.str if header.dtype.names is None else stored.dtype.str
+    return arranged(stored, layout, fields={**fields, "dtype": dtype}, notes=notes)
 
 
 def _header(source: Source, file: IO[bytes]) -> Header:

@@ -13,11 +13,10 @@ import numpy as np
 
 from operators.errors import import_extra
 
-from .decoded import Decoded
+from .decoded import Decoded, arranged
 from .inside import choose_name
 from .layout import plan
 from .source import Options, Source, check_pixels
-from .values import full_range, stored_bits
 
 MAX_ARRAYS = 10_000  # looked at while listing
 _EXTRA = 'pip install "restore[zarr]"'
@@ -31,14 +30,7 @@ def read(source: Source, options: Options) -> Decoded:
     missing = int(data.nchunks) - int(data.nchunks_initialized)
     if missing:
         notes += (f"{missing} of {data.nchunks} chunks were never written and hold the fill value",)
-    return Decoded(
-        layout.arrange(stored),
-        axes=layout.axes,
-        bits=stored_bits(stored),
-        full=full_range(stored.dtype),
-        fields={"dataset": name, "dtype": stored.dtype.str},
-        notes=notes + layout.notes,
-    )
+    return arranged(stored, layout, fields={"dataset": name, "dtype": stored.dtype.str}, notes=notes)
 
 
 def chosen(source: Source, options: Options) -> tuple[Any, str, tuple[str, ...]]:
