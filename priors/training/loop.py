@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,8 +34,8 @@ class Objective(Protocol):
 class Settings:
     """One recipe. The rate is constant after `warmup` and falls linearly to zero over the last `decay` share.
 
-    first_round: steps of an earlier round that had already fallen to zero; the rate then rises once more, to
-        `second_peak` of its height, and falls over the rest. 0 for a single round.
+    earlier_rounds: steps of each round before the last; after each, the rate has fallen to zero and rises once more,
+        to `later_peak` of its height. The last round takes what `steps` leaves.
     """
 
     steps: int
@@ -43,18 +44,20 @@ class Settings:
     adam_lr: float = 1e-3
     warmup: int = 100
     decay: float = 0.3
-    first_round: int = 0
-    second_peak: float = 0.5
+    earlier_rounds: Sequence[int] = ()
+    later_peak: float = 0.5
     ema: float = 0.999
     seed: int = 0
     checkpoint_seconds: float = 120.0
 
     def rate(self, step: int) -> float:
         """Factor on both learning rates at this step (0-based)."""
-        first = min(self.first_round, self.steps)
-        if step < first:
-            return self._round(step, first)
-        return (self.second_peak if first else 1.0) * self._round(step - first, self.steps - first)
+        began, peak = 0, 1.0
+        for ended in (*itertools.accumulate(self.earlier_rounds), self.steps):
+            if step < min(ended, self.steps):
+                break
+            began, peak = ended, self.later_peak
+        return peak * self._round(step - began, min(ended, self.steps) - began)
 
     def _round(self, step: int, steps: int) -> float:
         falling = 1.0 if step < steps * (1 - self.decay) else (steps - step) / (steps * self.decay)

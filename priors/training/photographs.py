@@ -2,11 +2,12 @@
 
 Most training photographs are 4:2:0 JPEGs: their chroma has half the resolution. A prior that saw nothing else washes
 out real colours, so crops are also taken from 2x2 means (which restores full chroma), and saturation, channel order
-and gray conversion are varied.
+and gray conversion are varied. Drawn pages of text and shapes may stand beside them.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +17,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from . import graphics
+
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of photographs: path relative to the data root, share of the crops, shrink factor (box mean)."""
+    """A folder of photographs: path relative to the data root, share of the crops, shrink factor (box mean).
 
-    folder: str
-    share: float
+    drawn: that many pages of graphics instead of a folder.
+    """
+
+    folder: str = ""
+    share: float = 1.0
     shrink: int = 1
+    drawn: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,10 @@ class Photographs:
         self.augmentation = augmentation
         self.pictures: list[list[np.ndarray]] = []
         self.weights: list[np.ndarray] = []
-        cache: dict[str, list[np.ndarray]] = {}
+        decoded = functools.cache(lambda folder: _decode_folder(root / folder))
         for source in sources:
-            if source.folder not in cache:
-                cache[source.folder] = _decode_folder(root / source.folder)
-            usable = [_box_mean(p, source.shrink) for p in cache[source.folder]]
+            whole = graphics.pages(source.drawn) if source.drawn else decoded(source.folder)
+            usable = [_box_mean(p, source.shrink) for p in whole]
             usable = [p for p in usable if min(p.shape[:2]) >= size]
             areas = np.array([p.shape[0] * p.shape[1] for p in usable], dtype=np.float64)
             self.pictures.append(usable)

@@ -14,7 +14,7 @@ from operators import BadInput, Unavailable
 from priors.checkpoints import load_network
 from priors.edm import EDMObjective, EDMPrior
 from priors.networks.unet import UNet
-from priors.training import recipe
+from priors.training import graphics, recipe
 from priors.training.loop import Settings, Trainer
 from priors.training.muon import orthogonalise
 from priors.training.photographs import Augmentation, Photographs, Source
@@ -141,3 +141,22 @@ def test_gray_pictures_are_trained_with_equal_noise_in_every_channel() -> None:
     EDMObjective().loss(Spy(), clean, torch.Generator().manual_seed(0))
     assert torch.equal(seen["x"][0, 0], seen["x"][0, 2])
     assert not torch.equal(seen["x"][1, 0], seen["x"][1, 2])
+
+
+def test_drawn_pages_are_the_same_for_a_seed_and_stand_beside_photographs(tmp_path: Path) -> None:
+    first, again = graphics.pages(3), graphics.pages(3)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], first[1])
+    drawn = Photographs(tmp_path, [Source(drawn=2)], size=32, augmentation=Augmentation())
+    crop = drawn.crop(np.random.default_rng(0))
+    assert crop.shape == (32, 32, 3)
+    assert crop.min() >= 0.0 and crop.max() <= 1.0
+
+
+def test_the_rate_rises_again_for_each_round() -> None:
+    settings = Settings(steps=60, warmup=2, decay=0.5, earlier_rounds=[10, 20], later_peak=0.6)
+    rates = [settings.rate(step) for step in range(60)]
+    assert [rates[k] for k in (1, 11, 31)] == [1.0, 0.6, 0.6]
+    assert all(rates[k] < 0.25 for k in (9, 29, 59))
+    assert all(0.0 < rate <= 1.0 for rate in rates)
+    assert Settings(steps=5, earlier_rounds=[10]).rate(4) > 0.0
