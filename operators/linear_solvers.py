@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .base import LinearOperator, Operator
 
 Map = Callable[[Tensor], Tensor]
+RUN = 1024  # numbers
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,18 @@ class Solution:
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
-    """Real part of <a, b> per picture, shaped B x 1 x ... x 1, summed in float64."""
-    precise = torch.complex128 if a.is_complex() else torch.float64
-    product = (a.conj() * b).to(precise).flatten(1).sum(1)
-    return product.real.reshape(-1, *[1] * (a.ndim - 1))
+    """Real part of <a, b> per picture, shaped B x 1 x ... x 1, in float64.
+
+    Short runs are summed in the precision of the data and the runs in float64: as good as float64 throughout (an
+    error of a few units in the last place of single precision) without a copy of twice the size.
+    """
+    shape = (-1, *[1] * (a.ndim - 1))
+    if a.is_complex():
+        a, b = (torch.view_as_real(v.resolve_conj()) for v in (a, b))
+    product = (a * b).flatten(1)
+    whole = product.shape[1] // RUN * RUN
+    runs = product[:, :whole].unflatten(1, (whole // RUN, RUN)).sum(2)
+    return (runs.double().sum(1) + product[:, whole:].sum(1).double()).reshape(shape)
 
 
 def conjugate_gradients(
@@ -61,32 +70,33 @@ def conjugate_gradients(
     residual = rhs - matrix(x) if start is not None else rhs
     direction = z = apply_inverse(residual)
     energy = inner(residual, z)
-    limit = tolerance**2 * inner(rhs, rhs)
+    norms = inner(rhs, rhs)
+    limit = tolerance**2 * norms
+    misfit = inner(residual, residual)
     done = 0
-    while done < iterations and bool((inner(residual, residual) > limit).any()):
+    while done < iterations and bool((misfit > limit).any()):
         image = matrix(direction)
         curvature = inner(direction, image)
-        rounding = torch.sqrt(inner(direction, direction) * inner(image, image)) * torch.finfo(single).eps ** 0.5
-        if bool((curvature < -rounding).any()):
+        if bool((curvature < 0).any()) and _indefinite(direction, image, curvature, torch.finfo(single).eps):
             raise Diverged(
                 "conjugate gradients met a direction of negative curvature",
                 do="The map must be self-adjoint and not negative: check the operator's adjoint with operators.check.",
             )
         # A picture that has converged stays as it is, so that its result does not depend on its neighbours.
-        active = (curvature > 0) & (energy > 0) & (inner(residual, residual) > limit)
+        active = (curvature > 0) & (energy > 0) & (misfit > limit)
         if not bool(active.any()):
             break
         step = torch.where(active, energy / torch.where(active, curvature, 1.0), 0.0).to(single)
         x = x + step * direction
         residual = residual - step * image
+        misfit = inner(residual, residual)
         z = apply_inverse(residual)
         fresh = inner(residual, z)
         momentum = torch.where(energy > 0, fresh / torch.where(energy > 0, energy, 1.0), 0.0).to(single)
         direction = z + momentum * direction
         energy = fresh
         done += 1
-    norms = inner(rhs, rhs)
-    relative = torch.sqrt(inner(residual, residual) / torch.where(norms > 0, norms, 1.0))
+    relative = torch.sqrt(misfit / torch.where(norms > 0, norms, 1.0))
     worst = float(relative.detach().max()) if relative.numel() else 0.0
     if not math.isfinite(worst):
         raise Diverged(
@@ -94,6 +104,12 @@ def conjugate_gradients(
             do="Look for NaN in the data, and check the operator with operators.check.",
         )
     return Solution(x, worst <= tolerance * 1.01, worst, done)
+
+
+def _indefinite(direction: Tensor, image: Tensor, curvature: Tensor, eps: float) -> bool:
+    """Whether a curvature is more negative than rounding explains."""
+    rounding = torch.sqrt(inner(direction, direction) * inner(image, image)) * eps**0.5
+    return bool((curvature < -rounding).any())
 
 
 def least_squares(operator: LinearOperator, y: Tensor, *, rtol: float, iterations: int = 500) -> Solution:
