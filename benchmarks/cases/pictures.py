@@ -150,38 +150,66 @@ def item(
     metrics = {**{key: canonical(name) for key, name in task.metrics.items()}}
     metrics |= {key: canonical(name) for key, name in part.metrics.items()}
     metrics |= {"chi2": "chi2", **(SAMPLE_METRICS if samples > 1 else {})}
-    physics = {key: task.table[key] for key in ("operator", "noise", "measurement", "input")}
-    identity = {
-        "task": [task.name, task.version],
-        "physics": physics,
-        "image": sha256,
-        "method": [chosen.role, chosen.solver, dict(chosen.parameters)],
-        "prior": [chosen.prior, context.prior_sha256(chosen.prior)],
-        "samples": samples,
-        "seed": seed,
-        "settings": dict(context.settings) if chosen.role != BASELINE else {},
-        "code": code_version((*chosen.modules, *physics_modules(task))),
-    }
-    return Item(
-        kind="pictures",
-        task=task.name,
-        data_set=picture.data_set,
-        image=picture.name,
-        image_sha256=sha256,
-        method=label,
-        role=chosen.role,
-        solver=chosen.solver,
-        parameters=chosen.parameters,
-        prior=chosen.prior,
+    return of_task(
+        task,
+        (label, chosen),
+        context,
+        image=sha256,
         samples=samples,
         seed=seed,
-        where=where,
-        identity=identity,
-        metrics=metrics,
+        fields={
+            "kind": "pictures",
+            "data_set": picture.data_set,
+            "image": picture.name,
+            "image_sha256": sha256,
+            "where": where,
+            "metrics": metrics,
+            # Distances between sets of pictures are taken from the kept estimates of all of them.
+            "keep": context.keep_all or (first and seed == 0) or any(n.startswith(SETS) for n in metrics.values()),
+        },
+    )
+
+
+def of_task(
+    task: Task,
+    chosen: tuple[str, Method],
+    context: Context,
+    *,
+    image: str,
+    samples: int,
+    seed: int,
+    fields: Mapping[str, Any],
+    physics: Mapping[str, Any] | None = None,
+    identity: Mapping[str, Any] | None = None,
+) -> Item:
+    """An item that runs a method on a task's problem; what its kind adds is in `fields`, `physics` and `identity`."""
+    label, method = chosen
+    told = {key: task.table[key] for key in ("operator", "noise", "measurement", "input")}
+    whole = {
+        "task": [task.name, task.version],
+        "physics": {**told, **(physics or {})},
+        "image": image,
+        "method": [method.role, method.solver, dict(method.parameters)],
+        "prior": [method.prior, context.prior_sha256(method.prior)],
+        "samples": samples,
+        "seed": seed,
+        "settings": dict(context.settings) if method.role != BASELINE else {},
+        "code": code_version((*method.modules, *physics_modules(task))),
+        **(identity or {}),
+    }
+    return Item(
+        task=task.name,
+        method=label,
+        role=method.role,
+        solver=method.solver,
+        parameters=method.parameters,
+        prior=method.prior,
+        samples=samples,
+        seed=seed,
+        identity=whole,
         settings=context.settings,
         timeout=context.timeout,
-        # Distances between sets of pictures are taken from the kept estimates of all of them.
-        keep=context.keep_all or (first and seed == 0) or any(name.startswith(SETS) for name in metrics.values()),
+        **fields,
     )
 
 

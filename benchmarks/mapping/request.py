@@ -26,7 +26,6 @@ from ..metrics import canonical
 from ..runner import Plan
 from ..store import write_arrays
 from ..suites import Suite
-from ..versions import code_version
 from .grid import Tiling, Window, cut, up
 
 TILE, BLEND, LEAST = 512, 16, 64  # pixels
@@ -219,49 +218,33 @@ def _item(
     where: dict[str, Any],
     posed: Mapping[str, Any],
 ) -> Item:
-    label, method = chosen
     place = "" if where["index"] is None else f"[{where['index']}]"
     if where["window"] is not None:
         place += " rows {}-{} columns {}-{}".format(*where["window"])
-    physics = {key: task.table[key] for key in ("operator", "noise", "measurement", "input")}
     files = {key: posed.get(key) or where.get(key) for key in ("kernel", "mask")}
     hashes = {
         key: context.hashed(pixels_name(Path(file), key), partial(_digest, file)) for key, file in files.items() if file
     }
     measured = {"sigma": posed.get("sigma"), "peak": posed.get("peak")} if request.measured else None
-    identity = {
-        "task": [task.name, task.version],
-        "physics": {**physics, "measured": measured, "arrays": hashes},
-        "image": f"{where['picture']}{place}",
-        "keep": where["keep"],
-        "method": [method.role, method.solver, dict(method.parameters)],
-        "prior": [method.prior, context.prior_sha256(method.prior)],
-        "samples": request.samples,
-        "seed": request.seed,
-        "settings": dict(context.settings),
-        "code": code_version((*method.modules, *pictures.physics_modules(task))),
-        "version": windows.VERSION,
-    }
     first = {} if request.measured else dict(list(task.metrics.items())[:1])
-    return Item(
-        kind="window",
-        task=task.name,
-        data_set="",
-        image=f"{request.input.stem}{place}",
-        image_sha256=where["picture"],
-        method=label,
-        role=method.role,
-        solver=method.solver,
-        parameters=method.parameters,
-        prior=method.prior,
+    return pictures.of_task(
+        task,
+        chosen,
+        context,
+        image=f"{where['picture']}{place}",
         samples=request.samples,
         seed=request.seed,
-        where=where,
-        identity=identity,
-        metrics={**{key: canonical(name) for key, name in first.items()}, "chi2": "chi2"},
-        settings=context.settings,
-        timeout=context.timeout,
-        keep=True,
+        physics={"measured": measured, "arrays": hashes},
+        identity={"keep": where["keep"], "version": windows.VERSION},
+        fields={
+            "kind": "window",
+            "data_set": "",
+            "image": f"{request.input.stem}{place}",
+            "image_sha256": where["picture"],
+            "where": where,
+            "metrics": {**{key: canonical(name) for key, name in first.items()}, "chi2": "chi2"},
+            "keep": True,
+        },
     )
 
 

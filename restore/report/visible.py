@@ -20,6 +20,7 @@ TAIL = 0.005  # share of the largest values that may saturate a scale
 SAMPLED = 1 << 22  # quantiles of a larger picture are taken over a regular subset
 MAPS = ("std", "error")
 AS_IS = (-0.05, 1.05)  # bands whose bulk lies here are taken for values of [0, 1]
+DARK = 0.5  # of those, white is 1 only where the brightest reach this; a darker scene ends at its own brightest
 
 
 @dataclass(frozen=True)
@@ -240,4 +241,6 @@ def _stretch(values: np.ndarray) -> Limits:
 
 def _band_limits(values: np.ndarray) -> Limits:
     low, high = _stretch(values)
-    return (0.0, 1.0) if low >= AS_IS[0] and high <= AS_IS[1] else (low, high)
+    if low < AS_IS[0] or high > AS_IS[1]:
+        return low, high
+    return 0.0, 1.0 if high >= DARK else max(high, 1e-6)

@@ -59,6 +59,13 @@ def test_a_map_grows_brighter_with_its_value_and_prints_its_scale() -> None:
     assert "colours from 0 to 0.2" in rule and "largest value 0.17" in rule
 
 
+def test_bands_of_a_dark_scene_end_at_their_brightest() -> None:
+    bands = torch.linspace(0, 0.2, 16 * 16).reshape(1, 16, 16).expand(8, 16, 16)
+    pixels, rule = report.display(bands)
+    assert pixels.max() == 255 and "black is 0, white is 0.19" in rule
+    assert "white is 1" in report.display(5 * bands)[1]
+
+
 @pytest.mark.parametrize("kind", ["picture", "range", "hu", "bands", "std", "error", "residual", "complex"])
 @pytest.mark.parametrize("value", [0.0, 0.3, -5.0])
 def test_a_constant_picture_of_any_kind_is_shown(kind, value) -> None:
