@@ -42,7 +42,7 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
         a, b = (torch.view_as_real(v.resolve_conj()) for v in (a, b))
     product = (a * b).flatten(1)
     whole = product.shape[1] // RUN * RUN
-    runs = product[:, :whole].unflatten(1, (whole // RUN, RUN)).sum(2)
+    runs = product[:, :whole].reshape(len(product), whole // RUN, RUN).sum(2)
     return (runs.double().sum(1) + product[:, whole:].sum(1).double()).reshape(shape)
 
 

@@ -6,7 +6,10 @@ import dataclasses
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+import math
+import numbers
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +25,19 @@ class Entry:
     source: str = ""
 
     def load(self) -> Any:
+        """The thing itself; BadInput where the entry names a module or an attribute that is not there."""
         module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise  # the module is there; something that it imports is not
+            missing = f"module {error.name!r}"
+        except AttributeError:
+            if hasattr(importlib.import_module(module), attribute):
+                raise
+            missing = f"{attribute!r} in {module}"
+        raise BadInput(f"a table's entry is {self.target!r}, and there is no {missing}", do="Correct the table's line.")
 
 
 class Registry(Mapping[str, Entry]):
@@ -52,9 +66,10 @@ class Registry(Mapping[str, Entry]):
         return self[name].load()
 
     def build(self, name: str, *data: Any, **parameters: Any) -> Any:
-        """Construct an entry; BadType with a suggestion for a keyword it does not take."""
+        """Construct an entry; BadType for a keyword it does not take (with a suggestion) or a value of another kind."""
         target = self.load(name)
         check_keywords(target, parameters, where=f"{self.kind} {name!r}")
+        check_types(target, parameters, where=f"{self.kind} {name!r}")
         return target(*data, **parameters)
 
     def parameters(self, name: str) -> dict[str, Any]:
@@ -100,8 +115,47 @@ def check_keywords(target: Any, given: Mapping[str, Any], *, where: str) -> None
             raise BadType(f"{where} has no parameter {key!r}", do=hint)
 
 
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "int": (numbers.Integral,),
+    "float": (numbers.Real,),
+    "str": (str,),
+    "bool": (bool,),
+    "tuple": (Sequence,),
+    "list": (Sequence,),
+    "None": (type(None),),
+    "Literal": (str,),
+    "Mapping": (Mapping,),
+    "Sequence": (Sequence,),
+}
+
+
+def check_types(target: Any, given: Mapping[str, Any], *, where: str) -> None:
+    """BadType where a value is of a kind that the parameter's annotation leaves out (unknown classes: anything)."""
+    parameters = inspect.signature(target).parameters
+    for key, value in given.items():
+        told = parameters[key].annotation if key in parameters else ""
+        annotation = told.__name__ if isinstance(told, type) and not hasattr(told, "__args__") else str(told)
+        words = re.findall(r"[A-Za-z_][\w.]*", re.sub(r"\[.*?\]", "", annotation))
+        kinds = tuple({kind for word in words for kind in _KINDS.get(word.rpartition(".")[2], (object,))})
+        if kinds and not _is_one_of(value, kinds):
+            raise BadType(f"{key} of {where} is {value!r}", wanted=annotation)
+
+
+def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    if object in kinds:
+        return True
+    if isinstance(value, bool):
+        return bool in kinds
+    if isinstance(value, str):  # a sequence too
+        return str in kinds
+    is_scalar = getattr(value, "ndim", None) == 0  # a tensor or an array of one number
+    return isinstance(value, kinds) or (is_scalar and numbers.Real in kinds)
+
+
 def plain(value: Any) -> Any:
-    """A default as JSON can hold it."""
+    """A default as JSON can hold it; it has no number for infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, str | int | float | bool) or value is None:
         return value
     if isinstance(value, list | tuple):

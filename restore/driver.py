@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import platform
 import time
@@ -101,6 +102,9 @@ def solve(
     """
     chosen = settings if settings is not None else Settings()
     method = solvers.build(solver) if isinstance(solver, str) else solver
+    if not isinstance(method, Solver):
+        given = f"the class {method.__name__}" if isinstance(method, type) else type(method).__name__
+        raise BadType(f"solver is {given}", wanted="the name of a solver, or a Solver such as Tikhonov()")
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise BadInput(f"samples is {samples!r}", wanted="an integer of at least 1")
     check_seed(seed)
@@ -142,13 +146,13 @@ def solve(
 
 
 def _choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) -> Prior | None:
+    if prior is not None and not isinstance(prior, str | Prior):
+        raise BadType(
+            f"prior is {type(prior).__name__}", wanted="a DiffusionPrior, a ResidualPrior, or the name of a prior"
+        )
     if not method.needs_prior:
         return None
     known = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
-    if not isinstance(known, Prior):
-        raise BadType(
-            f"prior is {type(known).__name__}", wanted="a DiffusionPrior, a ResidualPrior, or the name of a prior"
-        )
     if known.kind != method.prior_kind:
         raise BadInput(
             f"prior {known.name or type(known).__name__!r} is a {known.kind} prior",
@@ -248,12 +252,11 @@ def _run(
                         torch.view_as_real(state.estimate) if state.estimate.is_complex() else state.estimate
                     ).all()
                 ):
-                    raise Diverged(
-                        f"{type(method).__name__} left the finite numbers at step {state.step}",
-                        do="Lower its step size or guidance (--set solver.KEY=VALUE), or check the noise level.",
-                    )
+                    raise _diverged(method, state)
                 if trace is not None:
                     trace.append(_row(posed, state))
+                    if not math.isfinite(trace[-1]["residual_rms"]):
+                        raise _diverged(method, state)
                 if watch is not None:
                     watch(sample, state, method.total)
     finally:
@@ -263,6 +266,13 @@ def _run(
     if state is None:
         raise BadInput(f"{type(method).__name__} yielded no state")
     return state.estimate.detach().clone()
+
+
+def _diverged(method: Solver, state: State) -> Diverged:
+    return Diverged(
+        f"{type(method).__name__} left the finite numbers at step {state.step}",
+        do="Lower its step size or guidance (--set solver.KEY=VALUE), or check the noise level.",
+    )
 
 
 def _row(posed: Problem, state: State) -> dict[str, float]:

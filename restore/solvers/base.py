@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
-from operators import BadInput
+from operators import BadInput, BadType
 from operators.randomness import Noise
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False) -> None:
-    """BadInput unless low <= value <= high (low < value where `open_low`)."""
+    """BadInput unless low <= value <= high (low < value where `open_low`), BadType for what is no number."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise BadType(f"{name} is {value!r}", wanted="a number")
     inside = (low < value if open_low else low <= value) and value <= high
     if not inside:
         bound = f"{'above' if open_low else 'at least'} {low:g}" + (

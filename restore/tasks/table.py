@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import inspect
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -172,33 +170,6 @@ def _scalar(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     return values["v"] if set(values) == {"v"} and isinstance(values["v"], str | int | float | bool | list) else text
-
-
-_WORDS: Mapping[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": NUMBER,
-    "str": (str,),
-    "bool": (bool,),
-    "tuple": (list, tuple),
-    "list": (list, tuple),
-    "None": (type(None),),
-    "Literal": (str,),
-    "Mapping": (dict,),
-    "Sequence": (list, tuple),
-}
-
-
-def check_types(target: Any, given: Mapping[str, Any], *, where: str) -> None:
-    """BadType where a value is of a kind that the parameter's annotation leaves out (unknown classes: anything)."""
-    parameters = inspect.signature(target).parameters
-    for key, value in given.items():
-        annotation = parameters[key].annotation if key in parameters else ""
-        words = re.findall(r"[A-Za-z_]\w*", re.sub(r"\[.*?\]", "", str(annotation)))
-        kinds = tuple({kind for word in words for kind in _WORDS.get(word, (object,))})
-        if not kinds or object in kinds:
-            continue
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise BadType(f"{key} of {where} is {value!r}", wanted=f"{annotation}")
 
 
 def _check_keys(given: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], *, where: str, open: bool) -> None:

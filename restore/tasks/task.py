@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from operators.errors import BadInput
-from operators.registry import check_keywords, keyword_defaults, plain
+from operators.registry import check_keywords, check_types, keyword_defaults, plain
 
 from . import table as tables
 from . import units
@@ -91,7 +91,7 @@ class Task:
             given = _parameters(self.table[section])
             target = registry.load(self.table[section]["name"])
             check_keywords(target, given, where=f"{section} {self.table[section]['name']!r}")
-            tables.check_types(target, given, where=f"{section} {self.table[section]['name']!r}")
+            check_types(target, given, where=f"{section} {self.table[section]['name']!r}")
         for name in {self.table["solver"]["name"], *self.table["solvers"]}:
             solvers.REGISTRY[name]
             self.solver_for(name)
@@ -110,7 +110,7 @@ class Task:
         given = {k: v for k, v in self.table["solvers"].get(chosen, {}).items() if k != "prior"}
         if chosen == default:
             given.update(_parameters(self.table["solver"]))
-        tables.check_types(solvers.REGISTRY.load(chosen), given, where=f"solver {chosen!r}")
+        check_types(solvers.REGISTRY.load(chosen), given, where=f"solver {chosen!r}")
         return solvers.build(chosen, **given)
 
     def prior_for(self, name: str | None = None) -> str:

@@ -37,6 +37,7 @@ class PosteriorMean(Solver):
     steps: int = 3
     jitter: float = 0.0
     fail_at: int = -1
+    failure: float = float("nan")
 
     def iterate(
         self, problem: Problem, prior: DiffusionPrior | None, noise: operators.randomness.Noise
@@ -45,7 +46,7 @@ class PosteriorMean(Solver):
         for step in range(self.steps):
             x = prior.denoise(problem.y, problem.sigma) + self.jitter * noise.normal("step", problem.y)
             if step == self.fail_at:
-                x = x * float("nan")
+                x = x * self.failure
             yield State(x=x, x0=x, estimate=x, step=step, sigma=problem.sigma)
 
 
@@ -119,9 +120,10 @@ def test_an_interrupted_run_hands_over_its_samples_and_goes_on_from_them(problem
     assert resumed.trace == whole.trace
 
 
-def test_divergence_is_an_error_and_never_a_picture(problem: Problem) -> None:
+@pytest.mark.parametrize("failure", [float("nan"), float("inf"), 1e25])  # the square of the last one is not finite
+def test_divergence_is_an_error_and_never_a_picture(problem: Problem, failure: float) -> None:
     with pytest.raises(Diverged, match="step 1"):
-        restore.solve(problem, Unit(), PosteriorMean(fail_at=1))
+        restore.solve(problem, Unit(), PosteriorMean(fail_at=1, failure=failure))
 
 
 @pytest.mark.parametrize(("samples", "seed"), [(0, 0), (-1, 0), (1, -1), (1, 2**63), (True, 0)])

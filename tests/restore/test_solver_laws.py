@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from restore.problem import Problem
 from restore.solvers import Solver, State
 
 SHAPE = (3, 8, 9)  # oblong, and an odd side
+CARDS = Path(__file__).parents[2] / "docs" / "cards" / "solvers"
 QUICK = 5  # steps and inner iterations, where a solver has them
 PROCESSES = {"resshift": {"steps": 15, "min_noise_level": 0.04}}  # the defaults have fewer times than QUICK
 
@@ -169,6 +171,24 @@ def test_settings_cannot_be_changed(name):
     field = dataclasses.fields(solver)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(solver, field, 1)
+
+
+@every_solver
+def test_text_for_a_number_is_refused_by_its_name(name):
+    fields = dataclasses.fields(solvers.REGISTRY.load(name))
+    numbers = [field.name for field in fields if str(field.type).partition(" ")[0] in ("int", "float")]
+    assert numbers
+    for key in numbers:
+        with pytest.raises(BadType, match=key):
+            solvers.build(name, **{key: "text"})
+        if "bool" not in str({field.name: field.type for field in fields}[key]):
+            with pytest.raises(BadType, match=key):
+                solvers.build(name, **{key: True})
+
+
+@every_solver
+def test_it_has_a_card(name):
+    assert (CARDS / f"{name}.md").read_text("utf-8").startswith(f"# {name}")
 
 
 @every_solver

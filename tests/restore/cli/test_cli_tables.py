@@ -140,8 +140,8 @@ def test_training_writes_a_prior_that_loads(command, here, face) -> None:
     from importlib import resources
 
     recipe = tomllib.loads(resources.files("priors.training").joinpath("natural.toml").read_text())
-    for source in recipe["sources"]:
-        folder = here / "data" / source["folder"]
+    for named in [source["folder"] for source in recipe["sources"] if "folder" in source]:
+        folder = here / "data" / named
         folder.mkdir(parents=True, exist_ok=True)
         restore.write(folder / "a.png", torch.cat([torch.cat([face] * 4, 1)] * 4, 2))
     options = ("--data", "data", "--out", "out", "--steps", 1, "--batch", 1)
