@@ -138,7 +138,7 @@ def check_types(target: Any, given: Mapping[str, Any], *, where: str) -> None:
         words = re.findall(r"[A-Za-z_][\w.]*", re.sub(r"\[.*?\]", "", annotation))
         kinds = tuple({kind for word in words for kind in _KINDS.get(word.rpartition(".")[2], (object,))})
         if kinds and not _is_one_of(value, kinds):
-            raise BadType(f"{key} of {where} is {value!r}", wanted=annotation)
+            raise BadType(f"{key} is {value!r} for {where}", wanted=annotation)
 
 
 def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
