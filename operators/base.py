@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from .errors import BadInput, BadType
 
 Shape = tuple[int, ...]
+# A solver moves the operator it is given while another thread may be at its first use: one walks the table of buffers,
+# the other adds to it. Held for an instant, so one lock serves all operators and none has to be copied or stored.
+_BUFFERS = threading.RLock()
 SINGLE_OF = {torch.float64: torch.complex128, torch.float32: torch.complex64}
 
 
@@ -108,17 +112,21 @@ class Operator(nn.Module):
         if buffer.dtype == dtype and buffer.device == like.device:
             return buffer
         key = (name, dtype, like.device)
-        if key not in self._casts:
+        cast = self._casts.get(key)
+        if cast is None:
             # Made under inference mode, a cast could never take part in a gradient later.
             with torch.inference_mode(False):
-                self._casts[key] = buffer.to(device=like.device, dtype=dtype)
-        return self._casts[key]
+                cast = buffer.to(device=like.device, dtype=dtype)
+            self._casts[key] = cast  # another thread may move the operator, and so empty this, at any time
+        return cast
 
     def derived(self, name: str, make: Callable[[], Tensor], like: Tensor) -> Tensor:
         """`constant(name, like)` for an array that the state implies: made at first use, moved along, never saved."""
         if name not in self._buffers:
             with torch.inference_mode(False), full_precision(like):
-                self.register_buffer(name, make(), persistent=False)
+                made = make()
+            with _BUFFERS:
+                self.register_buffer(name, made, persistent=False)
         return self.constant(name, like)
 
     def _check(self, data: Tensor, shape: Shape, is_complex: bool, what: str) -> None:
@@ -144,7 +152,8 @@ class Operator(nn.Module):
             moved = fn(torch.zeros(0, dtype=t.dtype.to_real(), device=t.device))
             return t.to(device=moved.device, dtype=moved.dtype.to_complex())
 
-        return super()._apply(on_complex_too, recurse)  # type: ignore[no-untyped-call]
+        with _BUFFERS:
+            return super()._apply(on_complex_too, recurse)  # type: ignore[no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_casts": {}}
