@@ -61,7 +61,10 @@ class EDMObjective:
     """Mean squared error of F against its target, which is EDM's weighting lambda(sigma) = 1 / c_out^2.
 
     Noise levels: ln sigma ~ N(log_mean, log_std), and a share drawn log-uniformly over [sigma_min, sigma_max] so that
-    the whole range a diffusion chain visits is trained.
+    the whole range a diffusion chain visits is trained; no level lies outside that range.
+    log_floor: where given, the loss is the mean of ln(log_floor + error of a picture). A picture then counts by how
+    much its error changes relative to itself, as in a mean of decibels (Chen et al. 2021, arXiv 2105.06086), so that
+    smooth pictures, whose errors are small, are not left to the textured ones; the floor bounds their weight.
     """
 
     sigma_data: float = 0.5
@@ -70,6 +73,7 @@ class EDMObjective:
     uniform_share: float = 0.15
     sigma_min: float = 0.002
     sigma_max: float = 100.0
+    log_floor: float | None = None
 
     def loss(self, network: nn.Module, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Scalar loss of one batch of clean pictures in native units (B x C x H x W).
@@ -82,7 +86,8 @@ class EDMObjective:
         c_skip, c_out, c_in, c_noise = preconditioning(sigma, self.sigma_data)
         noisy = clean + sigma[:, None, None, None] * noise
         target = (clean - c_skip * noisy) / c_out
-        return (network(c_in * noisy, c_noise) - target).square().mean()
+        errors = (network(c_in * noisy, c_noise) - target).square().mean((1, 2, 3))
+        return errors.mean() if self.log_floor is None else (self.log_floor + errors).log().mean()
 
     def network_settings(self, base: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of the U-Net that this objective trains."""
@@ -97,4 +102,4 @@ class EDMObjective:
         low, high = math.log(self.sigma_min), math.log(self.sigma_max)
         uniform = low + (high - low) * torch.rand(count, generator=generator)
         from_uniform = torch.rand(count, generator=generator) < self.uniform_share
-        return torch.where(from_uniform, uniform, normal).exp()
+        return torch.where(from_uniform, uniform, normal.clamp(low, high)).exp()

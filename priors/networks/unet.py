@@ -43,10 +43,16 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
-        scale, shift = self.modulation(embedded)[:, :, None, None].chunk(2, dim=1)
-        hidden = self.first(F.silu(x))
-        hidden = torch.addcmul(hidden + shift, hidden, scale)
-        return x + self.second(F.silu(hidden))
+        scale, shift = self.modulation(embedded).chunk(2, dim=1)
+        if len(embedded) == 1:
+            # One level for all pictures: scale and shift join the convolution and cost no pass over the picture.
+            weight = self.first.weight * (1 + scale[0])[:, None, None, None]
+            bias = torch.addcmul(self.first.bias + shift[0], self.first.bias, scale[0])
+            hidden = F.conv2d(F.silu(x), weight, bias, padding=1)
+        else:
+            hidden = self.first(F.silu(x))
+            hidden = torch.addcmul(hidden + shift[..., None, None], hidden, scale[..., None, None])
+        return self.second(F.silu(hidden, inplace=not torch.is_grad_enabled())).add_(x)
 
 
 class UNet(nn.Module):
@@ -104,7 +110,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         x = mirror_to_multiple(x, self.multiple).contiguous(memory_format=torch.channels_last)
-        embedded = self.embed(condition)
+        embedded = self.embed(condition[:1] if len(condition) > 1 and _all_equal(condition) else condition)
         hidden = self.enter(F.pixel_unshuffle(x, self.unshuffle))
         skips = []
         for level, shrink in zip(self.down, self.shrink, strict=True):
@@ -120,6 +126,10 @@ class UNet(nn.Module):
                 hidden = block(hidden, embedded)
         out = F.pixel_shuffle(self.leave(F.silu(hidden)), self.unshuffle)
         return out[..., :height, :width]
+
+
+def _all_equal(values: Tensor) -> bool:
+    return bool((values == values[0]).all())
 
 
 def mirror_to_multiple(x: Tensor, multiple: int) -> Tensor:

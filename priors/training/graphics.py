@@ -1,4 +1,4 @@
-"""Drawn pages of text, lines and flat shapes: what screenshots, charts and comics are made of, and photographs lack.
+"""Drawn pages of text, lines, flat and striped shapes: what charts, comics and woven cloth show, and photographs lack.
 
 A prior trained on photographs alone takes the flat ground and hard edges of such pictures for what it saw most, and
 leaves noise beside them. The pages are drawn by a generator of random numbers and Pillow's own font: no data set.
@@ -7,12 +7,14 @@ leaves noise beside them. The pages are drawn by a generator of random numbers a
 from __future__ import annotations
 
 import string
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 384
 OVERSAMPLED = 2  # shapes are drawn that much larger and averaged, so that edges are soft as a renderer's
+STRIPED = 0.25  # share of the shapes
 LETTERS = np.array([*string.ascii_letters, *string.digits, *".,;:-()", " ", " ", " "])
 
 Colour = tuple[int, int, int]
@@ -27,9 +29,8 @@ def page(rng: np.random.Generator) -> np.ndarray:
     """One page: a ground, up to 14 shapes, up to 12 blocks of text."""
     ground = _ground(rng)
     image = ground.resize((SIDE * OVERSAMPLED,) * 2)
-    draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(15))):
-        _shape(draw, rng)
+        _shape(image, rng)
     image = image.resize((SIDE, SIDE), Image.Resampling.BOX)
     draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(1, 13))):
@@ -59,26 +60,52 @@ def _colour(rng: np.random.Generator) -> Colour:
     return red, green, blue
 
 
-def _shape(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
-    """A rectangle, an ellipse, a polygon or a line, filled or outlined."""
+def _shape(image: Image.Image, rng: np.random.Generator) -> None:
+    """A rectangle, an ellipse, a polygon or a line: filled with a colour, outlined, or cut out of stripes."""
+    if rng.random() < STRIPED:
+        mask = Image.new("L", image.size)
+        _contour(ImageDraw.Draw(mask), rng, {"fill": 255})
+        image.paste(_stripes(image.size[0], rng), mask=mask)
+    elif rng.random() < 0.4:
+        _contour(ImageDraw.Draw(image), rng, {"outline": _colour(rng), "width": int(rng.integers(1, 9))})
+    else:
+        _contour(ImageDraw.Draw(image), rng, {"fill": _colour(rng)})
+
+
+def _contour(draw: ImageDraw.ImageDraw, rng: np.random.Generator, paint: dict[str, Any]) -> None:
+    """The shape itself, painted as told."""
     side = SIDE * OVERSAMPLED
     size = rng.uniform(0.02, 0.5, 2) * side
     corner = rng.uniform(-0.1, 0.9, 2) * side
     box = (*corner, *(corner + size))
-    width = int(rng.integers(1, 9))
-    outline = rng.random() < 0.4
-    colours = {"outline": _colour(rng), "width": width} if outline else {"fill": _colour(rng)}
     kind = rng.integers(4)
     if kind == 0:
-        draw.rectangle(box, **colours)
+        draw.rectangle(box, **paint)
     elif kind == 1:
-        draw.ellipse(box, **colours)
+        draw.ellipse(box, **paint)
     elif kind == 2:
         points = corner + rng.uniform(0.0, 1.0, (int(rng.integers(3, 8)), 2)) * size
-        draw.polygon([(float(x), float(y)) for x, y in points], **colours)
+        draw.polygon([(float(x), float(y)) for x, y in points], **paint)
     else:
         points = rng.uniform(0.0, side, (int(rng.integers(2, 6)), 2))
-        draw.line([(float(x), float(y)) for x, y in points], fill=_colour(rng), width=width)
+        colour = paint.get("fill", paint.get("outline"))
+        draw.line([(float(x), float(y)) for x, y in points], fill=colour, width=paint.get("width", 4))
+
+
+def _stripes(side: int, rng: np.random.Generator) -> Image.Image:
+    """Parallel stripes of two colours, hard or soft, 2.5 to 16 pixels apart on the finished page; at times crossed."""
+    rows, columns = np.mgrid[:side, :side].astype(np.float32)
+
+    def wave() -> np.ndarray:
+        angle, period = rng.uniform(0.0, np.pi), OVERSAMPLED * np.exp(rng.uniform(np.log(2.5), np.log(16.0)))
+        phase = (np.cos(angle) * rows + np.sin(angle) * columns) * np.float32(2 * np.pi / period)
+        return np.clip(0.5 + rng.choice([0.5, 4.0]) * np.sin(phase), 0.0, 1.0)[..., None]
+
+    first = np.array(_colour(rng), dtype=np.float32)
+    # Cloth and masonry are stripes of related colours: half of the pairs are near each other.
+    second = np.array(_colour(rng), dtype=np.float32) if rng.random() < 0.5 else first + rng.normal(0.0, 40.0)
+    share = wave() * wave() if rng.random() < 0.25 else wave()
+    return Image.fromarray(np.rint(np.clip(first + (second - first) * share, 0, 255)).astype(np.uint8))
 
 
 def _text(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:

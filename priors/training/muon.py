@@ -16,13 +16,22 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic that drives singular values
 
 
 def orthogonalise(matrix: Tensor, *, rounds: int = 5) -> Tensor:
-    """The matrix (m x n) with its singular values moved to about one, by Newton-Schulz iteration."""
+    """The matrix (m x n) with its singular values moved to about one, by Newton-Schulz iteration.
+
+    Every iterate is a polynomial in X Xᵀ times X, so only the small Gram matrix is iterated: two products of the size
+    of X in all instead of two a round.
+    """
     a, b, c = NEWTON_SCHULZ
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     x = wide / (wide.norm() + 1e-7)
+    gram = x @ x.T
+    product = torch.eye(len(gram), dtype=x.dtype, device=x.device)
     for _ in range(rounds):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        step = b * gram + c * gram @ gram
+        step.diagonal().add_(a)
+        product = step @ product
+        gram = step @ gram @ step
+    x = product @ x
     return x if matrix.shape[0] <= matrix.shape[1] else x.T
 
 

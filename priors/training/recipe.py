@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from operators.errors import BadInput
 
@@ -24,6 +24,7 @@ from .loop import Progress, Settings, Trainer
 from .pairs import Batches
 from .photographs import Augmentation, Photographs, Source
 from .residual import ResidualObjective
+from .widening import widen
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Recipe:
     """Everything a training run depends on, as read from its TOML file.
 
     network: settings of the U-Net before the objective adapts its channels. warm_start: name of a weights file of the
-    package whose weights the network begins with where shapes allow, or "".
+    package whose weights the network begins with where shapes allow, or "". widen: name of one whose whole function a
+    wider network begins with, or "".
     """
 
     name: str
@@ -42,6 +44,7 @@ class Recipe:
     augmentation: Augmentation
     sources: tuple[Source, ...]
     warm_start: str = ""
+    widen: str = ""
 
     @property
     def needs_pairs(self) -> bool:
@@ -59,9 +62,15 @@ class Recipe:
             torch.manual_seed(self.settings.seed)
             network = UNet(**self.network_settings)
         if self.warm_start:
-            with resources.as_file(resources.files("priors") / "weights" / f"{self.warm_start}.safetensors") as path:
-                warm_start(network, load_network(path).network.state_dict())
+            warm_start(network, _shipped_weights(self.warm_start))
+        if self.widen:
+            widen(network, _shipped_weights(self.widen))
         return network
+
+
+def _shipped_weights(name: str) -> dict[str, Tensor]:
+    with resources.as_file(resources.files("priors") / "weights" / f"{name}.safetensors") as path:
+        return load_network(path).network.state_dict()
 
 
 def names() -> list[str]:
@@ -89,6 +98,7 @@ def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Re
         augmentation=Augmentation(**table.pop("augmentation")),
         sources=tuple(Source(**s) for s in table.pop("sources")),
         warm_start=table.pop("warm_start", ""),
+        widen=table.pop("widen", ""),
     )
     if table:
         raise BadInput(f"recipe {name!r} has unknown keys {sorted(table)}")
@@ -151,8 +161,9 @@ def export(recipe: Recipe, trainer: Trainer, path: Path, progress: Progress, *, 
     }
     if origin:
         notes["data"] = origin
-    if recipe.warm_start:
-        notes["warm_start"] = recipe.warm_start
+    for key in ("warm_start", "widen"):
+        if getattr(recipe, key):
+            notes[key] = getattr(recipe, key)
     save_network(
         path,
         trainer.average,

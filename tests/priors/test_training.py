@@ -18,6 +18,7 @@ from priors.training import graphics, recipe
 from priors.training.loop import Settings, Trainer
 from priors.training.muon import orthogonalise
 from priors.training.photographs import Augmentation, Photographs, Source
+from priors.training.widening import widen
 
 SMALL = {"widths": (8, 12), "blocks": (1, 1), "unshuffle": 2, "embedding": 16}
 
@@ -160,3 +161,52 @@ def test_the_rate_rises_again_for_each_round() -> None:
     assert all(rates[k] < 0.25 for k in (9, 29, 59))
     assert all(0.0 < rate <= 1.0 for rate in rates)
     assert Settings(steps=5, earlier_rounds=[10]).rate(4) > 0.0
+
+
+def test_pictures_of_one_level_are_served_together_as_each_alone() -> None:
+    torch.manual_seed(0)
+    network = UNet(**SMALL)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    x = torch.randn(3, 3, 16, 16)
+    for levels in ([0.3, 0.3, 0.3], [0.3, -0.5, 0.3]):
+        condition = torch.tensor(levels)
+        together = network(x, condition)
+        alone = torch.cat([network(x[k : k + 1], condition[k : k + 1]) for k in range(3)])
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+        with torch.inference_mode():
+            torch.testing.assert_close(network(x, condition), together, rtol=1e-4, atol=1e-4)
+
+
+def test_a_widened_network_begins_as_the_narrow_one() -> None:
+    torch.manual_seed(0)
+    narrow, wide = UNet(**SMALL), UNet(**{**SMALL, "widths": (12, 16)})
+    for parameter in narrow.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    widen(wide, narrow.state_dict())
+    x, condition = torch.randn(2, 3, 16, 16), torch.tensor([0.1, -0.7])
+    torch.testing.assert_close(wide(x, condition), narrow(x, condition), rtol=1e-5, atol=1e-5)
+    # New channels are read: the zeros that keep the function have gradients.
+    wide(x, condition).square().mean().backward()
+    gradient = wide.leave.weight.grad
+    assert gradient is not None and float(gradient[:, 8:].abs().max()) > 0
+    with pytest.raises(BadInput, match="at least as wide"):
+        widen(narrow, wide.state_dict())
+
+
+def test_a_loss_of_logarithms_weighs_each_picture_by_its_own_error() -> None:
+    class Zero(torch.nn.Module):
+        def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(x)
+
+    def loss(clean: torch.Tensor, floor: float | None) -> float:
+        # Far above the pictures: the target is the picture itself, over sigma_data.
+        objective = EDMObjective(log_floor=floor, sigma_min=50.0, sigma_max=50.0)
+        return float(objective.loss(Zero(), clean, torch.Generator().manual_seed(0)))
+
+    smooth = 1e-3 * torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    alike, mixed = smooth, torch.cat([smooth[:1], 1000 * smooth[1:]])
+    for floor in (0.02, 0.5):
+        assert loss(alike, floor) == pytest.approx(np.log(floor + loss(alike, None)), abs=1e-3)
+    # One hard picture beside an easy one: the mean of logarithms stays far under the logarithm of their mean.
+    assert loss(mixed, 0.02) < np.log(0.02 + loss(mixed, None)) - 1.0
