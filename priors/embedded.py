@@ -11,8 +11,11 @@ from operators.errors import BadInput
 from . import REGISTRY
 from .adapters import adapt
 from .base import DiffusionPrior, Prior
+from .by_level import ByLevel
 from .checkpoints import load_network
 from .edm import EDMPrior
+
+NATURAL_BORDER = 1.0  # native units: half of the range of a picture
 
 
 def load(name: str | Path) -> Prior:
@@ -37,8 +40,17 @@ def load(name: str | Path) -> Prior:
 
 
 def natural() -> Prior:
-    """The embedded prior of photographs: native units [-1, 1], sigma 0.002 to 100 in them, any size, RGB or gray."""
-    return shipped("natural")
+    """The embedded prior of photographs: native units [-1, 1], sigma 0.002 to 100 in them, any size, RGB or gray.
+
+    Two networks: that of "natural-low", which is wider, below NATURAL_BORDER, and that of recipe "natural" from it on.
+    `sha256` is that of the two files' hashes in this order.
+    """
+    low, high = shipped("natural-low"), shipped("natural")
+    if not isinstance(low, DiffusionPrior) or not isinstance(high, DiffusionPrior):
+        raise BadInput("the weights of natural are not those of a diffusion prior")
+    prior = ByLevel(low, high, border=NATURAL_BORDER)
+    prior.name, prior.sha256 = "natural", hashlib.sha256(f"{low.sha256}{high.sha256}".encode()).hexdigest()
+    return prior.eval()
 
 
 def shipped(name: str) -> Prior:
