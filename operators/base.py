@@ -172,6 +172,8 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, operator: LinearOperator, adjoint: bool) -> Tensor:
+        if not len(x):
+            return operator._nothing(x, adjoint=adjoint)
         with full_precision(x):
             return operator._adjoint(x) if adjoint else operator._forward(x)
 
@@ -232,6 +234,15 @@ class LinearOperator(Operator):
     def forward(self, x: Tensor) -> Tensor:
         self._check(x, self.input_shape, self.complex_input, "input")
         return _Linear.on(x, self, adjoint=False)
+
+    def _nothing(self, x: Tensor, *, adjoint: bool) -> Tensor:
+        """The image of an empty batch, whose transforms some releases of torch refuse."""
+        shape, is_complex = (
+            (self.input_shape, self.complex_input) if adjoint else (self.output_shape, self.complex_output)
+        )
+        precision = x.dtype.to_real() if x.is_complex() else x.dtype
+        precision = precision if precision in SINGLE_OF else torch.float32
+        return x.new_zeros((0, *shape), dtype=SINGLE_OF[precision] if is_complex else precision)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """A^H y. y: B x output_shape; returns B x input_shape (real for a real input space)."""

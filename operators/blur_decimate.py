@@ -93,8 +93,6 @@ class BlurDecimate(LinearOperator):
     def _forward(self, x: Tensor) -> Tensor:
         if not self.aliased:
             return self.blur._forward(x)[..., self.offset[0] :: self.factor, self.offset[1] :: self.factor]
-        if x.numel() == 0:
-            return x.new_zeros(x.shape[0], *self.output_shape)
         rows, width = self.output_shape[-2], self.input_shape[-1]
         spectrum = torch.fft.rfft2(x) * torch.view_as_complex(self.constant("parts", x))
         # Decimated rows are the aliased sum over their frequencies, so that the inverse runs over few rows.
@@ -106,8 +104,6 @@ class BlurDecimate(LinearOperator):
             full = y.new_zeros(*y.shape[:-2], *self.blur.output_shape[-2:])
             full[..., self.offset[0] :: self.factor, self.offset[1] :: self.factor] = y
             return self.blur._adjoint(full)
-        if y.numel() == 0:
-            return y.new_zeros(y.shape[0], *self.input_shape)
         wide = y.new_zeros(*y.shape[:-1], self.input_shape[-1])
         wide[..., :: self.factor] = y
         # Zeros between rows repeat their spectrum.

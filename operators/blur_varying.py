@@ -80,15 +80,11 @@ class SpatiallyVaryingBlur(LinearOperator):
         self.register_buffer("parts", pairs, persistent=False)
 
     def _forward(self, x: Tensor) -> Tensor:
-        if x.numel() == 0:
-            return x.new_zeros(x.shape[0], *self.output_shape)
         spectra = self._grid.transform(x.unsqueeze(1) * self.constant("weights", x))  # B x K x ... x grid
         spectra *= torch.view_as_complex(self.constant("parts", x))
         return self._grid.crop(spectra.sum(1))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        if y.numel() == 0:
-            return y.new_zeros(y.shape[0], *self.input_shape)
         spectrum = torch.fft.rfft2(y, s=self._grid.size).unsqueeze(1)
         spectra = spectrum * torch.view_as_complex(self.constant("parts", y)).conj()
         x = self._grid.fold(spectra)

@@ -18,6 +18,8 @@ def dct(x: Tensor) -> Tensor:
 
     x: ... x N, real floating point; N any length. Its inverse, and its transpose, is `idct`.
     """
+    if not x.numel():
+        return x.clone()  # some releases of torch refuse to transform nothing
     n = x.shape[-1]
     spectrum = torch.fft.rfft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], dim=-1), norm="ortho")
     spectrum = spectrum * _twiddle(n, x.dtype, x.device)
@@ -28,6 +30,8 @@ def dct(x: Tensor) -> Tensor:
 
 def idct(x: Tensor) -> Tensor:
     """The orthonormal DCT-III of the last axis: the inverse of `dct`."""
+    if not x.numel():
+        return x.clone()
     n = x.shape[-1]
     half = n // 2 + 1
     mirrored = torch.nn.functional.pad(x[..., n - half + 1 :].flip(-1), (1, 0))  # X[N-k], and 0 for k = 0

@@ -43,6 +43,8 @@ class Tomography(LinearOperator):
         spectrum = self.derived("spectrum", self._spectrum, rho)
 
         def apply(residual: Tensor) -> Tensor:
+            if not residual.numel():
+                return residual.clone()
             return torch.fft.irfftn(torch.fft.rfftn(residual, dim=axes) / (spectrum + rho), s=size, dim=axes)
 
         return apply

@@ -20,8 +20,9 @@ def test_every_file_is_a_line_of_the_table_and_every_line_a_file():
     assert set(priors.REGISTRY) - set(priors.store.stored()) == {path.stem for path in FILES}
 
 
-def test_all_weights_together_stay_under_40_megabytes():
-    assert sum(path.stat().st_size for path in FILES) < 40e6
+def test_no_weights_are_over_20_megabytes_and_all_together_stay_under_80():
+    assert max(path.stat().st_size for path in FILES) < 20e6
+    assert sum(path.stat().st_size for path in FILES) < 80e6
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FILES])

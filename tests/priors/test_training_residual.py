@@ -15,6 +15,7 @@ import priors
 import restore
 from operators import BadInput
 from priors import residual
+from priors.embedded import shipped
 from priors.networks.unet import UNet
 from priors.residual.network import CompactPrior, outputs, unet_settings, warm_start
 from priors.training import recipe as recipes
@@ -143,7 +144,7 @@ def test_shipped_recipes_begin_with_the_natural_weights_and_read_no_test_set():
         assert plan.sources == natural.sources and plan.warm_start == "natural"
         assert isinstance(plan.objective, ResidualObjective) and plan.objective.process.kind == name
     network = recipes.load("resfusion").build_network()
-    start = priors.load("natural").network.state_dict()
+    start = shipped("natural").network.state_dict()
     torch.testing.assert_close(network.state_dict()["bottom.0.first.weight"], start["bottom.0.first.weight"])
 
 
