@@ -145,6 +145,12 @@ class Trainer:
         for mean, parameter in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(parameter, 1 - decay)
 
+    def go_on_from(self, weights: Mapping[str, Tensor], *, step: int, seconds: float) -> None:
+        """Take weights alone for lack of a checkpoint: the optimisers' moments begin anew."""
+        self.network.load_state_dict(weights)
+        self.average.load_state_dict(weights)
+        self.step, self.seconds = step, seconds
+
     def save(self) -> None:
         """Write the checkpoint whole under a temporary name, then rename."""
         state = {

@@ -130,21 +130,38 @@ def train(
     device: str = "cpu",
     report: Callable[[Progress], None] = lambda _: None,
     origin: str = "",
+    weights: Path | None = None,
 ) -> Path:
     """Train, or go on training, and write OUT/NAME.safetensors; a killed run resumes from OUT/NAME.ckpt.
 
     batches: `photographs(recipe, data)`, or for a residual process `Measured` ones or `Pairs`. origin: what they are,
-    for the notes of the file.
+    for the notes of the file. weights: a file of this recipe to go on from at the step it was written, where there is
+    no checkpoint; BadInput for one of another network, or one that has seen all steps of the recipe.
     """
     trainer = Trainer(
         recipe.build_network(), recipe.objective, recipe.settings, checkpoint=out / f"{recipe.name}.ckpt", device=device
     )
+    if weights is not None and trainer.step == 0:
+        _go_on_from(trainer, weights)
 
     def source(start: int) -> Any:
         return batches.batches(recipe.settings.batch, seed=recipe.settings.seed, start=start)
 
     progress = trainer.run(source, report)
     return export(recipe, trainer, out / f"{recipe.name}.safetensors", progress, origin=origin)
+
+
+def _go_on_from(trainer: Trainer, path: Path) -> None:
+    found = load_network(path)
+    given, own = found.network.state_dict(), trainer.network.state_dict()
+    if {k: v.shape for k, v in given.items()} != {k: v.shape for k, v in own.items()}:
+        raise BadInput(f"{path} holds another network than the recipe trains", do="Name a file of the same recipe.")
+    step = int(found.notes.get("steps", 0))
+    if step >= trainer.settings.steps:
+        raise BadInput(
+            f"{path} has seen {step} steps and the recipe has {trainer.settings.steps}", do="Give more with --steps."
+        )
+    trainer.go_on_from(given, step=step, seconds=float(found.notes.get("seconds", 0.0)))
 
 
 def photographs(recipe: Recipe, data: Path) -> Photographs:

@@ -37,6 +37,10 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Training steps; default: the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures per step; default: the recipe's.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="Weights of the same recipe to go on from where there is no checkpoint."),
+    ] = None,
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:
@@ -69,7 +73,7 @@ def train(
             )
 
     try:
-        path = recipes.train(recipe, batches, out=folder, device=device, report=report, origin=origin)
+        path = recipes.train(recipe, batches, out=folder, device=device, report=report, origin=origin, weights=weights)
     except KeyboardInterrupt:
         sys.stderr.write(f"restore: stopped; the checkpoint is in {folder}. The same command continues.\n")
         raise typer.Exit(INTERRUPTED) from None

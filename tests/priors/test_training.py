@@ -210,3 +210,30 @@ def test_a_loss_of_logarithms_weighs_each_picture_by_its_own_error() -> None:
         assert loss(alike, floor) == pytest.approx(np.log(floor + loss(alike, None)), abs=1e-3)
     # One hard picture beside an easy one: the mean of logarithms stays far under the logarithm of their mean.
     assert loss(mixed, 0.02) < np.log(0.02 + loss(mixed, None)) - 1.0
+
+
+def test_a_run_goes_on_from_weights_where_there_is_no_checkpoint(pictures: Photographs, tmp_path: Path) -> None:
+    def plan(steps: int) -> recipe.Recipe:
+        return recipe.Recipe(
+            name="tiny",
+            settings=Settings(steps=steps, batch=4, warmup=1, decay=0.0001),
+            crop=16,
+            network={k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()},
+            objective=EDMObjective(),
+            augmentation=Augmentation(),
+            sources=(Source("pictures", 1.0),),
+        )
+
+    first = recipe.train(plan(2), pictures, out=tmp_path / "first")
+    seen: list[int] = []
+    second = recipe.train(
+        plan(4), pictures, out=tmp_path / "second", weights=first, report=lambda progress: seen.append(progress.step)
+    )
+    assert load_network(second).notes["steps"] == 4
+    before, after = (load_network(path).network.state_dict() for path in (first, second))
+    moved = [float((before[k] - after[k]).abs().max()) for k in before if before[k].is_floating_point()]
+    assert 0 < max(moved) < 0.1  # two steps away, not a network that began anew
+    with pytest.raises(BadInput, match="has seen 2 steps"):
+        recipe.train(plan(2), pictures, out=tmp_path / "third", weights=first)
+    with pytest.raises(BadInput, match="another network"):
+        recipe.train(recipe.load("natural", steps=9), pictures, out=tmp_path / "fourth", weights=first)
