@@ -47,7 +47,7 @@ class ResidualBlock(nn.Module):
         if len(embedded) == 1:
             # One level for all pictures: scale and shift join the convolution and cost no pass over the picture.
             weight = self.first.weight * (1 + scale[0])[:, None, None, None]
-            bias = torch.addcmul(self.first.bias + shift[0], self.first.bias, scale[0])
+            bias = torch.addcmul(self.first.bias + shift[0], self.first.bias, scale[0])  # type: ignore[arg-type]
             hidden = F.conv2d(F.silu(x), weight, bias, padding=1)
         else:
             hidden = self.first(F.silu(x))
