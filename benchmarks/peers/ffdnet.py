@@ -12,6 +12,7 @@ WEIGHTS/ffdnet/ffdnet_color.npz with arrays `w0, b0 ... w11, b11`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -79,17 +80,17 @@ class Line:
     images: int
 
 
-def pictures(name: str, root: Path, *, every: int, limit: int | None) -> list[Tensor]:
-    """The colour pictures of a set, 1 x 3 x H x W in [0, 1]: every so many of the list, at most `limit`."""
+def pictures(name: str, root: Path, *, every: int, limit: int | None) -> dict[str, Tensor]:
+    """The colour pictures of a set by name, 1 x 3 x H x W in [0, 1]: every so many of the list, at most `limit`."""
     from PIL import Image
 
-    chosen = []
+    chosen = {}
     for path in find(name).paths(root)[::every][:limit]:
         with Image.open(path) as picture:
             if picture.mode != "RGB":
                 continue
             codes = np.asarray(picture, dtype=np.float32)
-        chosen.append(torch.from_numpy(codes / 255).permute(2, 0, 1)[None])
+        chosen[path.stem] = torch.from_numpy(codes / 255).permute(2, 0, 1)[None]
     return chosen
 
 
@@ -149,6 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sigma", action="append", type=positive, help="only this level, of 255; may be repeated")
     parser.add_argument("--every", type=positive, default=1, help="take every so many pictures")
     parser.add_argument("--limit", type=positive, help="take at most so many pictures of each set")
+    parser.add_argument("--each", action="store_true", help="a row for every picture instead of the means")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
     try:
@@ -160,8 +162,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(HEAD)
         for data_set in given.set or SETS:
             truths = pictures(data_set, root, every=given.every, limit=given.limit)
-            for sigma in given.sigma or SIGMAS:
-                for row in rows(compare(methods, truths, data_set=data_set, sigma=sigma, seed=given.seed)):
+            groups = (
+                {f"{data_set}/{k}": [v] for k, v in truths.items()} if given.each else {data_set: [*truths.values()]}
+            )
+            for sigma, (label, group) in itertools.product(given.sigma or SIGMAS, groups.items()):
+                for row in rows(compare(methods, group, data_set=label, sigma=sigma, seed=given.seed)):
                     print(row, flush=True)
     except RestoreError as error:
         print(f"error: {error}", file=sys.stderr)

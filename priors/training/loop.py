@@ -66,11 +66,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: step, smoothed loss, seconds of training over all sessions."""
+    """Where a run stands: step, smoothed loss, seconds of training over all sessions, seconds a step in this one."""
 
     step: int
     loss: float
     seconds: float
+    each: float
 
 
 class Trainer:
@@ -105,18 +106,20 @@ class Trainer:
         """Train to the end. batches: start step -> endless batches; report: called every so many steps."""
         source = batches(self.step)
         saved = began = time.monotonic()
-        done_before = self.seconds
+        first, done_before = self.step, self.seconds
         while self.step < self.settings.steps:
             self._advance(next(source))
             now = time.monotonic()
             self.seconds = done_before + now - began
             if self.step % report_every == 0:
-                report(Progress(self.step, self.smoothed, self.seconds))
+                each = (now - began) / (self.step - first)
+                report(Progress(self.step, self.smoothed, self.seconds, each))
             if now - saved > self.settings.checkpoint_seconds:
                 self.save()
                 saved = now
         self.save()
-        return Progress(self.step, self.smoothed, self.seconds)
+        each = (self.seconds - done_before) / max(self.step - first, 1)
+        return Progress(self.step, self.smoothed, self.seconds, each)
 
     def _advance(self, clean: Tensor) -> None:
         # One generator per step: a resumed run draws what an unbroken one would have drawn.

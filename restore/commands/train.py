@@ -45,6 +45,7 @@ def train(
     quiet: options.Quiet = False,
 ) -> None:
     from operators import BadInput
+    from priors.checkpoints import load_network
     from priors.training import recipe as recipes
 
     from ..workflow.plan import check_device, check_writable
@@ -61,15 +62,16 @@ def train(
     check_device(device)
     folder = out if out is not None else Path("runs") / recipe.name
     check_writable(folder)
+    if weights is not None:
+        load_network(weights)  # a wrong file is refused before minutes of decoding pictures
     batches = _batches(recipe, data, task, pairs)
 
     def report(progress: Any) -> None:
         if not quiet:
-            each = progress.seconds / max(progress.step, 1)
-            left = (recipe.settings.steps - progress.step) * each / 60
+            left = (recipe.settings.steps - progress.step) * progress.each / 60
             sys.stderr.write(
                 f"step {progress.step} of {recipe.settings.steps}  loss {progress.loss:.4f}  "
-                f"{each:.2f} s a step  {left:.0f} min left\n"
+                f"{progress.each:.2f} s a step  {left:.0f} min left\n"
             )
 
     try:

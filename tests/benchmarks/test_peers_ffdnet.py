@@ -33,7 +33,7 @@ def test_an_odd_picture_keeps_its_size_and_equals_the_even_one_it_is_padded_to()
 def test_the_released_weights_reach_their_number_on_the_first_picture(data_root: Path, weights_root: Path) -> None:
     network = ffdnet.FFDNet.load(weights_root / "ffdnet" / "ffdnet_color.npz")
     truths = ffdnet.pictures("cbsd68", data_root, every=1, limit=1)
-    (line,) = ffdnet.compare({"ffdnet": network.denoise}, truths, data_set="cbsd68", sigma=25)
+    (line,) = ffdnet.compare({"ffdnet": network.denoise}, [*truths.values()], data_set="cbsd68", sigma=25)
     # The number of the run whose mean over all 68 pictures is the published one; other noise moves it by 0.02 dB.
     assert line.psnr == pytest.approx(28.13, abs=0.04)
 
@@ -53,3 +53,17 @@ def test_missing_weights_are_one_line_and_exit_status_two(tmp_path: Path, capsys
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "--weights" in error
+
+
+def test_a_row_for_every_picture_averages_to_the_row_of_the_set(
+    data_root: Path, weights_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printed(*more: str) -> dict[str, float]:
+        chosen = ["--set", "set14", "--limit", "2", "--sigma", "50", *more]
+        assert ffdnet.main(["--data", str(data_root), "--weights", str(weights_root), *chosen]) == 0
+        cells = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+        return {cell[0].removeprefix("| "): float(cell[4]) for cell in cells}
+
+    whole, each = printed(), printed("--each")
+    assert set(whole) == {"set14"} and all(name.startswith("set14/") for name in each)
+    assert sum(each.values()) / len(each) == pytest.approx(whole["set14"], abs=0.011)

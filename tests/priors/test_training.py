@@ -112,8 +112,9 @@ def test_exported_weights_rebuild_the_same_prior(pictures: Photographs, tmp_path
     assert load_network(path).notes["steps"] == 2
 
 
-def test_the_shipped_recipe_reads_no_test_set() -> None:
-    plan = recipe.load("natural")
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_shipped_recipe_reads_no_test_set(name: str) -> None:
+    plan = recipe.load(name)
     assert all(not s.folder.startswith(("bsds500/val", "test_", "faces", "real_")) for s in plan.sources)
 
 

@@ -166,3 +166,10 @@ def test_every_command_ends_bad_input_in_one_line(arguments, command, here) -> N
     ended = command(*arguments)
     assert ended.status == 2 and ended.err.count("\n") == 1 and ended.out == ""
     assert list(here.iterdir()) == []
+
+
+def test_weights_to_go_on_from_are_read_before_the_pictures(command, here) -> None:
+    (here / "torn.safetensors").write_bytes(b"junk")
+    ended = command("train", "natural", "--data", ".", "--weights", "torn.safetensors")
+    assert ended.status == 2 and ended.err.count("\n") == 1 and "torn.safetensors is not a whole" in ended.err
+    assert [p.name for p in here.iterdir()] == ["torn.safetensors"]
