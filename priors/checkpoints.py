@@ -97,7 +97,7 @@ def load_network(path: Path) -> Checkpoint:
     if wrong:
         raise BadInput(f"{path} does not fit its architecture: {', '.join(wrong[:5])}")
     network.load_state_dict(tensors)
-    network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return Checkpoint(network, json.loads(header["preconditioning"]), json.loads(header["notes"]))
 
 

@@ -11,6 +11,7 @@ import typer
 
 from operators.errors import RestoreError
 
+from .allocator import keep_freed_memory
 from .commands import bench, data, doctor, import_, report, rerun, run, score, tables, train
 
 USAGE_ERROR = 2
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _print_anywhere()
+    keep_freed_memory()
     try:
         status = app(args=given, standalone_mode=False, obj={"arguments": given})
     except RestoreError as error:

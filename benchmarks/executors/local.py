@@ -157,6 +157,9 @@ def _serve(pipe: Connection, perform: Perform, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that commits
     import torch
 
+    from restore.allocator import keep_freed_memory
+
+    keep_freed_memory()
     warm()
     torch.set_num_threads(threads)
     with suppress(EOFError, OSError, KeyboardInterrupt):

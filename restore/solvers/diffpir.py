@@ -119,7 +119,8 @@ class DiffPIR(Solver):
             if u is None:
                 return
             noise.skip("unused", x)
-            predicted = (x - prior.alpha(t) * consistent) / prior.sigma(t)
-            fresh = noise.normal("step", like=x)
-            renoised = math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * fresh
+            renoised = noise.normal("step", like=x)
+            if self.zeta < 1:
+                predicted = (x - prior.alpha(t) * consistent) / prior.sigma(t)
+                renoised = math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * renoised
             x = prior.alpha(u) * consistent + prior.sigma(u) * renoised
