@@ -5,7 +5,8 @@
 
 The means over pictures go to benchmarks/results/residual-sr4x.json; from there (and without --run from there alone)
 come the sections under fixed headings in docs/residual-diffusion.md, the plots beside it, and the section "Measured" in
-the cards of the trained priors. A run that is not complete gives the rows that it has.
+the cards of the trained priors. A run that is not complete gives the rows that it has; with --keep the other rows of
+the file stay, as when one prior's weights have changed.
 """
 
 from __future__ import annotations
@@ -89,6 +90,16 @@ def scores(folder: Path) -> list[Score]:
         ),
         key=_order,
     )
+
+
+def renewed(old: Iterable[Score], new: Iterable[Score]) -> list[Score]:
+    """The old rows, those of the same method and set replaced by new ones."""
+    return sorted({(one.method, one.set): one for one in (*old, *new)}.values(), key=_order)
+
+
+def read(path: Path) -> list[Score]:
+    """The rows that are kept in `path`."""
+    return [Score(**row) for row in json.loads(path.read_text("utf-8"))["rows"]]
 
 
 def _order(score: Score) -> tuple[int, float, int]:
@@ -233,14 +244,16 @@ def write(root: Path, found: Sequence[Score]) -> list[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="folder of `restore bench`; default: the rows that are kept")
+    parser.add_argument("--keep", action="store_true", help="rows that the run lacks stay")
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout whose documents are filled")
     options = parser.parse_args(arguments)
     kept = options.root / RESULTS
     try:
         if options.run is not None:
-            rows = [asdict(one) for one in scores(options.run)]
-            kept.write_text(json.dumps({"command": BENCH, "rows": rows}, indent=1) + "\n", "utf-8")
-        found = [Score(**row) for row in json.loads(kept.read_text("utf-8"))["rows"]]
+            rows = renewed(read(kept) if options.keep else [], scores(options.run))
+            stored = {"command": BENCH, "rows": [asdict(one) for one in rows]}
+            kept.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
+        found = read(kept)
         written = write(options.root, found)
     except (RestoreError, FileNotFoundError) as error:
         sys.stderr.write(f"{error}\n")

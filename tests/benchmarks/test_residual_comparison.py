@@ -71,6 +71,10 @@ def test_documents_are_written_from_a_finished_run_and_again_from_what_it_left(t
     assert (tmp_path / "docs/residual-psnr.svg").read_text().startswith("<svg")
     assert comparison.main(["--root", str(tmp_path)]) == 0
     assert (tmp_path / comparison.PAGE).read_text() == page
+    again = [{"task": "sr4x", **vars(ROWS[2]), "psnr": 29.5}]
+    (run / "leaderboard.json").write_text(json.dumps({"rows": again}))
+    assert comparison.main(["--run", str(run), "--keep", "--root", str(tmp_path)]) == 0
+    assert (tmp_path / comparison.PAGE).read_text() == page.replace("29.00 / 0.800", "29.50 / 0.800")
     assert comparison.main(["--run", str(tmp_path / "none"), "--root", str(tmp_path)]) == 2
     assert "no " in capsys.readouterr().err
 
