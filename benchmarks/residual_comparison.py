@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks import posterior_statistics
 from benchmarks.loglog import Curve, semilog_svg
+from benchmarks.sections import fill
 from operators import BadInput, RestoreError
 
 ROOT = Path(__file__).parents[1]
@@ -165,17 +166,6 @@ def curves(found: Mapping[str, Score], key: str) -> dict[str, Curve]:
         else:
             groups.setdefault(score.shown, []).append((score.nfe, value))
     return {name: sorted(points) for name, points in groups.items()}
-
-
-def fill(text: str, heading: str, body: str) -> str:
-    """The text with what stands under a heading, up to the next one, replaced; BadInput where there is none."""
-    lines = text.splitlines()
-    if heading not in lines:
-        raise BadInput(f"no heading {heading!r}", do="Write it where the table belongs.")
-    start = lines.index(heading)
-    end = next((k for k in range(start + 1, len(lines)) if lines[k].startswith("#")), len(lines))
-    after = ["", *lines[end:]] if end < len(lines) else []
-    return "\n".join([*lines[: start + 1], "", *body.strip().splitlines(), *after]) + "\n"
 
 
 def comparison(found: Sequence[Score]) -> str:

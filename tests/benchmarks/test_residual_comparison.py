@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 import torch
 
-from benchmarks import loglog, posterior_statistics, suites
+from benchmarks import loglog, posterior_statistics, sections, suites
 from benchmarks import residual_comparison as comparison
 from benchmarks.residual_comparison import Score
 from operators import BadInput
@@ -49,10 +49,10 @@ def test_numbers_of_steps_are_points_of_one_curve_and_what_takes_no_calls_a_line
 
 
 def test_a_section_is_replaced_up_to_the_next_heading():
-    assert comparison.fill("# A\n\nold\n\n## B\n\nkept\n", "# A", "new") == "# A\n\nnew\n\n## B\n\nkept\n"
-    assert comparison.fill("# A\n\nold\n", "# A", "new\n") == "# A\n\nnew\n"
+    assert sections.fill("# A\n\nold\n\n## B\n\nkept\n", "# A", "new") == "# A\n\nnew\n\n## B\n\nkept\n"
+    assert sections.fill("# A\n\nold\n", "# A", "new\n") == "# A\n\nnew\n"
     with pytest.raises(BadInput):
-        comparison.fill("# A\n", "# B", "new")
+        sections.fill("# A\n", "# B", "new")
 
 
 def test_documents_are_written_from_a_finished_run_and_again_from_what_it_left(tmp_path, capsys):
