@@ -90,6 +90,7 @@ def load_network(path: Path) -> Checkpoint:
     # Modules draw first values that are replaced below: neither the caller's random state nor its modes may matter.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.inference_mode(mode=False):
         network = ARCHITECTURES.build(header["architecture"], **json.loads(header["settings"])).float()
+        network.to(memory_format=torch.channels_last)
     expected = network.state_dict()
     wrong = sorted(set(expected) ^ set(tensors)) + sorted(
         k for k in set(expected) & set(tensors) if expected[k].shape != tensors[k].shape
@@ -97,7 +98,7 @@ def load_network(path: Path) -> Checkpoint:
     if wrong:
         raise BadInput(f"{path} does not fit its architecture: {', '.join(wrong[:5])}")
     network.load_state_dict(tensors)
-    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.eval().requires_grad_(False)
     return Checkpoint(network, json.loads(header["preconditioning"]), json.loads(header["notes"]))
 
 

@@ -295,11 +295,13 @@ def _to_picture(native: Tensor, meter: Meter | None) -> Tensor:
 @contextlib.contextmanager
 def _plain_context() -> Iterator[None]:
     """Whatever mode the caller is in (inference, autocast, default device), a solve computes the same numbers."""
+    # A default device is a mode that every call of torch passes through: entered where the caller has another one only.
+    elsewhere = torch.get_default_device().type != "cpu"
     with (
         torch.inference_mode(False),
         torch.no_grad(),
         torch.autocast("cpu", enabled=False),
-        torch.device("cpu"),
+        torch.device("cpu") if elsewhere else contextlib.nullcontext(),
     ):
         yield
 
