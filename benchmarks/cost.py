@@ -26,7 +26,9 @@ def measure(name: str, size: int) -> dict[str, Any]:
 
     import restore
     from operators.resampling import resize
+    from restore.allocator import keep_freed_memory
 
+    keep_freed_memory()  # as the command line does
     shipped = restore.read(Path(skimage.data.__file__).parent / "astronaut.png").data[None]
     picture = resize(shipped, size=(size, size)).clamp(0, 1)
     task = restore.tasks.load("sr4x")
