@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import posterior_statistics
+from benchmarks import leaderboard, posterior_statistics
 from benchmarks.loglog import Curve, semilog_svg
 from benchmarks.sections import fill
-from operators import BadInput, RestoreError
+from operators import RestoreError
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path("benchmarks/results/residual-sr4x.json")
@@ -73,10 +73,7 @@ def family(method: str) -> str:
 
 def scores(folder: Path) -> list[Score]:
     """The rows of a folder that `restore bench` wrote; BadInput where there are none."""
-    path = folder / "leaderboard.json"
-    if not path.is_file():
-        raise BadInput(f"no {path}", do=f"Run {BENCH} first.")
-    rows = json.loads(path.read_text("utf-8"))["rows"]
+    rows = leaderboard.read(folder)["rows"]
     return sorted(
         (
             Score(

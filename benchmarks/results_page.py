@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import leaderboard
 from benchmarks.sections import fill
 from operators import BadInput, RestoreError
 
@@ -80,10 +81,7 @@ def gain(row: Mapping[str, Any]) -> str:
 
 def keep(run: Path, path: Path) -> None:
     """Copy the rows of a finished run; BadInput where there are none or some items are missing."""
-    found = run / "leaderboard.json"
-    if not found.is_file():
-        raise BadInput(f"no {found}", do="Name with --run a folder that `restore bench` wrote.")
-    stored = json.loads(found.read_text("utf-8"))
+    stored = leaderboard.read(run)
     if stored["missing_rows"]:
         raise BadInput(f"{run} lacks {stored['missing_rows']} items", do="Repeat its command; it goes on.")
     path.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")

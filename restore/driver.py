@@ -77,6 +77,11 @@ class Settings:
         if self.tile is not None and self.tile != 0 and self.tile < 64:
             raise BadInput(f"tile is {self.tile}", wanted="0 (never), or at least 64")
 
+    @property
+    def autocast(self) -> bool:
+        """Whether networks are bfloat16 inside."""
+        return self.dtype == "bfloat16" or (self.dtype == "auto" and fast_bfloat16(self.device))
+
 
 def solve(
     problem: Problem,
@@ -205,14 +210,13 @@ def _meter(prior: Prior | None, settings: Settings, problem: Problem) -> Meter |
     longest = max(problem.operator.input_shape[-2:])
     tile = settings.tile if settings.tile is not None else (TILE if longest > TILE_ABOVE else 0)
     tiled, overlap = bool(tile) and longest > tile, min(64, tile // 2)
-    autocast = settings.dtype == "bfloat16" or (settings.dtype == "auto" and fast_bfloat16(settings.device))
     placed = prior.to(settings.device)
     if isinstance(placed, ResidualPrior):
         whole = TiledResidual(placed, tile=tile, overlap=overlap) if tiled else placed
-        return MeteredResidual(whole, autocast=autocast)
+        return MeteredResidual(whole, autocast=settings.autocast)
     if not isinstance(placed, DiffusionPrior):
         raise BadType(f"prior is {type(placed).__name__}", wanted="a DiffusionPrior or a ResidualPrior")
-    return MeteredPrior(TiledPrior(placed, tile=tile, overlap=overlap) if tiled else placed, autocast=autocast)
+    return MeteredPrior(TiledPrior(placed, tile=tile, overlap=overlap) if tiled else placed, autocast=settings.autocast)
 
 
 def _ordinary(problem: Problem) -> Problem:

@@ -143,11 +143,12 @@ def _function(target: Any, item: Any, problem: Problem) -> Answer:
 
 
 def _peer(item: Any, problem: Problem, prior: DiffusionPrior | None) -> Answer:
+    from restore.driver import Settings
     from restore.meters import MeteredPrior
 
     if prior is None:
         raise BadInput(f"peer {item.solver!r} was given no prior")
-    meter = MeteredPrior(prior)
+    meter = MeteredPrior(prior, autocast=Settings(**item.settings).autocast)  # in the precision of our own solvers
     method = peers.SOLVERS.load(item.solver)
     # A toolkit takes seconds to import; that is no part of what its method costs.
     importlib.import_module(method.__module__).ready()

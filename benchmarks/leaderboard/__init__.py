@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
+
+from operators import BadInput
 
 from ..store import Store
 
-__all__ = ["write"]
+__all__ = ["read", "write"]
 
 FILES = ("leaderboard.html", "leaderboard.csv", "leaderboard.md", "leaderboard.json")
 
@@ -29,3 +33,11 @@ def write(store: Store, *, intersect: bool = False) -> list[Path]:
             temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
         written.append(store.folder / name)
     return written
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What `write` left as JSON; BadInput where it is not there."""
+    path = folder / "leaderboard.json"
+    if not path.is_file():
+        raise BadInput(f"no {path}", do="Name a folder that `restore bench` wrote.")
+    return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]

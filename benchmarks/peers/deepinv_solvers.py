@@ -16,7 +16,6 @@ from torch import Tensor
 from operators import BadInput
 from operators.errors import import_extra
 from priors.base import DiffusionPrior
-from priors.training.loop import fast_bfloat16
 from restore.problem import Problem
 
 LEAST_SIGMA = 1e-3  # deepinv divides by the noise level
@@ -26,8 +25,7 @@ SAME = 1e-5  # largest difference between deepinv's operator and ours
 class Denoiser(torch.nn.Module):
     """A prior of ours as a deepinv denoiser on [0, 1]; sigma: a number or any tensor.
 
-    deepinv runs its chains in float64; the network answers in the precision it is asked in, and is bfloat16 inside
-    where our own driver would have it so.
+    deepinv runs its chains in float64; the network answers in the precision it is asked in.
     """
 
     def __init__(self, prior: DiffusionPrior) -> None:
@@ -35,8 +33,7 @@ class Denoiser(torch.nn.Module):
         self.prior = prior
 
     def forward(self, x: Tensor, sigma: Any, *unused: Any, **also_unused: Any) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bfloat16(x.device.type)):
-            return self.prior.denoise(x, torch.as_tensor(sigma, dtype=x.dtype).reshape(-1))
+        return self.prior.denoise(x, torch.as_tensor(sigma, dtype=x.dtype).reshape(-1))
 
 
 def diffpir(problem: Problem, prior: DiffusionPrior, *, task: str, seed: int, steps: int = 20) -> Tensor:

@@ -107,19 +107,22 @@ class Trainer:
         source = batches(self.step)
         saved = began = time.monotonic()
         first, done_before = self.step, self.seconds
+
+        def progress() -> Progress:
+            each = (self.seconds - done_before) / max(self.step - first, 1)
+            return Progress(self.step, self.smoothed, self.seconds, each)
+
         while self.step < self.settings.steps:
             self._advance(next(source))
             now = time.monotonic()
             self.seconds = done_before + now - began
             if self.step % report_every == 0:
-                each = (now - began) / (self.step - first)
-                report(Progress(self.step, self.smoothed, self.seconds, each))
+                report(progress())
             if now - saved > self.settings.checkpoint_seconds:
                 self.save()
                 saved = now
         self.save()
-        each = (self.seconds - done_before) / max(self.step - first, 1)
-        return Progress(self.step, self.smoothed, self.seconds, each)
+        return progress()
 
     def _advance(self, clean: Tensor) -> None:
         # One generator per step: a resumed run draws what an unbroken one would have drawn.

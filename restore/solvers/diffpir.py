@@ -119,8 +119,10 @@ class DiffPIR(Solver):
             if u is None:
                 return
             noise.skip("unused", x)
-            renoised = noise.normal("step", like=x)
-            if self.zeta < 1:
+            fresh = noise.normal("step", like=x)
+            if self.zeta == 1:
+                renoised = fresh  # nothing of the predicted noise stays: six passes over the picture less
+            else:
                 predicted = (x - prior.alpha(t) * consistent) / prior.sigma(t)
-                renoised = math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * renoised
+                renoised = math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * fresh
             x = prior.alpha(u) * consistent + prior.sigma(u) * renoised

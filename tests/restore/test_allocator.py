@@ -14,8 +14,8 @@ import torch
 from restore.allocator import keep_freed_memory
 
 def faults():
-    source = torch.zeros(1 << 21)  # eight megabytes: 2048 pages
-    for _ in range(3):
+    source = torch.zeros(1 << 24)  # 64 megabytes: 16384 pages, more than glibc ever keeps of itself
+    for _ in range(20):  # the first few still find their places in the heap
         source.clone()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
@@ -38,7 +38,7 @@ def test_a_tensor_takes_the_memory_that_the_last_one_left() -> None:
     kept, before, after = report()
     if kept == "False":
         pytest.skip("the C library here is not glibc")
-    assert int(after) < 2048 <= int(before)
+    assert int(after) < 16384 <= int(before)
 
 
 def test_what_the_user_has_set_stays() -> None:
