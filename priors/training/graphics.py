@@ -1,7 +1,8 @@
-"""Drawn pages of text, lines, flat and striped shapes: what charts, comics and woven cloth show, and photographs lack.
+"""Drawn pages of text, lines, flat shapes and cloth: what charts, slides and woven stripes show, and photographs lack.
 
 A prior trained on photographs alone takes the flat ground and hard edges of such pictures for what it saw most, and
-leaves noise beside them. The pages are drawn by a generator of random numbers and Pillow's own font: no data set.
+leaves noise beside them; stripes near the finest that a picture can hold it takes for noise. The pages are drawn by a
+generator of random numbers and Pillow's own font: no data set.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 384
 OVERSAMPLED = 2  # shapes are drawn that much larger and averaged, so that edges are soft as a renderer's
-STRIPED = 0.25  # share of the shapes
+STRIPED = 0.25  # share of the shapes on a page of shapes
 LETTERS = np.array([*string.ascii_letters, *string.digits, *".,;:-()", " ", " ", " "])
 
 Colour = tuple[int, int, int]
@@ -26,9 +27,14 @@ def pages(count: int, *, seed: int = 0) -> list[np.ndarray]:
 
 
 def page(rng: np.random.Generator) -> np.ndarray:
-    """One page: a ground, up to 14 shapes, up to 12 blocks of text."""
-    ground = _ground(rng)
-    image = ground.resize((SIDE * OVERSAMPLED,) * 2)
+    """One page: two in five show shapes and text, two in five cloth, one in five a slide."""
+    kind = rng.integers(5)
+    return _shapes(rng) if kind < 2 else _draped(rng) if kind < 4 else _slide(rng)
+
+
+def _shapes(rng: np.random.Generator) -> np.ndarray:
+    """A ground, up to 14 shapes, up to 12 blocks of text."""
+    image = _ground(rng).resize((SIDE * OVERSAMPLED,) * 2)
     for _ in range(int(rng.integers(15))):
         _shape(image, rng)
     image = image.resize((SIDE, SIDE), Image.Resampling.BOX)
@@ -36,6 +42,45 @@ def page(rng: np.random.Generator) -> np.ndarray:
     for _ in range(int(rng.integers(1, 13))):
         _text(draw, rng)
     return np.asarray(image)
+
+
+def _draped(rng: np.random.Generator) -> np.ndarray:
+    """Cloth from edge to edge, up to seven pieces of other cloth upon it, at times one plain shape."""
+    side = SIDE * OVERSAMPLED
+    image = _cloth(side, rng)
+    for _ in range(int(rng.integers(8))):
+        mask = Image.new("L", image.size)
+        _contour(ImageDraw.Draw(mask), rng, {"fill": 255})
+        image.paste(_cloth(side, rng), mask=mask)
+    if rng.random() < 0.5:
+        _contour(ImageDraw.Draw(image), rng, {"fill": _colour(rng)})
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def _slide(rng: np.random.Generator) -> np.ndarray:
+    """A ground, a few panels, and text of many sizes and weights over all of it, some of it shadowed or outlined."""
+    side = SIDE * OVERSAMPLED
+    image = _ground(rng).resize((side, side))
+    draw = ImageDraw.Draw(image)
+    for _ in range(int(rng.integers(5))):
+        _contour(draw, rng, {"fill": _colour(rng)})
+    colours = [_colour(rng) for _ in range(3)]
+    y = rng.uniform(0.0, 0.05) * side
+    while y < side:
+        size = float(np.exp(rng.uniform(np.log(7), np.log(40)))) * OVERSAMPLED
+        words = "".join(rng.choice(LETTERS, int(rng.integers(4, 60))))
+        place = (float(rng.uniform(-0.1, 0.6) * side), float(y))
+        weight = int(rng.integers(3)) if size > 24 else 0
+        font = ImageFont.load_default(size)
+        colour = colours[int(rng.integers(3))]
+        if rng.random() < 0.25:
+            draw.text((place[0] + size / 12, place[1] + size / 12), words, fill=(0, 0, 0), font=font)
+        if weight and rng.random() < 0.4:
+            draw.text(place, words, fill=colour, font=font, stroke_width=weight, stroke_fill=_colour(rng))
+        else:
+            draw.text(place, words, fill=colour, font=font, stroke_width=weight)
+        y += size * rng.uniform(1.0, 1.8)
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def _ground(rng: np.random.Generator) -> Image.Image:
@@ -106,6 +151,41 @@ def _stripes(side: int, rng: np.random.Generator) -> Image.Image:
     second = np.array(_colour(rng), dtype=np.float32) if rng.random() < 0.5 else first + rng.normal(0.0, 40.0)
     share = wave() * wave() if rng.random() < 0.25 else wave()
     return Image.fromarray(np.rint(np.clip(first + (second - first) * share, 0, 255)).astype(np.uint8))
+
+
+def _cloth(side: int, rng: np.random.Generator) -> Image.Image:
+    """Woven stripes, 2.4 to 9 pixels apart on the finished page, bent and shaded by folds; two in five are crossed."""
+    rows, columns = np.mgrid[:side, :side].astype(np.float32)
+
+    def wave(angle: float) -> np.ndarray:
+        number = 2 * np.pi / (OVERSAMPLED * np.exp(rng.uniform(np.log(2.4), np.log(9.0))))  # radians a pixel
+        cells = int(rng.integers(2, 8))
+        # The bend changes the local wave number by up to about half of it.
+        bend = rng.uniform(0.0, 0.5) * number * side / cells / 1.5
+        phase = number * (np.cos(angle) * rows + np.sin(angle) * columns) + bend * _smooth(side, cells, rng)
+        return 0.5 + 0.5 * np.clip(rng.choice([1.0, 1.0, 3.0]) * np.sin(phase), -1.0, 1.0)
+
+    angle = rng.uniform(0.0, np.pi)
+    share = wave(angle)
+    if rng.random() < 0.4:
+        other = wave(angle + np.pi / 2 + rng.normal(0.0, 0.2))
+        share = share * other if rng.random() < 0.5 else 0.5 * (share + other)
+    # Stripes fade where the cloth turns away, and folds are light and dark.
+    share = 0.5 + (share - 0.5) * np.clip(0.7 + 0.4 * _smooth(side, int(rng.integers(2, 8)), rng), 0.0, 1.0)
+    folds = _smooth(side, int(rng.integers(2, 6)), rng) + 0.5 * _smooth(side, int(rng.integers(6, 16)), rng)
+    light = np.exp(rng.uniform(0.0, 0.5) * folds)[..., None]
+    first = np.array(_colour(rng), dtype=np.float32)
+    first = first.mean() + rng.uniform(0.0, 1.0) * (first - first.mean())  # most cloth is muted
+    contrast = rng.choice([-1.0, 1.0]) * rng.uniform(20.0, 160.0)
+    second = first + contrast + rng.normal(0.0, 15.0, 3)
+    picture = light * (first + (second - first) * share[..., None])
+    return Image.fromarray(np.rint(np.clip(picture, 0, 255)).astype(np.uint8))
+
+
+def _smooth(side: int, cells: int, rng: np.random.Generator) -> np.ndarray:
+    """A smooth random field of about unit variance, side x side: `cells` normal numbers a side, interpolated."""
+    coarse = Image.fromarray(rng.standard_normal((cells + 1, cells + 1)).astype(np.float32))
+    return np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC))
 
 
 def _text(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:

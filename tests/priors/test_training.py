@@ -155,6 +155,18 @@ def test_drawn_pages_are_the_same_for_a_seed_and_stand_beside_photographs(tmp_pa
     assert crop.min() >= 0.0 and crop.max() <= 1.0
 
 
+def test_drawn_cloth_is_striped_finely() -> None:
+    """Of what varies faster than folds do, most lies at the periods of stripes: 2 to 14 pixels (bends included)."""
+    side = graphics.SIDE * graphics.OVERSAMPLED
+    cycles = np.hypot(*np.meshgrid(np.fft.fftfreq(graphics.SIDE), np.fft.fftfreq(graphics.SIDE)))
+    window = np.hanning(graphics.SIDE)
+    for seed in range(4):
+        cloth = graphics._cloth(side, np.random.default_rng(seed)).resize((graphics.SIDE,) * 2, Image.Resampling.BOX)
+        power = np.abs(np.fft.fft2(np.asarray(cloth.convert("F")) * window * window[:, None])) ** 2
+        striped = power[(cycles > 1 / 14) & (cycles < 1 / 2)].sum()
+        assert striped > 0.5 * power[cycles > 1 / 40].sum()
+
+
 def test_the_rate_rises_again_for_each_round() -> None:
     settings = Settings(steps=60, warmup=2, decay=0.5, earlier_rounds=[10, 20], later_peak=0.6)
     rates = [settings.rate(step) for step in range(60)]
