@@ -120,9 +120,10 @@ class DiffPIR(Solver):
                 return
             noise.skip("unused", x)
             fresh = noise.normal("step", like=x)
-            if self.zeta == 1:
-                renoised = fresh  # nothing of the predicted noise stays: six passes over the picture less
-            else:
-                predicted = (x - prior.alpha(t) * consistent) / prior.sigma(t)
-                renoised = math.sqrt(1 - self.zeta) * predicted + math.sqrt(self.zeta) * fresh
-            x = prior.alpha(u) * consistent + prior.sigma(u) * renoised
+            # x_u of the box above, gathered by picture: three passes over it instead of nine.
+            kept = prior.sigma(u) * math.sqrt(1 - self.zeta) / prior.sigma(t)
+            x = (
+                ((prior.alpha(u) - kept * prior.alpha(t)) * consistent)
+                .add_(x, alpha=kept)
+                .add_(fresh, alpha=prior.sigma(u) * math.sqrt(self.zeta))
+            )

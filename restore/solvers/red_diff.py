@@ -28,7 +28,6 @@ import torch
 from torch import Tensor
 
 from operators.randomness import Noise
-from priors.schedules import eps_from_x0
 
 from .base import Solver, State, check_choice, check_range, expect_prior
 from .start import STARTS, Start, start_picture
@@ -119,19 +118,19 @@ class REDDiff(Solver):
             x = prior.alpha(t) * u + prior.sigma(t) * z
             x0 = prior.x0(x, t)
             ratio = prior.sigma(t) / prior.alpha(t)
-            g = self.gradient(problem, u, eps_from_x0(x, x0, prior.alpha(t), prior.sigma(t)) - z, ratio)
-            first_moment = self.betas[0] * first_moment + (1 - self.betas[0]) * g
-            second_moment = self.betas[1] * second_moment + (1 - self.betas[1]) * g**2
-            slope = first_moment / (1 - self.betas[0] ** (step + 1))
-            spread = (second_moment / (1 - self.betas[1] ** (step + 1))).sqrt()
-            mu = mu - self.lr * slope / (spread + self.eps)
+            excess = (u - x0) / ratio  # e(x_t) - z, because x_t = alpha_t u + sigma_t z
+            g = self.gradient(problem, u, excess, ratio)
+            first_moment.lerp_(g, 1 - self.betas[0])
+            second_moment.mul_(self.betas[1]).addcmul_(g, g, value=1 - self.betas[1])
+            spread = (second_moment / (1 - self.betas[1] ** (step + 1))).sqrt_().add_(self.eps)
+            mu = mu.addcdiv(first_moment, spread, value=-self.lr / (1 - self.betas[0] ** (step + 1)))
             yield State(x=x, x0=x0, estimate=mu, step=step, sigma=ratio)
 
     def gradient(self, problem: Problem, u: Tensor, excess: Tensor, ratio: float) -> Tensor:
         """g at u. excess: e(x_t) - z (B x C x H x W); ratio: sigma_t / alpha_t."""
         share = math.prod(problem.operator.input_shape) / math.prod(problem.operator.output_shape)
-        data = -problem.operator.vjp(u, problem.residual(u))
-        return self.lambda_ * WEIGHTS[self.weight](ratio) * excess + self.data_weight * share * data
+        toward_y = problem.operator.vjp(u, problem.residual(u))
+        return (self.lambda_ * WEIGHTS[self.weight](ratio) * excess).sub_(toward_y, alpha=self.data_weight * share)
 
     def _last_time(self, prior: DiffusionPrior, level: float) -> int:
         """The first time whose noise-to-signal ratio reaches `level`."""
