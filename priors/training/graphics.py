@@ -75,10 +75,8 @@ def _slide(rng: np.random.Generator) -> np.ndarray:
         colour = colours[int(rng.integers(3))]
         if rng.random() < 0.25:
             draw.text((place[0] + size / 12, place[1] + size / 12), words, fill=(0, 0, 0), font=font)
-        if weight and rng.random() < 0.4:
-            draw.text(place, words, fill=colour, font=font, stroke_width=weight, stroke_fill=_colour(rng))
-        else:
-            draw.text(place, words, fill=colour, font=font, stroke_width=weight)
+        outline = _colour(rng) if weight and rng.random() < 0.4 else None
+        draw.text(place, words, fill=colour, font=font, stroke_width=weight, stroke_fill=outline)
         y += size * rng.uniform(1.0, 1.8)
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
 
