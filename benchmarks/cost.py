@@ -3,9 +3,9 @@
     python -m benchmarks.cost --size 512
 
 Every solver runs sr4x on the picture that ships with scikit-image, in a process of its own so that peak memory is its
-own; seconds are for the task's step counts (fewer for solvers named in SHORT, scaled up), one picture at a time. Solvers
-that call a network take one step before the clock runs, so that decompositions of the operator and first uses are not
-counted as part of the loop.
+own; seconds are for the task's step counts (fewer for solvers named in SHORT, scaled up), one picture at a time.
+Solvers that call a network take one step before the clock runs, so that decompositions of the operator and first uses
+are not counted as part of the loop.
 """
 
 from __future__ import annotations
