@@ -15,8 +15,8 @@ def keep_freed_memory() -> bool:
     """Have glibc keep up to a gibibyte of freed memory; whether that was done.
 
     By default it gives every large tensor back to the system when it is freed, and the next one is mapped and cleared
-    anew, page by page. This is a setting of the whole process, so only the
-    programs of this package ask for it, never the library; and not where MALLOC_* or GLIBC_TUNABLES set their own.
+    anew, page by page. This is a setting of the whole process, so only the programs of this package ask for it, never
+    the library; and not where MALLOC_* or GLIBC_TUNABLES set their own.
     """
     if not sys.platform.startswith("linux") or any(
         name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ

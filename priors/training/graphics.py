@@ -8,6 +8,7 @@ generator of random numbers and Pillow's own font: no data set.
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 384
 OVERSAMPLED = 2  # shapes are drawn that much larger and averaged, so that edges are soft as a renderer's
+CANVAS = SIDE * OVERSAMPLED
 STRIPED = 0.25  # share of the shapes on a page of shapes
 LETTERS = np.array([*string.ascii_letters, *string.digits, *".,;:-()", " ", " ", " "])
 
@@ -34,10 +36,10 @@ def page(rng: np.random.Generator) -> np.ndarray:
 
 def _shapes(rng: np.random.Generator) -> np.ndarray:
     """A ground, up to 14 shapes, up to 12 blocks of text."""
-    image = _ground(rng).resize((SIDE * OVERSAMPLED,) * 2)
+    image = _ground(rng).resize((CANVAS, CANVAS))
     for _ in range(int(rng.integers(15))):
         _shape(image, rng)
-    image = image.resize((SIDE, SIDE), Image.Resampling.BOX)
+    image = _averaged(image)
     draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(1, 13))):
         _text(draw, rng)
@@ -46,30 +48,26 @@ def _shapes(rng: np.random.Generator) -> np.ndarray:
 
 def _draped(rng: np.random.Generator) -> np.ndarray:
     """Cloth from edge to edge, up to seven pieces of other cloth upon it, at times one plain shape."""
-    side = SIDE * OVERSAMPLED
-    image = _cloth(side, rng)
+    image = _cloth(rng)
     for _ in range(int(rng.integers(8))):
-        mask = Image.new("L", image.size)
-        _contour(ImageDraw.Draw(mask), rng, {"fill": 255})
-        image.paste(_cloth(side, rng), mask=mask)
+        _piece(image, rng, _cloth)
     if rng.random() < 0.5:
         _contour(ImageDraw.Draw(image), rng, {"fill": _colour(rng)})
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
+    return np.asarray(_averaged(image))
 
 
 def _slide(rng: np.random.Generator) -> np.ndarray:
     """A ground, a few panels, and text of many sizes and weights over all of it, some of it shadowed or outlined."""
-    side = SIDE * OVERSAMPLED
-    image = _ground(rng).resize((side, side))
+    image = _ground(rng).resize((CANVAS, CANVAS))
     draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(5))):
         _contour(draw, rng, {"fill": _colour(rng)})
     colours = [_colour(rng) for _ in range(3)]
-    y = rng.uniform(0.0, 0.05) * side
-    while y < side:
+    y = rng.uniform(0.0, 0.05) * CANVAS
+    while y < CANVAS:
         size = float(np.exp(rng.uniform(np.log(7), np.log(40)))) * OVERSAMPLED
         words = "".join(rng.choice(LETTERS, int(rng.integers(4, 60))))
-        place = (float(rng.uniform(-0.1, 0.6) * side), float(y))
+        place = (float(rng.uniform(-0.1, 0.6) * CANVAS), float(y))
         weight = int(rng.integers(3)) if size > 24 else 0
         font = ImageFont.load_default(size)
         colour = colours[int(rng.integers(3))]
@@ -78,7 +76,7 @@ def _slide(rng: np.random.Generator) -> np.ndarray:
         outline = _colour(rng) if weight and rng.random() < 0.4 else None
         draw.text(place, words, fill=colour, font=font, stroke_width=weight, stroke_fill=outline)
         y += size * rng.uniform(1.0, 1.8)
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
+    return np.asarray(_averaged(image))
 
 
 def _ground(rng: np.random.Generator) -> Image.Image:
@@ -106,20 +104,29 @@ def _colour(rng: np.random.Generator) -> Colour:
 def _shape(image: Image.Image, rng: np.random.Generator) -> None:
     """A rectangle, an ellipse, a polygon or a line: filled with a colour, outlined, or cut out of stripes."""
     if rng.random() < STRIPED:
-        mask = Image.new("L", image.size)
-        _contour(ImageDraw.Draw(mask), rng, {"fill": 255})
-        image.paste(_stripes(image.size[0], rng), mask=mask)
+        _piece(image, rng, _stripes)
     elif rng.random() < 0.4:
         _contour(ImageDraw.Draw(image), rng, {"outline": _colour(rng), "width": int(rng.integers(1, 9))})
     else:
         _contour(ImageDraw.Draw(image), rng, {"fill": _colour(rng)})
 
 
+def _piece(image: Image.Image, rng: np.random.Generator, pattern: Callable[[np.random.Generator], Image.Image]) -> None:
+    """A shape cut out of a pattern."""
+    mask = Image.new("L", image.size)
+    _contour(ImageDraw.Draw(mask), rng, {"fill": 255})
+    image.paste(pattern(rng), mask=mask)
+
+
+def _averaged(image: Image.Image) -> Image.Image:
+    """The canvas at the size of a page."""
+    return image.resize((SIDE, SIDE), Image.Resampling.BOX)
+
+
 def _contour(draw: ImageDraw.ImageDraw, rng: np.random.Generator, paint: dict[str, Any]) -> None:
     """The shape itself, painted as told."""
-    side = SIDE * OVERSAMPLED
-    size = rng.uniform(0.02, 0.5, 2) * side
-    corner = rng.uniform(-0.1, 0.9, 2) * side
+    size = rng.uniform(0.02, 0.5, 2) * CANVAS
+    corner = rng.uniform(-0.1, 0.9, 2) * CANVAS
     box = (*corner, *(corner + size))
     kind = rng.integers(4)
     if kind == 0:
@@ -130,14 +137,14 @@ def _contour(draw: ImageDraw.ImageDraw, rng: np.random.Generator, paint: dict[st
         points = corner + rng.uniform(0.0, 1.0, (int(rng.integers(3, 8)), 2)) * size
         draw.polygon([(float(x), float(y)) for x, y in points], **paint)
     else:
-        points = rng.uniform(0.0, side, (int(rng.integers(2, 6)), 2))
+        points = rng.uniform(0.0, CANVAS, (int(rng.integers(2, 6)), 2))
         colour = paint.get("fill", paint.get("outline"))
         draw.line([(float(x), float(y)) for x, y in points], fill=colour, width=paint.get("width", 4))
 
 
-def _stripes(side: int, rng: np.random.Generator) -> Image.Image:
+def _stripes(rng: np.random.Generator) -> Image.Image:
     """Parallel stripes of two colours, hard or soft, 2.5 to 16 pixels apart on the finished page; at times crossed."""
-    rows, columns = np.mgrid[:side, :side].astype(np.float32)
+    rows, columns = np.mgrid[:CANVAS, :CANVAS].astype(np.float32)
 
     def wave() -> np.ndarray:
         angle, period = rng.uniform(0.0, np.pi), OVERSAMPLED * np.exp(rng.uniform(np.log(2.5), np.log(16.0)))
@@ -151,16 +158,16 @@ def _stripes(side: int, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.rint(np.clip(first + (second - first) * share, 0, 255)).astype(np.uint8))
 
 
-def _cloth(side: int, rng: np.random.Generator) -> Image.Image:
+def _cloth(rng: np.random.Generator) -> Image.Image:
     """Woven stripes, 2.4 to 9 pixels apart on the finished page, bent and shaded by folds; two in five are crossed."""
-    rows, columns = np.mgrid[:side, :side].astype(np.float32)
+    rows, columns = np.mgrid[:CANVAS, :CANVAS].astype(np.float32)
 
     def wave(angle: float) -> np.ndarray:
         number = 2 * np.pi / (OVERSAMPLED * np.exp(rng.uniform(np.log(2.4), np.log(9.0))))  # radians a pixel
         cells = int(rng.integers(2, 8))
         # The bend changes the local wave number by up to about half of it.
-        bend = rng.uniform(0.0, 0.5) * number * side / cells / 1.5
-        phase = number * (np.cos(angle) * rows + np.sin(angle) * columns) + bend * _smooth(side, cells, rng)
+        bend = rng.uniform(0.0, 0.5) * number * CANVAS / cells / 1.5
+        phase = number * (np.cos(angle) * rows + np.sin(angle) * columns) + bend * _smooth(cells, rng)
         return 0.5 + 0.5 * np.clip(rng.choice([1.0, 1.0, 3.0]) * np.sin(phase), -1.0, 1.0)
 
     angle = rng.uniform(0.0, np.pi)
@@ -169,8 +176,8 @@ def _cloth(side: int, rng: np.random.Generator) -> Image.Image:
         other = wave(angle + np.pi / 2 + rng.normal(0.0, 0.2))
         share = share * other if rng.random() < 0.5 else 0.5 * (share + other)
     # Stripes fade where the cloth turns away, and folds are light and dark.
-    share = 0.5 + (share - 0.5) * np.clip(0.7 + 0.4 * _smooth(side, int(rng.integers(2, 8)), rng), 0.0, 1.0)
-    folds = _smooth(side, int(rng.integers(2, 6)), rng) + 0.5 * _smooth(side, int(rng.integers(6, 16)), rng)
+    share = 0.5 + (share - 0.5) * np.clip(0.7 + 0.4 * _smooth(int(rng.integers(2, 8)), rng), 0.0, 1.0)
+    folds = _smooth(int(rng.integers(2, 6)), rng) + 0.5 * _smooth(int(rng.integers(6, 16)), rng)
     light = np.exp(rng.uniform(0.0, 0.5) * folds)[..., None]
     first = np.array(_colour(rng), dtype=np.float32)
     first = first.mean() + rng.uniform(0.0, 1.0) * (first - first.mean())  # most cloth is muted
@@ -180,10 +187,10 @@ def _cloth(side: int, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.rint(np.clip(picture, 0, 255)).astype(np.uint8))
 
 
-def _smooth(side: int, cells: int, rng: np.random.Generator) -> np.ndarray:
-    """A smooth random field of about unit variance, side x side: `cells` normal numbers a side, interpolated."""
+def _smooth(cells: int, rng: np.random.Generator) -> np.ndarray:
+    """A smooth random field of about unit variance over the canvas: `cells` normal numbers a side, interpolated."""
     coarse = Image.fromarray(rng.standard_normal((cells + 1, cells + 1)).astype(np.float32))
-    return np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC))
+    return np.asarray(coarse.resize((CANVAS, CANVAS), Image.Resampling.BICUBIC))
 
 
 def _text(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:

@@ -157,11 +157,10 @@ def test_drawn_pages_are_the_same_for_a_seed_and_stand_beside_photographs(tmp_pa
 
 def test_drawn_cloth_is_striped_finely() -> None:
     """Of what varies faster than folds do, most lies at the periods of stripes: 2 to 14 pixels (bends included)."""
-    side = graphics.SIDE * graphics.OVERSAMPLED
     cycles = np.hypot(*np.meshgrid(np.fft.fftfreq(graphics.SIDE), np.fft.fftfreq(graphics.SIDE)))
     window = np.hanning(graphics.SIDE)
     for seed in range(4):
-        cloth = graphics._cloth(side, np.random.default_rng(seed)).resize((graphics.SIDE,) * 2, Image.Resampling.BOX)
+        cloth = graphics._averaged(graphics._cloth(np.random.default_rng(seed)))
         power = np.abs(np.fft.fft2(np.asarray(cloth.convert("F")) * window * window[:, None])) ** 2
         striped = power[(cycles > 1 / 14) & (cycles < 1 / 2)].sum()
         assert striped > 0.5 * power[cycles > 1 / 40].sum()
