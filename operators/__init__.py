@@ -9,30 +9,30 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from .errors import BadInput, BadType, Diverged, MissingExtra, RestoreError, Unavailable
-from .registry import Entry, Registry
+from .common.errors import BadInput, BadType, Diverged, MissingExtra, RestoreError, Unavailable
+from .common.registry import Entry, Registry
 
 REGISTRY = Registry(
     "operator",
     {
-        "identity": Entry("operators.identity:Identity", "the picture itself (denoising)"),
+        "identity": Entry("operators.core.identity:Identity", "the picture itself (denoising)"),
         "mask": Entry(
-            "operators.mask:Mask",
+            "operators.missing.mask:Mask",
             "keep some pixels: random, box, strokes, stripes, dead pixels, border, or a mask of one's own",
         ),
-        "blur": Entry("operators.blur:Blur", "convolution with a kernel under a named boundary"),
+        "blur": Entry("operators.blurring.blur:Blur", "convolution with a kernel under a named boundary"),
         "blur-varying": Entry(
-            "operators.blur_varying:SpatiallyVaryingBlur",
+            "operators.blurring.blur_varying:SpatiallyVaryingBlur",
             "blur that changes over the picture: a sum of products and convolutions",
             "M. Hirsch et al. 2010, doi:10.1109/CVPR.2010.5540158",
         ),
         "blur-decimate": Entry(
-            "operators.blur_decimate:BlurDecimate",
+            "operators.blurring.blur_decimate:BlurDecimate",
             "blur, then keep every s-th pixel",
             "N. Zhao et al. 2016, doi:10.1109/TIP.2016.2567075",
         ),
         "downsample": Entry(
-            "operators.downsample:Downsample",
+            "operators.resampling.downsample:Downsample",
             "antialiased reduction by a factor (MATLAB bicubic, area, ...)",
             "R. Keys 1981, doi:10.1109/TASSP.1981.1163711",
         ),
@@ -42,12 +42,12 @@ REGISTRY = Registry(
             "H. Malvar, L. He, R. Cutler 2004, doi:10.1109/ICASSP.2004.1326587",
         ),
         "resize": Entry(
-            "operators.resize:Resize",
+            "operators.resampling.resize:Resize",
             "another size: any scale up or down, any filter",
             "R. Keys 1981, doi:10.1109/TASSP.1981.1163711",
         ),
         "compressed-sensing": Entry(
-            "operators.compressed_sensing:CompressedSensing",
+            "operators.sensing.compressed_sensing:CompressedSensing",
             "fewer orthonormal measurements than pixels: scrambled fast transform or block Gaussian",
             "E. Candes, M. Wakin 2008, doi:10.1109/MSP.2007.914731",
         ),
@@ -67,10 +67,10 @@ REGISTRY = Registry(
             "J. Fessler, B. Sutton 2003, doi:10.1109/TSP.2002.807005",
         ),
         "hadamard": Entry(
-            "operators.hadamard:Hadamard", "Walsh-Hadamard coefficients in their plane, all or a share of them"
+            "operators.sensing.hadamard:Hadamard", "Walsh-Hadamard coefficients in their plane, all or a share of them"
         ),
         "single-pixel": Entry(
-            "operators.single_pixel:SinglePixel",
+            "operators.sensing.single_pixel:SinglePixel",
             "single-pixel camera: a list of Hadamard patterns, signed, binary or in pairs",
             "M. Duarte et al. 2008, doi:10.1109/MSP.2007.914730",
         ),
@@ -131,21 +131,23 @@ REGISTRY = Registry(
     },
 )
 
+_PACKAGES = {"noise": "operators.noise", "kernels": "operators.blurring.kernels", "mri": "operators.mri"}
+
 _ATTRIBUTES = {
-    "Operator": "operators.base:Operator",
-    "LinearOperator": "operators.base:LinearOperator",
-    "SVD": "operators.base:SVD",
-    "Identity": "operators.identity:Identity",
-    "Mask": "operators.mask:Mask",
-    "Blur": "operators.blur:Blur",
-    "BlurDecimate": "operators.blur_decimate:BlurDecimate",
-    "SpatiallyVaryingBlur": "operators.blur_varying:SpatiallyVaryingBlur",
-    "Downsample": "operators.downsample:Downsample",
+    "Operator": "operators.core.base:Operator",
+    "LinearOperator": "operators.core.base:LinearOperator",
+    "SVD": "operators.core.base:SVD",
+    "Identity": "operators.core.identity:Identity",
+    "Mask": "operators.missing.mask:Mask",
+    "Blur": "operators.blurring.blur:Blur",
+    "BlurDecimate": "operators.blurring.blur_decimate:BlurDecimate",
+    "SpatiallyVaryingBlur": "operators.blurring.blur_varying:SpatiallyVaryingBlur",
+    "Downsample": "operators.resampling.downsample:Downsample",
     "Mosaic": "operators.camera.mosaic:Mosaic",
-    "Resize": "operators.resize:Resize",
-    "CompressedSensing": "operators.compressed_sensing:CompressedSensing",
-    "Hadamard": "operators.hadamard:Hadamard",
-    "SinglePixel": "operators.single_pixel:SinglePixel",
+    "Resize": "operators.resampling.resize:Resize",
+    "CompressedSensing": "operators.sensing.compressed_sensing:CompressedSensing",
+    "Hadamard": "operators.sensing.hadamard:Hadamard",
+    "SinglePixel": "operators.sensing.single_pixel:SinglePixel",
     "CASSI": "operators.spectral.cassi:CASSI",
     "SpectralResponse": "operators.spectral.response:SpectralResponse",
     "BandMask": "operators.spectral.band_mask:BandMask",
@@ -166,16 +168,16 @@ _ATTRIBUTES = {
     "LowLight": "operators.camera.tone:LowLight",
     "Haze": "operators.camera.tone:Haze",
     "MriNufft": "operators.mri.nufft:MriNufft",
-    "stack": "operators.algebra:stack",
-    "check": "operators.diagnosis:check",
-    "from_function": "operators.interop:from_function",
-    "from_matrix": "operators.interop:from_matrix",
-    "from_scipy": "operators.interop:from_scipy",
-    "from_deepinv": "operators.interop:from_deepinv",
-    "NoiseSource": "operators.randomness:NoiseSource",
-    "DeviceNoise": "operators.randomness:DeviceNoise",
-    "Tape": "operators.randomness:Tape",
-    "image_id": "operators.randomness:image_id",
+    "stack": "operators.core.algebra:stack",
+    "check": "operators.core.diagnosis:check",
+    "from_function": "operators.core.interop:from_function",
+    "from_matrix": "operators.core.interop:from_matrix",
+    "from_scipy": "operators.core.interop:from_scipy",
+    "from_deepinv": "operators.core.interop:from_deepinv",
+    "NoiseSource": "operators.common.randomness:NoiseSource",
+    "DeviceNoise": "operators.common.randomness:DeviceNoise",
+    "Tape": "operators.common.randomness:Tape",
+    "image_id": "operators.common.randomness:image_id",
 }
 
 __all__ = [
@@ -197,12 +199,12 @@ def build(name: str, input_shape: tuple[int, ...], **parameters: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("noise", "kernels", "mri"):
-        return importlib.import_module(f"operators.{name}")
+    if name in _PACKAGES:
+        return importlib.import_module(_PACKAGES[name])
     if name in _ATTRIBUTES:
         return Entry(_ATTRIBUTES[name], "").load()
     raise AttributeError(f"module 'operators' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ATTRIBUTES, "noise"})
+    return sorted({*globals(), *_ATTRIBUTES, *_PACKAGES})

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.registry import Entry
+from operators.common.registry import Entry
 
-from .store import PriorRegistry, ShippedEntry
+from .files.store import PriorRegistry, ShippedEntry
 
 REGISTRY = PriorRegistry(
     "prior",
     {
         "natural": Entry(
-            "priors.embedded:natural",
+            "priors.files.embedded:natural",
             "photographs, RGB or gray, any size; trained here, works offline",
             "EDM preconditioning: Karras et al. 2022, arXiv 2206.00364",
         ),
@@ -47,12 +47,12 @@ REGISTRY = PriorRegistry(
 
 _ATTRIBUTES = {
     "DiffusionPrior": "priors.base:DiffusionPrior",
-    "EDMPrior": "priors.edm:EDMPrior",
-    "Gaussian": "priors.gaussian:Gaussian",
-    "GaussianMixture": "priors.gaussian_mixture:GaussianMixture",
+    "EDMPrior": "priors.diffusion.edm:EDMPrior",
+    "Gaussian": "priors.analytic.gaussian:Gaussian",
+    "GaussianMixture": "priors.analytic.gaussian_mixture:GaussianMixture",
     "Prior": "priors.base:Prior",
     "ResidualPrior": "priors.residual.prior:ResidualPrior",
-    "load": "priors.embedded:load",
+    "load": "priors.files.embedded:load",
     "residual": "priors.residual",
     "schedules": "priors.schedules",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from .schedules import VP, Schedule
 
@@ -85,7 +85,7 @@ class DiffusionPrior(Prior):
             raise BadInput(
                 f"{type(self).__name__} was given {x.shape[1]} channels",
                 wanted=" or ".join(map(str, self.channels)),
-                do="Choose an adapter (priors.adapters) or a prior for this kind of picture.",
+                do="Choose an adapter (priors.diffusion.adapters) or a prior for this kind of picture.",
             )
         if x.shape[0] == 0:
             return x

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 
 class Schedule(Protocol):

@@ -21,6 +21,7 @@ _PACKAGES = {
     "tasks": "restore.tasks",
     "solvers": "restore.solvers",
     "io": "restore.io",
+    "metrics": "restore.metrics",
     "report": "restore.report",
 }
 _ATTRIBUTES = {

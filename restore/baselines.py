@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
-from operators.registry import Entry, Registry
+from operators.common.registry import Entry, Registry
 
 from .problem import Problem
 
@@ -24,11 +24,13 @@ REGISTRY = Registry(
         "biharmonic": Entry(
             "restore.baselines:biharmonic", "holes filled by the biharmonic equation", "Damelin, Hoang 2018"
         ),
-        "tikhonov": Entry("restore.solvers.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients"),
-        "tv": Entry("restore.solvers.tv:TV", "total variation"),
-        "gradient": Entry("restore.solvers.gradient:Gradient", "likelihood and smoothed total variation by L-BFGS"),
-        "hio": Entry("restore.solvers.hio:HIO", "phase retrieval by hybrid input-output"),
-        "wavelet": Entry("restore.solvers.wavelet:Wavelet", "sparse wavelet coefficients by FISTA"),
+        "tikhonov": Entry("restore.solvers.classical.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients"),
+        "tv": Entry("restore.solvers.classical.tv:TV", "total variation"),
+        "gradient": Entry(
+            "restore.solvers.classical.gradient:Gradient", "likelihood and smoothed total variation by L-BFGS"
+        ),
+        "hio": Entry("restore.solvers.classical.hio:HIO", "phase retrieval by hybrid input-output"),
+        "wavelet": Entry("restore.solvers.classical.wavelet:Wavelet", "sparse wavelet coefficients by FISTA"),
     },
 )
 
@@ -71,7 +73,7 @@ def direct(problem: Problem) -> Tensor:
 
 def bicubic(problem: Problem) -> Tensor:
     """y enlarged to the picture's size (Keys 1981, a = -1/2), clipped as a stored picture would be."""
-    from operators.resampling import resize
+    from operators.resampling.matrices import resize
 
     height, width = problem.operator.input_shape[-2:]
     return resize(problem.y, size=(height, width)).clamp(0, 1)

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from operators.errors import RestoreError
+from operators.common.errors import RestoreError
+from operators.common.registry import Entry
 
-from .allocator import keep_freed_memory
-from .commands import bench, data, doctor, import_, report, rerun, run, score, tables, train
+from .runs.allocator import keep_freed_memory
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -41,8 +41,22 @@ def _start(
         typer.echo(context.get_help())
 
 
-for module in (run, score, tables, train, import_, report, rerun, bench, data, doctor):
-    module.register(app)
+# Each line is a command's `register`. Those of `benchmarks` live with their package: no import runs back to it.
+COMMANDS = (
+    "restore.commands.run:register",
+    "restore.commands.score:register",
+    "restore.commands.tables:register",
+    "restore.commands.train:register",
+    "restore.commands.import_:register",
+    "restore.commands.report:register",
+    "restore.commands.rerun:register",
+    "benchmarks.commands.bench:register",
+    "benchmarks.commands.data:register",
+    "restore.commands.doctor:register",
+)
+
+for command in COMMANDS:
+    Entry(command, "").load()(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

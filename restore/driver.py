@@ -16,23 +16,23 @@ from torch import Tensor
 
 import priors
 from operators import BadInput, BadType, DeviceNoise, Diverged, NoiseSource
-from operators.base import LinearOperator
+from operators.common.randomness import Noise, check_seed
+from operators.common.registry import plain
+from operators.core.base import LinearOperator
 from operators.optics.modulus import Modulus
-from operators.randomness import Noise, check_seed
-from operators.registry import plain
 from priors.base import DiffusionPrior, Prior
+from priors.diffusion.tiled import TiledPrior
 from priors.residual.prior import ResidualPrior
 from priors.residual.tiled import TiledResidual
-from priors.tiled import TiledPrior
 from priors.training.loop import fast_bfloat16
 
 from . import solvers
-from .determinism import repeatable
-from .meters import Meter, MeteredNoise, MeteredPrior, MeteredResidual
 from .problem import InUnits, Problem
 from .reconstruction import Reconstruction, Seconds
+from .runs.determinism import repeatable
+from .runs.meters import Meter, MeteredNoise, MeteredPrior, MeteredResidual
+from .runs.trust import warn_of_wrong_adjoint
 from .solvers.base import Solver, State
-from .trust import warn_of_wrong_adjoint
 
 TILE_ABOVE = 1280  # pixels on the longer side; above it the prior is called in tiles
 TILE = 768

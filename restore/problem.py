@@ -11,7 +11,7 @@ from torch import Tensor
 
 import operators.noise
 from operators import BadInput, BadType, image_id
-from operators.base import LinearOperator, Operator
+from operators.core.base import LinearOperator, Operator
 from operators.noise import NoiseModel
 
 

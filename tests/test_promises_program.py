@@ -16,7 +16,7 @@ import benchmarks
 import operators
 import priors
 import restore
-from operators.errors import MissingExtra, import_extra
+from operators.common.errors import MissingExtra, import_extra
 
 ROOT = Path(restore.__file__).parents[1]
 PACKAGES = ("restore", "operators", "priors", "benchmarks")

@@ -16,7 +16,7 @@ import restore
 from operators import BadInput, BadType
 from priors import residual
 from priors.base import DiffusionPrior, Prior
-from priors.checkpoints import save_network
+from priors.files.checkpoints import save_network
 from priors.networks.unet import UNet
 from priors.residual.prior import ResidualPrior
 from priors.residual.process import Prediction

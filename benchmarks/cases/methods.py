@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput, BadType
-from operators.registry import plain
+from operators.common.errors import BadInput, BadType
+from operators.common.registry import plain
 from priors.base import DiffusionPrior
 from restore.driver import Settings, solve
 from restore.problem import Problem
 from restore.solvers.base import Solver
 
 from .. import peers
-from ..item import PEER, SOLVER
+from ..records.item import PEER, SOLVER
 
 Watch = Callable[[int, Any, int], None]
 
@@ -144,7 +144,7 @@ def _function(target: Any, item: Any, problem: Problem) -> Answer:
 
 def _peer(item: Any, problem: Problem, prior: DiffusionPrior | None) -> Answer:
     from restore.driver import Settings
-    from restore.meters import MeteredPrior
+    from restore.runs.meters import MeteredPrior
 
     if prior is None:
         raise BadInput(f"peer {item.solver!r} was given no prior")

@@ -20,20 +20,20 @@ from torch import Tensor
 
 import operators
 from operators import NoiseSource
-from operators.errors import BadInput
+from operators.common.errors import BadInput
+from operators.common.registry import unknown_name
 from operators.noise import Gaussian as GaussianNoise
-from operators.registry import unknown_name
+from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian_mixture import GaussianMixture
+from priors.analytic.posterior import Posterior
 from priors.base import DiffusionPrior
-from priors.gaussian import Gaussian
-from priors.gaussian_mixture import GaussianMixture
-from priors.posterior import Posterior
 from restore import solvers
+from restore.metrics import Score
 from restore.problem import Problem
 
-from ..item import BASELINE, REFERENCE, Item
-from ..metrics import Score
+from ..records.item import BASELINE, REFERENCE, Item
+from ..records.versions import code_version
 from ..suites import Part
-from ..versions import code_version
 from . import methods, oracle_scores
 from .methods import Answer, Method, Watch
 from .planning import Context
@@ -221,7 +221,13 @@ def _item(task: str, image: str, part: Part, context: Context, label: str, metho
         "seed": seed,
         "settings": settings,
         "code": code_version(
-            (*method.modules, "priors.posterior", "priors.gaussian", "priors.gaussian_mixture", __name__)
+            (
+                *method.modules,
+                "priors.analytic.posterior",
+                "priors.analytic.gaussian",
+                "priors.analytic.gaussian_mixture",
+                __name__,
+            )
         ),
     }
     return Item(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
-from priors.posterior import Posterior
-
-from ..metrics.posterior import coverage
+from operators.common.errors import BadInput
+from priors.analytic.posterior import Posterior
+from restore.metrics.posterior import coverage
 
 DIRECTIONS = 256
 _Found = tuple[float | None, str | None]

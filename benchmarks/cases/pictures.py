@@ -12,17 +12,17 @@ from typing import Any
 from torch import Tensor
 
 from operators import image_id
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 from restore.io.image import Image
+from restore.metrics import Score, canonical, coverages, crps
 from restore.problem import Problem
 from restore.tasks import Task
 
 from .. import peers
-from ..datasets import Picture, find
-from ..item import BASELINE, PEER, Item
-from ..metrics import Score, canonical, coverages, crps
+from ..records.item import BASELINE, PEER, Item
+from ..records.versions import code_version
+from ..sets.datasets import Picture, find
 from ..suites import Part
-from ..versions import code_version
 from . import methods
 from .methods import Answer, Method, Watch
 from .planning import Context, pixels_name
@@ -85,7 +85,7 @@ class Pictures:
 
     def scores(self, answer: Answer, names: Mapping[str, str]) -> dict[str, Score]:
         """Scores by short name; a score that cannot be had is None with its reason."""
-        from restore import judge
+        from restore.runs import judge
         from restore.tasks import units
 
         estimate, samples, truth = self.presented(answer)
@@ -271,7 +271,7 @@ def _read(where: Mapping[str, Any]) -> Image:
 
 def _pictures(part: Part, context: Context) -> Iterator[Picture]:
     """Pictures of all sets of a part, each set up to `images`."""
-    from operators.errors import RestoreError
+    from operators.common.errors import RestoreError
 
     for name in part.sets:
         data_set = find(name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operators.errors import RestoreError
+from operators.common.errors import RestoreError
 
 
 @dataclass

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from operators import NoiseSource
 from restore import io
+from restore.metrics import Score
 from restore.problem import Problem
 from restore.tasks import Task, measurement, units
 
-from ..item import Item
-from ..mapping.grid import Box, Window
-from ..metrics import Score
+from ..records.item import Item
+from ..runs.mapping.grid import Box, Window
 from . import methods
 from .methods import Answer, Watch
 from .pictures import Pictures

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import bench_map, options
+from restore.commands import options
+
+from . import bench_map
 
 if TYPE_CHECKING:
-    from benchmarks.item import Item, Outcome
-    from benchmarks.runner import Plan, Progress
-    from benchmarks.store import Store
+    from ..records.item import Item, Outcome
+    from ..records.store import Store
+    from ..runs.runner import Plan, Progress
 
 FAILED_ROWS = 1
 INTERRUPTED = 130
@@ -78,9 +80,12 @@ def bench(
 ) -> None:
     if context.invoked_subcommand is not None:
         return
-    from benchmarks import executors, leaderboard, runner, suites
-    from benchmarks.cases.planning import Context
-    from operators.errors import BadInput
+    from benchmarks import suites
+    from operators.common.errors import BadInput
+
+    from ..cases.planning import Context
+    from ..runs import executors, runner
+    from ..tables import leaderboard
 
     if suite is None:
         raise BadInput("no suite named", wanted=f"--suite {'|'.join(suites.names())}", do="Try --suite smoke.")
@@ -130,7 +135,7 @@ def bench(
 
 @app.command("report", help="Write the tables of a results folder again.")
 def report(out: Out, intersect: Intersect = False) -> None:
-    from benchmarks import leaderboard
+    from ..tables import leaderboard
 
     with _opened(out) as store:
         for path in leaderboard.write(store, intersect=intersect):
@@ -186,7 +191,8 @@ def rescore(
     ] = None,
     intersect: Intersect = False,
 ) -> None:
-    from benchmarks import leaderboard, rescoring
+    from ..records import rescoring
+    from ..tables import leaderboard
 
     with _opened(out) as store:
         done = rescoring.rescore(store, metrics or ())
@@ -197,7 +203,7 @@ def rescore(
 
 @app.command("measurements", help="Write the measurements of a run, for a method of your own to start from.")
 def measurements(out: Out, folder: Annotated[Path, typer.Argument(help="Folder to write.")]) -> None:
-    from benchmarks import submission
+    from ..records import submission
 
     with _opened(out) as store:
         sys.stdout.write(f"{submission.measurements(store, folder)} measurements in {folder}\n")
@@ -205,7 +211,7 @@ def measurements(out: Out, folder: Annotated[Path, typer.Argument(help="Folder t
 
 @app.command("validate", help="Check a submission against a run: complete, right shapes, finite.")
 def validate(out: Out, folder: Submission) -> None:
-    from benchmarks import submission
+    from ..records import submission
 
     with _opened(out) as store:
         checked = submission.validate(folder, store)
@@ -218,7 +224,8 @@ def validate(out: Out, folder: Submission) -> None:
 
 @app.command("submit", help="Check a submission, score it, and merge it into the tables of a run.")
 def submit(out: Out, folder: Submission) -> None:
-    from benchmarks import leaderboard, submission
+    from ..records import submission
+    from ..tables import leaderboard
 
     with _opened(out) as store:
         count = submission.submit(folder, store)
@@ -228,7 +235,7 @@ def submit(out: Out, folder: Submission) -> None:
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[Store]:
-    from benchmarks.store import Store
+    from ..records.store import Store
 
     store = Store(folder, create=False)
     try:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options
+from restore.commands import options
 
 if TYPE_CHECKING:
-    from benchmarks.item import Item, Outcome
-    from benchmarks.mapping.request import Mapped
+    from ..records.item import Item, Outcome
+    from ..runs.mapping.request import Mapped
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -60,9 +60,9 @@ def map_file(
     offset: options.Offset = None,
     max_pixels: options.MaxPixels = None,
 ) -> None:
-    from benchmarks import executors, mapping
-    from benchmarks.cases.planning import Context
-    from benchmarks.mapping.request import Request
+    from ..cases.planning import Context
+    from ..runs import executors, mapping
+    from ..runs.mapping.request import Request
 
     devices = tuple(word.strip() for word in device.split(",") if word.strip())
     request = Request(

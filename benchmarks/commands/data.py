@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import options
+from restore.commands import options
 
 Root = Annotated[
     Path | None, typer.Option("--data-root", help="Folder of the test sets; default: the one RESTORE_DATA names.")
@@ -30,7 +30,7 @@ def register(parent: typer.Typer) -> None:
 
 @app.command("list", help="All sets, and whether they are here.")
 def show(data_root: Root = None, as_json: options.Json = False) -> None:
-    from benchmarks.datasets import registry
+    from ..sets.datasets import registry
 
     rows = [_row(data_set, data_root) for data_set in registry().values()]
     if as_json:
@@ -53,7 +53,7 @@ def show(data_root: Root = None, as_json: options.Json = False) -> None:
 
 @app.command("path", help="The folder of a set, after its files were looked for; exit 2 with what to do otherwise.")
 def path(name: Name, data_root: Root = None) -> None:
-    from benchmarks.datasets import find
+    from ..sets.datasets import find
 
     data_set = find(name)
     data_set.pictures(data_root)
@@ -65,20 +65,20 @@ def add(
     name: Annotated[str, typer.Argument(help="Name of the set.")],
     folder: Annotated[Path, typer.Argument(help="Folder with its pictures.")],
 ) -> None:
-    from benchmarks import collecting
+    from ..sets import collecting
 
     sys.stdout.write(f"{name}: {collecting.add(name, folder)} pictures of {folder}\n")
 
 
 @app.command("fetch", help="Load a set that has a stable address into the data root.")
 def fetch(name: Name, data_root: Root = None) -> None:
-    from benchmarks import collecting
+    from ..sets import collecting
 
     sys.stdout.write(f"{collecting.fetch(name, data_root)}\n")
 
 
 def _row(data_set: Any, root: Path | None) -> dict[str, Any]:
-    from operators.errors import RestoreError
+    from operators.common.errors import RestoreError
 
     try:
         count, where, reason = len(data_set.pictures(root)), str(data_set.place(root)), ""

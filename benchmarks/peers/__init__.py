@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operators.registry import Entry, Registry
+from operators.common.registry import Entry, Registry
 
 __all__ = ["SOLVERS"]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
-from operators.errors import import_extra
+from operators.common.errors import import_extra
 from priors.base import DiffusionPrior
 from restore.problem import Problem
 

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad, pixel_shuffle, pixel_unshuffle
 
 import priors
-from benchmarks.datasets import data_root, find
-from benchmarks.metrics import evaluate, summarize
 from operators import NoiseSource, RestoreError, Unavailable, image_id
+from restore.metrics import evaluate, summarize
+
+from ..sets.datasets import data_root, find
 
 SETS = ("cbsd68", "set14")
 SIGMAS = (15, 25, 50)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
+from restore.metrics import canonical
 
-from .cases import open_case
-from .cases.methods import Answer
+from ..cases import open_case
+from ..cases.methods import Answer
+from ..runs.work import score_rows
 from .item import Item
-from .metrics import canonical
 from .store import Row, Store
-from .work import score_rows
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.errors import BadInput, Unavailable
+from operators.common.errors import BadInput, Unavailable
 
 from .item import FAILED, OK, Item, Outcome, ScoreRow, digest
 

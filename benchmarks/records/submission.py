@@ -24,14 +24,14 @@ import torch
 from torch import Tensor
 
 from operators import image_id
-from operators.errors import BadInput, RestoreError
-from operators.registry import unknown_name
+from operators.common.errors import BadInput, RestoreError
+from operators.common.registry import unknown_name
 
-from .cases import open_case
-from .cases.methods import Answer
+from ..cases import open_case
+from ..cases.methods import Answer
+from ..runs.work import score_rows
 from .item import BASELINE, OK, REFERENCE, SOLVER, SUBMITTED, Item, Outcome, failed
 from .store import Row, Store
-from .work import score_rows
 
 KEYS: Mapping[str, tuple[type, ...]] = {
     "method": (str,),

@@ -17,11 +17,11 @@ ATTEMPTS = 5  # at parsing a file
 PACKAGES = ("operators", "priors", "restore", "benchmarks")
 # What every answer passes through, whoever the method is.
 CORE = (
-    "operators.base",
-    "operators.randomness",
-    "operators.linear_solvers",
+    "operators.core.base",
+    "operators.common.randomness",
+    "operators.core.linear_solvers",
     "restore.problem",
-    "restore.meters",
+    "restore.runs.meters",
     "restore.driver",
     "restore.tasks.task",
     "restore.tasks.measurement",

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operators.errors import BadInput, RestoreError
+from operators.common.errors import BadInput, RestoreError
 
-from . import cases, executors, machine
-from .cases.planning import Context
+from .. import cases
+from ..cases.planning import Context
+from ..records import machine
+from ..records.item import FAILED, Item, Outcome
+from ..records.rescoring import rescore_row
+from ..records.store import FILE, Store
+from ..suites import Suite
+from . import executors
 from .executors import Executor
-from .item import FAILED, Item, Outcome
-from .rescoring import rescore_row
-from .store import FILE, Store
-from .suites import Suite
 from .work import metric_version, perform
 
 Tell = Callable[[Item, Outcome], None]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .item import OK, Item, Outcome, ScoreRow, failed
+from ..records.item import OK, Item, Outcome, ScoreRow, failed
 
 HASHED = 1 << 22  # numbers
 
@@ -24,8 +24,8 @@ def perform(item: Item, *, threads: int = 0) -> Outcome:
     """
     import torch
 
-    from . import machine
-    from .cases import open_case
+    from ..cases import open_case
+    from ..records import machine
 
     if threads and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
@@ -71,7 +71,7 @@ def perform(item: Item, *, threads: int = 0) -> Outcome:
 
 def score_rows(case: Any, answer: Any, names: Any) -> tuple[ScoreRow, ...]:
     """The scores of an answer as they are stored, each with the version of the code that made it."""
-    from .metrics import to_json
+    from restore.metrics import to_json
 
     rows = []
     for key, score in case.scores(answer, names).items():
@@ -82,16 +82,17 @@ def score_rows(case: Any, answer: Any, names: Any) -> tuple[ScoreRow, ...]:
 
 def metric_version(name: str) -> str:
     """The version of the code behind a score."""
-    from .measures import FIXED
-    from .metrics import REGISTRY
-    from .versions import code_version
+    from restore.metrics import REGISTRY
+    from restore.metrics.directions import FIXED
+
+    from ..records.versions import code_version
 
     stem = name.partition("[")[0]
     modules = {"mean-error", "covariance-error", "sliced-wasserstein"}
     if stem in modules:
         return code_version(("benchmarks.cases.oracle_scores",), core=False)
     if name in FIXED:
-        return code_version(("benchmarks.metrics.posterior", "restore.problem"), core=False)
+        return code_version(("restore.metrics.posterior", "restore.problem"), core=False)
     return code_version((REGISTRY[stem].target.partition(":")[0],), core=False)
 
 

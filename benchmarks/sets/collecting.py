@@ -9,10 +9,10 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from operators.errors import BadInput, Unavailable
+from operators.common.errors import BadInput, Unavailable
+from restore.metrics.download import download
 
 from .datasets import SUFFIXES, data_root, find, user_entries, user_folder
-from .metrics.download import download
 
 
 def add(name: str, folder: Path) -> int:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from operators.errors import BadInput, Unavailable
-from operators.registry import unknown_name
+from operators.common.errors import BadInput, Unavailable
+from operators.common.registry import unknown_name
 from restore.resources import folder as shipped_folder
 
 if TYPE_CHECKING:

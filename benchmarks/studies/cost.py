@@ -1,6 +1,6 @@
 """What a megapixel costs: seconds and memory of each solver, and where its time goes.
 
-    python -m benchmarks.cost --size 512
+    python -m benchmarks.studies.cost --size 512
 
 Every solver runs sr4x on the picture that ships with scikit-image, in a process of its own so that peak memory is its
 own; seconds are for the task's step counts (fewer for solvers named in SHORT, scaled up), one picture at a time.
@@ -27,8 +27,8 @@ def measure(name: str, size: int) -> dict[str, Any]:
     import skimage.data
 
     import restore
-    from operators.resampling import resize
-    from restore.allocator import keep_freed_memory
+    from operators.resampling.matrices import resize
+    from restore.runs.allocator import keep_freed_memory
 
     keep_freed_memory()  # as the command line does
     shipped = restore.read(Path(skimage.data.__file__).parent / "astronaut.png").data[None]

@@ -1,6 +1,6 @@
 """The pictures of docs/pictures: one real object each from tomography, magnetic resonance and spectral imaging.
 
-    python -m benchmarks.gallery            needs RESTORE_DATA; three classical runs, a few minutes on one core
+    python -m benchmarks.studies.gallery            needs RESTORE_DATA; three classical runs, a few minutes on one core
 
 Each file shows truth, baseline, estimate, and the errors of both on one scale; README.md beside them holds the figures,
 how values became colours, the command of the run and the owner of the data. Only data whose licence allows a small
@@ -21,13 +21,13 @@ from torch import Tensor
 
 import restore
 from restore import tasks
-from restore.judge import judge, make_baseline
 from restore.report.embed import shrink
 from restore.report.panels import kind_of
 from restore.report.visible import look, reference_limits
+from restore.runs.judge import judge, make_baseline
 from restore.tasks.units import presented, to_file_units
 
-from .datasets import data_root
+from ..sets.datasets import data_root
 
 PANEL = 66_000  # most pixels of one of the five panels
 GAP, COLOURS = 6, 128
@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = data_root(options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     entries = [show(exhibit, root, options.out) for exhibit in EXHIBITS]
-    head = "# Pictures\n\nMade by `python -m benchmarks.gallery`, seed 0.\n"
+    head = "# Pictures\n\nMade by `python -m benchmarks.studies.gallery`, seed 0.\n"
     (options.out / "README.md").write_text("\n".join([head, *entries]), "utf-8")
     return 0
 

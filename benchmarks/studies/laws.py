@@ -1,7 +1,7 @@
 """The laws of operators as a table: operator x law x precision, from the tests themselves.
 
-    python -m benchmarks.laws --write docs/operator-laws.md
-    python -m benchmarks.laws blur mask
+    python -m benchmarks.studies.laws --write docs/operator-laws.md
+    python -m benchmarks.studies.laws blur mask
 
 Needs pytest and the folder `tests` of the repository. Cells of several settings and sizes of an operator are merged:
 one that fails makes the cell fail.
@@ -20,13 +20,13 @@ import torch
 
 from operators import BadInput
 
-LAWS = Path(__file__).resolve().parent.parent / "tests" / "operators" / "test_laws.py"
+LAWS = Path(__file__).resolve().parents[2] / "tests" / "operators" / "test_laws.py"
 PRECISIONS = {torch.float64: "64", torch.float32: "32"}
 INTRODUCTION = """# Laws that the operators keep
 
-`python -m benchmarks.laws --write docs/operator-laws.md` runs `tests/operators/test_laws.py` and writes this page:
-every operator of the registry with its defaults and the further settings listed there, on odd, even, square and oblong
-pictures of one and three channels (volumes where it is made for them).
+`python -m benchmarks.studies.laws --write docs/operator-laws.md` runs `tests/operators/test_laws.py` and writes this
+page: every operator of the registry with its defaults and the further settings listed there, on odd, even, square and
+oblong pictures of one and three channels (volumes where it is made for them).
 
 64, 32: kept in double and in single precision. ok: kept, where the law chooses the precision itself (double, unless it
 is about single). –: the law does not apply (adjoints of operators that are not linear, singular values that no fast

@@ -1,6 +1,6 @@
 """Is the spread of a sampler's draws honest? The standard deviation over draws against the error that was made.
 
-    python -m benchmarks.posterior_statistics --solvers resshift,resfusion,rddm-5,mrs-10,diffpir
+    python -m benchmarks.studies.posterior_statistics --solvers resshift,resfusion,rddm-5,mrs-10,diffpir
 
 Centre crops of some pictures are measured by a task and drawn several times by each solver. With S draws x_s of a
 picture x, mean m and standard deviation s at each pixel, the table holds
@@ -8,7 +8,7 @@ picture x, mean m and standard deviation s at each pixel, the table holds
     rank        Spearman's correlation of s and |m - x| over the pixels of a picture
     attainable  the same, were s right: errors and draws simulated from a normal law with standard deviation s
     error/std   rms(m - x) / (sqrt(1 + 1/S) rms(s)), 1 for draws from the posterior, more for too little spread
-    50 %, 90 %  share of pixels whose truth is inside that interval of the draws (benchmarks.metrics.posterior)
+    50 %, 90 %  share of pixels whose truth is inside that interval of the draws (restore.metrics.posterior)
     draw, mean  PSNR of one draw and of the mean of the draws, in the convention of the task
 
 all as means over pictures.
@@ -29,13 +29,14 @@ from torch import Tensor
 
 import restore
 from benchmarks import suites
-from benchmarks.cases import methods
-from benchmarks.cases.pictures import centre_crop, method
-from benchmarks.cases.planning import Context
-from benchmarks.datasets import find
-from benchmarks.metrics import coverages
 from operators import BadInput, RestoreError
+from restore.metrics import coverages
 from restore.problem import Problem
+
+from ..cases import methods
+from ..cases.pictures import centre_crop, method
+from ..cases.planning import Context
+from ..sets.datasets import find
 
 FORMAT = "posterior-statistics-1"
 
@@ -89,7 +90,7 @@ def attainable(std: Tensor, draws: int, *, seed: int = 0) -> float:
 
 def measure(task: restore.tasks.Task, problem: Problem, prior: str, solver: restore.Solver, draws: int) -> Spread:
     """Draw one measured picture `draws` times and compare the draws with its truth."""
-    from restore import judge
+    from restore.runs import judge
 
     result = restore.solve(problem, prior or None, solver, samples=draws, seed=0)
     if problem.truth is None:

@@ -1,7 +1,7 @@
 """The comparison of residual diffusion on sr4x: from rows of `restore bench` to tables and plots in the documents.
 
     restore bench --suite residual --out results/residual
-    python -m benchmarks.residual_comparison --run results/residual
+    python -m benchmarks.studies.residual_comparison --run results/residual
 
 The means over pictures go to benchmarks/results/residual-sr4x.json; from there (and without --run from there alone)
 come the sections under fixed headings in docs/residual-diffusion.md, the plots beside it, and the section "Measured" in
@@ -18,18 +18,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import leaderboard, posterior_statistics
-from benchmarks.loglog import Curve, semilog_svg
-from benchmarks.sections import fill
 from operators import RestoreError
 
-ROOT = Path(__file__).parents[1]
+from ..tables import leaderboard
+from ..tables.loglog import Curve, semilog_svg
+from ..tables.sections import fill
+from . import posterior_statistics
+
+ROOT = Path(__file__).parents[2]
 RESULTS = Path("benchmarks/results/residual-sr4x.json")
 SPREADS = Path("benchmarks/results/posterior-sr4x.json")
 PAGE = Path("docs/residual-diffusion.md")
 CARDS = Path("docs/cards/priors")
 BENCH = "restore bench --suite residual --out results/residual"
-COMMAND = "python -m benchmarks.residual_comparison --run results/residual"
+COMMAND = "python -m benchmarks.studies.residual_comparison --run results/residual"
 SETS = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100, first 20"}
 BASELINE = "bicubic (baseline)"
 NAMES = {
@@ -188,7 +190,7 @@ def spreads(path: Path) -> str:
     options = " ".join(f"--{key} {setting[key]}" for key in ("set", "images", "crop", "samples"))
     return f"""{what} (centre crops of {setting["crop"]} pixels); the columns are explained by `--help`:
 
-    python -m benchmarks.posterior_statistics {options} \\
+    python -m benchmarks.studies.posterior_statistics {options} \\
         --solvers {",".join(rows)} --out {SPREADS}
 
 {posterior_statistics.table(listed)}"""

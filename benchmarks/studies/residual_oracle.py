@@ -1,6 +1,6 @@
 """Residual samplers where the answer is known: their bias and spread against the number of steps.
 
-    python -m benchmarks.residual_oracle --out docs
+    python -m benchmarks.studies.residual_oracle --out docs
 
 Given the measurement, a pixel is Gaussian: x0 ~ N(y - gap, std^2) in [-1, 1] units. Every process is given its exact
 E[x0 | x_t, y], so that what is left is the sampler's own error: how it starts, how it steps, how few steps it has.
@@ -24,8 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.loglog import loglog_svg
-from operators.identity import Identity
+from operators.core.identity import Identity
 from operators.noise import Gaussian
 from priors.residual.analytic import GaussianPair
 from priors.residual.i2sb import I2SB as BridgeProcess
@@ -37,6 +36,8 @@ from priors.residual.resshift import ResShift as ShiftProcess
 from restore import solvers
 from restore.problem import Problem
 from restore.solvers import Solver
+
+from ..tables.loglog import loglog_svg
 
 CALLS = (1, 2, 4, 5, 10, 20, 50, 100)
 ODE_STEPS = (5, 10, 20, 40, 80, 160)

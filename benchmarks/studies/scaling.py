@@ -1,6 +1,6 @@
 """What the runner costs, and what a second worker brings.
 
-    python -m benchmarks.scaling
+    python -m benchmarks.studies.scaling
 
 Eight pictures of 256 x 256 pixels (four that ship with scikit-image, two seeds) under sr4x by diffpir run through each
 executor with 1 and 2 workers of one thread. The first item of a process loads the prior and is left out. Then: items
@@ -24,11 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from . import executors, machine, runner, suites
-from .cases.planning import Context
-from .executors import trial
-from .item import SOLVER, Item, Outcome, ScoreRow
-from .store import Store
+from .. import suites
+from ..cases.planning import Context
+from ..records import machine
+from ..records.item import SOLVER, Item, Outcome, ScoreRow
+from ..records.store import Store
+from ..runs import executors, runner
+from ..runs.executors import trial
 
 WAYS = (("", 1), ("", 2), ("local", 1), ("local", 2))  # scheduler ("" for processes, "local" for dask) and workers
 NAMES = {"": "processes", "local": "dask"}
@@ -204,7 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(report(ways, rows, megabytes, size) + "\n")
     if given.out is not None:
         content: dict[str, Any] = {
-            "command": "python -m benchmarks.scaling " + " ".join(sys.argv[1:] if arguments is None else arguments),
+            "command": "python -m benchmarks.studies.scaling "
+            + " ".join(sys.argv[1:] if arguments is None else arguments),
             "machine": machine.describe(),
             "ways": [dataclasses.asdict(one) for one in ways],
             "rows_per_second": rows,

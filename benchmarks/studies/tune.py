@@ -1,6 +1,6 @@
 """Tune a solver's settings for a task, on pictures that no table reports on.
 
-    python -m benchmarks.tune --task sr4x --solver diffpir --grid lambda_=2,4,8 --grid zeta=0.1,0.3,1
+    python -m benchmarks.studies.tune --task sr4x --solver diffpir --grid lambda_=2,4,8 --grid zeta=0.1,0.3,1
 
 Every combination is run on centre crops of some pictures of photos-val; means are printed, best first, after that of
 the task's simple baseline.
@@ -19,9 +19,10 @@ from typing import Any
 from torch import Tensor
 
 import restore
-from benchmarks.cases.pictures import centre_crop
-from benchmarks.datasets import data_root, find
 from operators import BadInput, RestoreError
+
+from ..cases.pictures import centre_crop
+from ..sets.datasets import data_root, find
 
 TUNING_SET = "photos-val"
 
@@ -39,7 +40,7 @@ def grid(specifications: Sequence[str]) -> list[dict[str, Any]]:
 
 def score(task: restore.tasks.Task, estimate: Tensor, problem: Any) -> dict[str, float | None]:
     """The scores of the task's conventions, by short name."""
-    from restore.judge import score as judged
+    from restore.runs.judge import score as judged
     from restore.tasks.units import data_range, to_file_units
 
     own, truth = to_file_units(estimate, problem), to_file_units(problem.truth, problem)

@@ -1,6 +1,6 @@
 """Sample a prior without a measurement and look: a grid of pictures, and a table of simple statistics.
 
-    python -m benchmarks.unconditional --prior natural --count 8 --size 128 --out samples.png
+    python -m benchmarks.studies.unconditional --prior natural --count 8 --size 128 --out samples.png
 
 A prior that only denoises gives flat or noisy pictures here; a diffusion prior gives edges and textures. The table sets
 contrast and the kurtosis of horizontal differences (heavy-tailed for photographs, 3 for noise) beside photographs.
@@ -18,10 +18,11 @@ from torch import Tensor
 
 import priors
 import restore
-from benchmarks.cases.pictures import centre_crop
-from benchmarks.datasets import data_root, find
 from operators import NoiseSource, RestoreError
-from priors.sampling import heun
+from priors.diffusion.sampling import heun
+
+from ..cases.pictures import centre_crop
+from ..sets.datasets import data_root, find
 
 
 def statistics(pictures: Tensor) -> tuple[float, float, float]:

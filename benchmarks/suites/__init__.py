@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from operators.errors import BadInput, BadType
-from operators.registry import unknown_name
+from operators.common.errors import BadInput, BadType
+from operators.common.registry import unknown_name
 
 __all__ = ["Part", "Suite", "load", "names"]
 

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from operators.errors import RestoreError
+from operators.common.errors import RestoreError
+from restore.metrics import distribution, parse
+from restore.metrics.population import Population
 
-from .metrics import distribution, parse
-from .metrics.population import Population
+from ..records.store import Row, Store, read_arrays, write_arrays
 from .statistics import Cell, Interval, Line
-from .store import Row, Store, read_arrays, write_arrays
 
 
 def fill(lines: Sequence[Line], rows: Sequence[Row], store: Store) -> list[Line]:

@@ -1,7 +1,7 @@
 """The tables of docs/results.md that come from `restore bench`: from rows kept in benchmarks/results/ to the page.
 
     restore bench --suite defaults --workers 2 --threads 1 --out results/defaults
-    python -m benchmarks.results_page --run results/defaults --keep-as defaults-set14
+    python -m benchmarks.tables.results_page --run results/defaults --keep-as defaults-set14
 
 Without --run the page is filled from the rows that are kept already. Each table tells the command, the machine and the
 day of its run; what is said about it stands above its heading and is written by hand.
@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import leaderboard
-from benchmarks.sections import fill
 from operators import BadInput, RestoreError
 
-ROOT = Path(__file__).parents[1]
+from . import leaderboard
+from .sections import fill
+
+ROOT = Path(__file__).parents[2]
 KEPT = Path("benchmarks/results")
 PAGE = Path("docs/results.md")
 # Heading -> (file of rows, its tasks in the order of the table; none: all)

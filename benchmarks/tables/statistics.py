@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .item import BASELINE, REFERENCE, SUBMITTED
-from .measures import family, finite, measure
-from .store import Row
+from restore.metrics.directions import family, finite, measure
+
+from ..records.item import BASELINE, REFERENCE, SUBMITTED
+from ..records.store import Row
 
 RESAMPLES = 2000
 LEVEL = 0.95

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import SVD, LinearOperator, Shape, check_rho, full_precision
+from ..core.base import SVD, LinearOperator, Shape, check_rho, full_precision
+from ..sensing.transforms import dct, idct
 from .convolution import output_shape, real_pairs, wrapped
 from .padding import OUTSIDE, indices
-from .transforms import dct, idct
 
 
 class Basis(LinearOperator):

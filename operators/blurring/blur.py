@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.errors import BadInput
+from ..common.registry import unknown_name
+from ..core.base import SVD, LinearOperator, Shape, check_shape
 from . import kernels
-from .base import SVD, LinearOperator, Shape, check_shape
 from .bases import Axes, Basis, Cosine, Fourier, is_even
 from .convolution import WINDOW_UP_TO, Spectral, Window, output_shape, rank_one
-from .errors import BadInput
 from .padding import BOUNDARIES
-from .registry import unknown_name
 
 AXES_UP_TO = 1024  # longest side whose matrices are decomposed; that takes a second, and grows with the cube
 

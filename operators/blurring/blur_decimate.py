@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import LinearOperator, Shape, check_rho
+from ..common.errors import BadInput
+from ..core.base import LinearOperator, Shape, check_rho
 from .bases import divide
 from .blur import Blur
 from .convolution import real_pairs, wrapped
-from .errors import BadInput
 
 
 class BlurDecimate(LinearOperator):

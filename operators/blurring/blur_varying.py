@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.errors import BadInput, BadType
+from ..common.registry import unknown_name
+from ..core.base import LinearOperator, Shape, check_shape
 from . import kernels as shapes
-from .base import LinearOperator, Shape, check_shape
 from .convolution import Grid, output_shape, real_pairs
-from .errors import BadInput, BadType
 from .padding import BOUNDARIES
-from .registry import unknown_name
 
 
 class SpatiallyVaryingBlur(LinearOperator):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import LinearOperator, Shape
+from ..core.base import LinearOperator, Shape
 from .padding import Run, fold, pad, runs
 
 # Side of a kernel up to which a direct convolution beats the FFT on a processor. A column and a row in the place of

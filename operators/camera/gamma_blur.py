@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..base import Operator, Shape
-from ..blur import Blur
-from ..errors import BadInput
+from ..blurring.blur import Blur
+from ..common.errors import BadInput
+from ..core.base import Operator, Shape
 
 FLOOR = 1e-4  # intensity under which a root's slope would grow without bound
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..base import Operator, Shape, check_shape
-from ..errors import BadInput
-from ..registry import unknown_name
+from ..common.errors import BadInput
+from ..common.registry import unknown_name
+from ..core.base import Operator, Shape, check_shape
 
 SUBSAMPLING = {"4:4:4": 1, "4:2:0": 2}
 UPSAMPLING = ("triangle", "replicate")

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import SVD, LinearOperator, Shape, check_rho, check_shape
-from ..errors import BadInput
-from ..registry import unknown_name
+from ..common.errors import BadInput
+from ..common.registry import unknown_name
+from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
 from .demosaic import interpolate, malvar
 
 BAYER = ("RGGB", "BGGR", "GRBG", "GBRG")

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Operator, Shape, check_shape
-from ..errors import BadInput
-from ..numbers import finite, positive
+from ..common.errors import BadInput
+from ..common.numbers import finite, positive
+from ..core.base import Operator, Shape, check_shape
 
 TINY = 1e-12
 

@@ -9,8 +9,8 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from ..common.errors import BadInput, BadType
 from .base import SVD, LinearOperator, Operator, Shape, check_rho
-from .errors import BadInput, BadType
 
 
 class Adjoint(LinearOperator):

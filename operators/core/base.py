@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .errors import BadInput, BadType
+from ..common.errors import BadInput, BadType
 
 Shape = tuple[int, ...]
 # A solver moves the operator it is given while another thread may be at its first use: one walks the table of buffers,

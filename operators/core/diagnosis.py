@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.errors import BadType
 from .base import LinearOperator, Operator, Shape
-from .errors import BadType
 from .linear_solvers import best_dtype, inner
 
 PROBES = 6  # pairs of vectors; a wrong explanation fits one pair by chance, not six

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..common.errors import BadInput, BadType, import_extra
 from .base import SVD, LinearOperator, Operator, Shape, check_shape, full_precision
-from .errors import BadInput, BadType, import_extra
 
 Map = Callable[[Tensor], Tensor]
 

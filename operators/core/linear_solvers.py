@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import BadInput, Diverged
+from ..common.errors import BadInput, Diverged
 
 if TYPE_CHECKING:
     from .base import LinearOperator, Operator

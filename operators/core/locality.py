@@ -12,20 +12,20 @@ import math
 from dataclasses import dataclass
 from functools import singledispatch
 
+from ..blurring.blur import Blur
+from ..blurring.blur_decimate import BlurDecimate
+from ..camera.gamma_blur import GammaBlur
+from ..camera.jpeg import BLOCK, JPEG, SUBSAMPLING
+from ..camera.mosaic import PATTERNS, Mosaic
+from ..camera.tone import HDR, LowLight, Quantise
+from ..common.errors import BadInput
+from ..missing.mask import Mask
+from ..resampling.downsample import Downsample
+from ..resampling.matrices import KERNELS
+from ..spectral.band_mask import BandMask
+from ..spectral.response import SpectralResponse
 from .base import Operator
-from .blur import Blur
-from .blur_decimate import BlurDecimate
-from .camera.gamma_blur import GammaBlur
-from .camera.jpeg import BLOCK, JPEG, SUBSAMPLING
-from .camera.mosaic import PATTERNS, Mosaic
-from .camera.tone import HDR, LowLight, Quantise
-from .downsample import Downsample
-from .errors import BadInput
 from .identity import Identity
-from .mask import Mask
-from .resampling import KERNELS
-from .spectral.band_mask import BandMask
-from .spectral.response import SpectralResponse
 
 Pair = tuple[int, int]  # rows, columns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..registry import Entry
+from ..common.registry import Entry
 
 _ATTRIBUTES = {
     "ParallelCT": "operators.ct.parallel:ParallelCT",

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Shape
-from ..errors import BadInput
-from ..numbers import count, finite, positive
+from ..common.errors import BadInput
+from ..common.numbers import count, finite, positive
+from ..core.base import Shape
 from .backproject import sampling_weights
 from .filters import padded, ramp, redundancy, view_weights
 from .footprint import area_weights

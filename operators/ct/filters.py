@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ..errors import BadInput
+from ..common.errors import BadInput
 
 WINDOWS = ("ram-lak", "shepp-logan", "cosine", "hamming", "hann", "none")
 

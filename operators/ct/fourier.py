@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import import_extra
+from ..common.errors import import_extra
 from .geometry import Grid
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadInput
-from ..numbers import count, finite, positive
+from ..common.errors import BadInput
+from ..common.numbers import count, finite, positive
 
 WATER = 0.0193  # attenuation of water in 1/mm near 70 keV, the mean of a 120 kV scanner (Hubbell, Seltzer 1995)
 AIR_HU = -1000.0

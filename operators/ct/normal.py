@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..base import LinearOperator, Shape
+from ..core.base import LinearOperator, Shape
 
 LOWEST = 1e-3  # of the largest eigenvalue; below, the stand-in says more about the border than about the scan
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import BadInput
+from ..common.errors import BadInput
 
 FINE = 20  # steps of one cell in which the centre is found
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .base import Shape
-from .errors import BadInput, BadType
-from .randomness import generator
-from .registry import unknown_name
+from ..common.errors import BadInput, BadType
+from ..common.randomness import generator
+from ..common.registry import unknown_name
+from ..core.base import Shape
 
 SIDES = ("right", "left", "top", "bottom")
 AXES = ("rows", "columns")

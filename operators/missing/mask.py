@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import SVD, LinearOperator, Shape, check_rho, check_shape
-from .errors import BadInput, BadType
+from ..common.errors import BadInput, BadType
+from ..common.randomness import check_seed
+from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
 from .holes import Hole, draw
-from .randomness import check_seed
 
 
 class Mask(LinearOperator):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import BadInput, BadType
+from ..common.errors import BadInput, BadType
 from .coils import root_sum_of_squares
 from .fourier import centred_ifft
 

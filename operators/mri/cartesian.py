@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import SVD, LinearOperator, Shape, check_rho, check_shape
-from ..bases import divide
-from ..errors import BadInput
+from ..blurring.bases import divide
+from ..common.errors import BadInput
+from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
 from . import fourier
 from .sampling import frame_masks, given_mask
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Shape
-from ..errors import BadInput, BadType
+from ..common.errors import BadInput, BadType
+from ..core.base import Shape
 
 RADIUS = 1.5  # of the ring of coils, in half fields of view
 

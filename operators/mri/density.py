@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Shape
-from ..errors import BadInput
+from ..common.errors import BadInput
+from ..core.base import Shape
 from .plans import Nufft
 
 ITERATIONS = 12

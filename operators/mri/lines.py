@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import BadInput
+from ..common.errors import BadInput
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Shape
-from ..linear_solvers import spectral_norm
-from ..registry import unknown_name
+from ..common.registry import unknown_name
+from ..core.base import Shape
+from ..core.linear_solvers import spectral_norm
 from . import fourier
 from .cartesian import SETTINGS, Cartesian, build_mask, circulant, transformed_axes
 from .coils import birdcage, checked_maps, root_sum_of_squares

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import LinearOperator, Shape, check_shape
-from ..errors import BadInput
-from ..linear_solvers import spectral_norm
-from ..registry import unknown_name
+from ..common.errors import BadInput
+from ..common.registry import unknown_name
+from ..core.base import LinearOperator, Shape, check_shape
+from ..core.linear_solvers import spectral_norm
 from . import density as compensation
 from . import fourier, toeplitz
 from .cartesian import circulant, transformed_axes

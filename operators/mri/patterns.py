@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..errors import BadInput
-from ..randomness import generator
+from ..common.errors import BadInput
+from ..common.randomness import generator
 
 GOLDEN = math.pi * (math.sqrt(5) - 1) / 2  # radians between successive spokes through the centre (Winkelmann 2007)
 

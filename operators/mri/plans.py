@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Shape
-from ..errors import import_extra
+from ..common.errors import import_extra
+from ..core.base import Shape
 
 KEPT = 8  # plans of different batch, precision or device
 FINE = 1e-12  # double precision is asked for where exactness counts

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Shape
-from ..errors import BadInput
-from ..mask import _binary
-from ..randomness import check_seed
-from ..registry import unknown_name
+from ..common.errors import BadInput
+from ..common.randomness import check_seed
+from ..common.registry import unknown_name
+from ..core.base import Shape
+from ..missing.mask import _binary
 from .lines import LINES, Lines, centre, magic_low
 from .patterns import PATTERNS, Pattern
 

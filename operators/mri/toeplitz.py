@@ -12,8 +12,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..base import Shape
-from ..convolution import fast_length
+from ..blurring.convolution import fast_length
+from ..core.base import Shape
 from .plans import Nufft
 
 

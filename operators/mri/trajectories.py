@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Shape
-from ..errors import BadInput, BadType
-from ..registry import unknown_name
+from ..common.errors import BadInput, BadType
+from ..common.registry import unknown_name
+from ..core.base import Shape
 from .patterns import GOLDEN
 
 TURNS_PER_INTERLEAF = 8  # default length of a spiral

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..registry import Entry, Registry
+from ..common.registry import Entry, Registry
 from .base import NoiseModel
 
 REGISTRY = Registry(

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import BadInput, BadType
-from ..randomness import NoiseSource
+from ..common.errors import BadInput, BadType
+from ..common.randomness import NoiseSource
 
 STREAM = "measurement"
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..randomness import NoiseSource
+from ..common.randomness import NoiseSource
 from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative, require
 
 FLOOR = 1e-6  # intensity; a mean of zero has no density

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..randomness import NoiseSource
+from ..common.randomness import NoiseSource
 from .base import STREAM, NoiseModel, require
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..randomness import NoiseSource
+from ..common.randomness import NoiseSource
 from .base import STREAM, NoiseModel, refuse_broken, refuse_complex, require
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..randomness import NoiseSource
+from ..common.randomness import NoiseSource
 from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative, require
 
 FLOOR = 1e-3  # counts; keeps the likelihood finite where an estimate is dark, and its gradient pointing up

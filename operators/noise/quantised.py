@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..randomness import NoiseSource
+from ..common.randomness import NoiseSource
 from .base import STREAM, NoiseModel, refuse_broken, refuse_complex, require
 
 FAR = 1e4  # standard deviations: the open end of the first and the last cell

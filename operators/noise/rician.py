@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..randomness import NoiseSource
+from ..common.randomness import NoiseSource
 from .base import STREAM, NoiseModel, refuse_complex, refuse_negative, require
 
 IMAGINARY = "imaginary"

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import BadInput
-from ..randomness import NoiseSource
+from ..common.errors import BadInput
+from ..common.randomness import NoiseSource
 from .base import STREAM, NoiseModel, refuse_complex, require
 
 LEAST = 1.0  # counts; fewer are read as this many, so that the logarithm exists

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..base import LinearOperator, Operator, Shape
-from ..errors import BadInput
-from ..randomness import generator
+from ..common.errors import BadInput
+from ..common.randomness import generator
+from ..core.base import LinearOperator, Operator, Shape
 
 MEASURES = ("amplitude", "intensity")
 

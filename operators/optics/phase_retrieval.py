@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import LinearOperator, Shape, check_rho, check_shape
-from ..errors import BadInput
-from ..randomness import check_seed, generator
+from ..common.errors import BadInput
+from ..common.randomness import check_seed, generator
+from ..core.base import LinearOperator, Shape, check_rho, check_shape
 from .modulus import Modulus, Quick
 
 KINDS = ("fourier", "coded")

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import LinearOperator, Shape, check_rho, check_shape
-from ..errors import BadInput
+from ..common.errors import BadInput
+from ..core.base import LinearOperator, Shape, check_rho, check_shape
 from .modulus import Modulus
 from .phase_retrieval import fourier, inverse_fourier
 

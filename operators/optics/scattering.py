@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import SVD, LinearOperator, Shape, check_shape, full_precision
-from ..errors import BadInput
-from ..numbers import count, positive
+from ..common.errors import BadInput
+from ..common.numbers import count, positive
+from ..core.base import SVD, LinearOperator, Shape, check_shape, full_precision
 
 SVD_UP_TO = 1024  # pixels; beyond, the dense decomposition takes minutes and gigabytes
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .base import Shape
-from .errors import BadInput
-from .resampling import Axis, output_length
+from ..common.errors import BadInput
+from ..core.base import Shape
+from .matrices import Axis, output_length
 from .separable import Resampled, axes_to_size, picture_lengths
 
 
@@ -13,7 +13,8 @@ class Downsample(Resampled):
 
     input_shape: (..., H, W). factor: input pixels per output pixel, any real number above 0 (output ceil(H / factor)).
     size: (H', W') instead of a factor; then `factor` is not used. filter: bicubic (MATLAB's imresize to the last bit
-    of double precision), bilinear, lanczos3, area (average pooling), or another of `operators.resampling.FILTERS`.
+    of double precision), bilinear, lanczos3, area (average pooling), or another of
+        `operators.resampling.matrices.FILTERS`.
     boundary: symmetric (MATLAB), renormalise (Pillow, torch) or replicate; area needs none of them.
 
     Closed-form solve, pinv and svd, also for sizes that the factor does not divide.

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import BadInput, BadType
-from .registry import unknown_name
+from ..common.errors import BadInput, BadType
+from ..common.registry import unknown_name
 
 DENSE_UP_TO = 128  # longest axis kept as one block; longer ones are cut
 BLOCK = 64  # length of the longer side of a block of a cut axis: 32 and 128 were slower from 256 to 1024 pixels

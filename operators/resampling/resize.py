@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .base import Shape
-from .errors import BadInput
-from .resampling import Axis, output_length
+from ..common.errors import BadInput
+from ..core.base import Shape
+from .matrices import Axis, output_length
 from .separable import Resampled, axes_to_size, pair, picture_lengths
 
 

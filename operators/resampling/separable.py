@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import SVD, LinearOperator, Shape, check_rho
-from .bases import divide, sandwich
-from .errors import BadInput
-from .resampling import Axis, Block, Span, dense_matrix, matrix_blocks, multiply
+from ..blurring.bases import divide, sandwich
+from ..common.errors import BadInput
+from ..core.base import SVD, LinearOperator, Shape, check_rho
+from .matrices import Axis, Block, Span, dense_matrix, matrix_blocks, multiply
 
 
 class Resampled(LinearOperator):

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import SVD, LinearOperator, Shape, check_rho
+from ..common.errors import BadInput
+from ..common.randomness import generator
+from ..common.registry import unknown_name
+from ..core.base import SVD, LinearOperator, Shape, check_rho
 from .ensembles import (
     Ensemble,
     PartialFourier,
@@ -20,9 +23,6 @@ from .ensembles import (
     check_ratio,
     row_count,
 )
-from .errors import BadInput
-from .randomness import generator
-from .registry import unknown_name
 
 
 class BlockGaussian(Ensemble):

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import LinearOperator, Shape
-from .errors import BadInput
-from .randomness import generator
+from ..common.errors import BadInput
+from ..common.randomness import generator
+from ..core.base import LinearOperator, Shape
 from .transforms import dct, hadamard, idct, pick, put
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import SVD, LinearOperator, Shape, check_rho, check_shape
-from .bases import divide
+from ..blurring.bases import divide
+from ..common.errors import BadInput
+from ..common.randomness import generator
+from ..common.registry import unknown_name
+from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
+from ..missing.mask import Mask
 from .ensembles import check_ratio, row_count
-from .errors import BadInput
-from .mask import Mask
-from .randomness import generator
-from .registry import unknown_name
 from .transforms import hadamard, next_power_of_two, sequency_order
 
 Grid = tuple[int, int]

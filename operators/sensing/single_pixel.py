@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .base import SVD, LinearOperator, Shape, check_rho
-from .bases import divide
+from ..blurring.bases import divide
+from ..common.registry import unknown_name
+from ..core.base import SVD, LinearOperator, Shape, check_rho
 from .ensembles import check_ratio, row_count
 from .hadamard import from_patterns, pattern_grid, pattern_order, to_patterns
-from .registry import unknown_name
 from .transforms import pick, put
 
 

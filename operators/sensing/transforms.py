@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .errors import BadInput
+from ..common.errors import BadInput
 
 RADIX = 16  # the Hadamard chain multiplies by 16 x 16 matrices: few passes over memory, each a matrix product
 

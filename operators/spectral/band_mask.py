@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..base import Shape, check_shape
-from ..errors import BadInput, BadType
-from ..mask import Mask
-from ..randomness import generator
-from ..registry import unknown_name
+from ..common.errors import BadInput, BadType
+from ..common.randomness import generator
+from ..common.registry import unknown_name
+from ..core.base import Shape, check_shape
+from ..missing.mask import Mask
 
 
 class BandMask(Mask):

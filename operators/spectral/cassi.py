@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import SVD, LinearOperator, Shape, check_rho, check_shape
-from ..bases import divide, kept
-from ..errors import BadInput, BadType
-from ..randomness import generator
-from ..registry import unknown_name
+from ..blurring.bases import divide, kept
+from ..common.errors import BadInput, BadType
+from ..common.randomness import generator
+from ..common.registry import unknown_name
+from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
 
 KINDS = ("single", "dual")
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..algebra import Stack
-from ..base import SVD, Shape, check_rho, check_shape
-from ..bases import divide, kept
-from ..downsample import Downsample
-from ..errors import BadInput
+from ..blurring.bases import divide, kept
+from ..common.errors import BadInput
+from ..core.algebra import Stack
+from ..core.base import SVD, Shape, check_rho, check_shape
+from ..resampling.downsample import Downsample
 from .response import SpectralResponse, over_bands
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import SVD, LinearOperator, Shape, check_rho, check_shape, full_precision
-from ..bases import divide, kept
-from ..errors import BadInput, BadType
-from ..registry import unknown_name
+from ..blurring.bases import divide, kept
+from ..common.errors import BadInput, BadType
+from ..common.registry import unknown_name
+from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape, full_precision
 
 KINDS = ("gaussian", "average", "pick")
 

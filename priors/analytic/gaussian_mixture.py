@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
-from operators.randomness import Noise
+from operators.common.errors import BadInput
+from operators.common.randomness import Noise
 
-from .base import DiffusionPrior, Sigma, check_sigma
+from ..base import DiffusionPrior, Sigma, check_sigma
 from .posterior import LinearGaussianProblem, Posterior, choose, condition
 
 

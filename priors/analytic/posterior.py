@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from operators.base import LinearOperator
-from operators.errors import BadInput
-from operators.randomness import Noise
+from operators.common.errors import BadInput
+from operators.common.randomness import Noise
+from operators.core.base import LinearOperator
 
 MAX_UNKNOWNS = 4096  # a dense covariance of this size is 128 MiB in float64
 

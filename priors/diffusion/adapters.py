@@ -11,9 +11,9 @@ import re
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
-from .base import DiffusionPrior
+from ..base import DiffusionPrior
 
 
 class BandByBand(DiffusionPrior):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .base import DiffusionPrior
+from ..base import DiffusionPrior
 
 GRAY_TO_RGB = 3
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 
-from .base import DiffusionPrior
-from .schedules import karras_sigmas
+from ..base import DiffusionPrior
+from ..schedules import karras_sigmas
 
 
 @torch.no_grad()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
-from .base import DiffusionPrior, WrappedPrior
+from ..base import DiffusionPrior, WrappedPrior
 
 
 class TiledPrior(WrappedPrior):

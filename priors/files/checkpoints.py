@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from operators.errors import BadInput, Unavailable
-from operators.registry import Entry, Registry
+from operators.common.errors import BadInput, Unavailable
+from operators.common.registry import Entry, Registry
 
 ARCHITECTURES = Registry(
     "architecture",

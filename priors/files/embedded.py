@@ -6,14 +6,14 @@ import hashlib
 from importlib import resources
 from pathlib import Path
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
-from . import REGISTRY
-from .adapters import adapt
-from .base import DiffusionPrior, Prior
-from .by_level import ByLevel
+from .. import REGISTRY
+from ..base import DiffusionPrior, Prior
+from ..diffusion.adapters import adapt
+from ..diffusion.by_level import ByLevel
+from ..diffusion.edm import EDMPrior
 from .checkpoints import load_network
-from .edm import EDMPrior
 
 NATURAL_BORDER = 1.0  # native units: half of the range of a picture
 
@@ -21,8 +21,8 @@ NATURAL_BORDER = 1.0  # native units: half of the range of a picture
 def load(name: str | Path) -> Prior:
     """A prior by registry name, or from a safetensors file written by `restore train`.
 
-    "NAME:ADAPTER" fits it to another kind of picture (`priors.adapters`). The prior carries `name` and `sha256` (of
-    its weights). BadInput with a suggestion for an unknown name, Unavailable for a file that is absent.
+    "NAME:ADAPTER" fits it to another kind of picture (`priors.diffusion.adapters`). The prior carries `name` and
+    `sha256` (of its weights). BadInput with a suggestion for an unknown name, Unavailable for a file that is absent.
     """
     base, colon, adapter = str(name).partition(":")
     if colon and base in REGISTRY:
@@ -55,7 +55,7 @@ def natural() -> Prior:
 
 def shipped(name: str) -> Prior:
     """The prior whose weights file NAME.safetensors is part of the package."""
-    with resources.as_file(resources.files(__package__) / "weights" / f"{name}.safetensors") as path:
+    with resources.as_file(resources.files("priors") / "weights" / f"{name}.safetensors") as path:
         return from_file(path, name=name)
 
 
@@ -68,7 +68,7 @@ def from_file(path: Path, *, name: str) -> Prior:
     if kind == "edm":
         prior = EDMPrior(checkpoint.network, **given)
     elif kind == "residual":
-        from .residual.network import from_settings
+        from ..residual.network import from_settings
 
         prior = from_settings(checkpoint.network, given)
     elif kind == "released":

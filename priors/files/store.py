@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from operators.registry import Entry, Registry, unknown_name
+from operators.common.registry import Entry, Registry, unknown_name
 
 SUFFIX = ".safetensors"
 

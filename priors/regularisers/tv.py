@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 Kind = Literal["isotropic", "anisotropic", "vectorial"]
 FIRST_SPATIAL = 2  # B x C x spatial

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.registry import Entry, Registry
+from operators.common.registry import Entry, Registry
 
 from .process import Marginal, Prediction, Process
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from operators.base import LinearOperator
-from operators.errors import BadInput
+from operators.common.errors import BadInput
+from operators.core.base import LinearOperator
 
 from .grid import on_grid
 from .prior import ResidualPrior

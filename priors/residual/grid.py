@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from operators.base import LinearOperator, Operator
-from operators.errors import BadInput
+from operators.common.errors import BadInput
+from operators.core.base import LinearOperator, Operator
 
 
 def on_grid(operator: Operator, y: Tensor) -> Tensor:
@@ -16,7 +16,7 @@ def on_grid(operator: Operator, y: Tensor) -> Tensor:
     of that size already (noise, blur, holes), as the published methods take it; otherwise the quick reconstruction of
     the field, which is the pseudo-inverse unless the operator names another. BadInput for a complex picture.
     """
-    from operators.resampling import resize
+    from operators.resampling.matrices import resize
 
     wanted, given = tuple(operator.input_shape), tuple(operator.output_shape)
     if operator.complex_input:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from ..base import Prior
 from .process import Prediction, Process

@@ -21,8 +21,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
-from operators.randomness import Noise
+from operators.common.errors import BadInput
+from operators.common.randomness import Noise
 
 Clip = tuple[float, float] | None
 

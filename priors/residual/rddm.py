@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 
 from .process import Clip, Marginal, Prediction, Process, check_at_least, check_objective, check_steps, clipped
 

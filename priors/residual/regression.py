@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 
 from .process import Marginal, Prediction, Process, check_steps
 

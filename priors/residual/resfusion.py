@@ -26,8 +26,8 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from operators.errors import BadInput
-from operators.randomness import Noise
+from operators.common.errors import BadInput
+from operators.common.randomness import Noise
 
 from .process import Clip, Marginal, Prediction, Process, check_at_least, check_objective, check_steps, clipped
 

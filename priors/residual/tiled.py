@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..tiled import check_tiling, ramp_window, tile_starts
+from ..diffusion.tiled import check_tiling, ramp_window, tile_starts
 from .prior import ResidualPrior, WrappedResidual
 from .process import Prediction
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 Measure = Callable[[Tensor, int], Tensor]
 """(pictures B x C x H x W in [-1, 1], number of the batch) -> pairs B x 2C x H x W in the process's units."""

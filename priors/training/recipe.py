@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from .. import residual
-from ..checkpoints import load_network, save_network
-from ..edm import EDMObjective
+from ..diffusion.edm import EDMObjective
+from ..files.checkpoints import load_network, save_network
 from ..networks.unet import UNet
 from ..residual.network import warm_start
 from .loop import Progress, Settings, Trainer

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..edm import alike_in_gray
+from ..diffusion.edm import alike_in_gray
 from ..residual.network import outputs, to_settings, unet_settings
 from ..residual.process import Process
 

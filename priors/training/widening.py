@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 STACKED = {"modulation": 2}  # parts of a tensor's first axis that widen each for itself: scale and shift of a block
 

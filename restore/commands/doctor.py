@@ -12,7 +12,7 @@ import typer
 from . import options
 
 if TYPE_CHECKING:
-    from ..workflow.checkup import Finding
+    from ..runs.checkup import Finding
 
 WRONG = 1
 
@@ -33,7 +33,7 @@ def doctor(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    from ..workflow import checkup
+    from ..runs import checkup
 
     if operator is not None:
         findings = checkup.check_operator(operator)

@@ -32,11 +32,11 @@ def run(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    from priors import store
-    from priors.importing.convert import import_checkpoint
+    from priors.files import store
+    from priors.files.importing.convert import import_checkpoint
 
     from .. import tasks
-    from ..workflow.plan import check_writable
+    from ..runs.plan import check_writable
 
     check_writable(store.folder() if out is None else out)
     made = import_checkpoint(

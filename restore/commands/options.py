@@ -41,7 +41,7 @@ def chosen(**options: Any) -> dict[str, Any]:
 
 def existing(path: Path, what: str) -> Path:
     """The path, or BadInput where nothing is there."""
-    from operators.errors import BadInput
+    from operators.common.errors import BadInput
 
     if not path.exists():
         raise BadInput(f"no {what} at {path}", do="Check the path.")

@@ -26,7 +26,7 @@ def rerun(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    from ..workflow.again import repeat
+    from ..runs.again import repeat
 
     verdict = repeat(file, prior=prior, out=out, overwrite=overwrite, quiet=quiet)
     if as_json:

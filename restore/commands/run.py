@@ -14,8 +14,8 @@ from . import options
 from .options import chosen
 
 if TYPE_CHECKING:
-    from ..workflow.execute import Outcome
-    from ..workflow.plan import Plan
+    from ..runs.execute import Outcome
+    from ..runs.plan import Plan
 
 FAILED_PICTURES = 1
 INTERRUPTED = 130
@@ -85,8 +85,8 @@ def run(
     max_pixels: options.MaxPixels = None,
 ) -> None:
     from ..driver import Settings
-    from ..workflow import execute
-    from ..workflow import plan as planning
+    from ..runs import execute
+    from ..runs import plan as planning
 
     told = planning.Options(
         task=task,

@@ -35,7 +35,7 @@ def score(
     offset: options.Offset = None,
     max_pixels: options.MaxPixels = None,
 ) -> None:
-    from ..workflow.scoring import score_paths
+    from ..runs.scoring import score_paths
 
     reading = options.chosen(dataset=dataset, index=index, axes=axes, unit=unit, offset=offset, max_pixels=max_pixels)
     table = score_paths(estimate, truth, metrics or DEFAULT, reading=reading, allow_missing=allow_missing)

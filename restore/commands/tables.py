@@ -98,7 +98,7 @@ def card_text(kind: str, name: str) -> str | None:
     beside = Path(__file__).resolve().parents[2] / "docs" / "cards" / kind / f"{name}.md"
     places = [shipped, beside]
     if kind == "priors":
-        from priors import store
+        from priors.files import store
 
         places.append(store.folder() / f"{name}.md")
     for place in places:

@@ -45,10 +45,10 @@ def train(
     quiet: options.Quiet = False,
 ) -> None:
     from operators import BadInput
-    from priors.checkpoints import load_network
+    from priors.files.checkpoints import load_network
     from priors.training import recipe as recipes
 
-    from ..workflow.plan import check_device, check_writable
+    from ..runs.plan import check_device, check_writable
 
     recipe = recipes.load(name, steps=steps, batch=batch)
     recipe, origin = _named(recipe, task, pairs)
@@ -109,7 +109,7 @@ def _batches(recipe: Any, data: Path | None, task: str | None, pairs: Path | Non
     from priors.training.recipe import photographs
 
     from .. import tasks
-    from ..workflow.pairing import file_pairs, task_measure
+    from ..runs.pairing import file_pairs, task_measure
 
     if pairs is not None:
         return file_pairs(pairs, recipe.objective.process, size=recipe.crop)

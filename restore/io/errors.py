@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from operators.errors import BadInput, MissingExtra
+from operators.common.errors import BadInput, MissingExtra
 
 
 def shown(path: str | os.PathLike[str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from operators.errors import BadInput
-from operators.registry import Entry, Registry
+from operators.common.errors import BadInput
+from operators.common.registry import Entry, Registry
 
 from .errors import WriteError
 from .source import ZARR, Source

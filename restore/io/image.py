@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from operators.errors import BadType
+from operators.common.errors import BadType
 
 UNITS = ("[0,1]", "hu", "counts", "reflectance", "radiance", "magnitude")
 AS_STORED = "as stored"  # floats outside [0, 1] whose unit nobody gave

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from .decoded import Decoded
 from .errors import as_read_error, one_line, shown

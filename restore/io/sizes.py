@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from .errors import as_read_error
 from .formats import FORMATS, detect

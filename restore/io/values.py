@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.registry import unknown_name
+from operators.common.registry import unknown_name
 
 from .image import AS_STORED, UNITS
 from .source import Options, Source

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput, BadType
+from operators.common.errors import BadInput, BadType
 
 from .atomic import atomic_path
 from .errors import WriteError, one_line

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.errors import import_extra
+from operators.common.errors import import_extra
 
 from .decoded import Decoded, arranged
 from .inside import choose_name

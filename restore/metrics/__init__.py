@@ -8,73 +8,73 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.registry import Entry, Registry
+from operators.common.registry import Entry, Registry
 
 REGISTRY = Registry(
     "metric",
     {
-        "psnr": Entry("benchmarks.metrics.pixelwise:PSNR", "peak signal-to-noise ratio in dB"),
-        "rmse": Entry("benchmarks.metrics.pixelwise:RMSE", "root of the mean squared error, in the picture's units"),
-        "mae": Entry("benchmarks.metrics.pixelwise:MAE", "mean absolute error, in the picture's units"),
+        "psnr": Entry("restore.metrics.pixelwise:PSNR", "peak signal-to-noise ratio in dB"),
+        "rmse": Entry("restore.metrics.pixelwise:RMSE", "root of the mean squared error, in the picture's units"),
+        "mae": Entry("restore.metrics.pixelwise:MAE", "mean absolute error, in the picture's units"),
         "chroma-rmse": Entry(
-            "benchmarks.metrics.pixelwise:ChromaRMSE",
+            "restore.metrics.pixelwise:ChromaRMSE",
             "root mean squared error of the two colour-difference channels",
             "ITU-R BT.601-7",
         ),
         "ssim": Entry(
-            "benchmarks.metrics.ssim:SSIM",
+            "restore.metrics.ssim:SSIM",
             "structural similarity under an 11x11 Gaussian window",
             "Z. Wang et al. 2004, doi:10.1109/TIP.2003.819861",
         ),
         "lpips": Entry(
-            "benchmarks.metrics.lpips:LPIPS",
+            "restore.metrics.lpips:LPIPS",
             "learned perceptual distance on AlexNet features",
             "R. Zhang et al. 2018, arXiv 1801.03924",
         ),
         "ms-ssim": Entry(
-            "benchmarks.metrics.multiscale:MSSSIM",
+            "restore.metrics.multiscale:MSSSIM",
             "structural similarity at five scales",
             "Z. Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216",
         ),
         "fsim": Entry(
-            "benchmarks.metrics.published:FSIM",
+            "restore.metrics.published:FSIM",
             "feature similarity: phase congruency and gradients",
             "L. Zhang et al. 2011, doi:10.1109/TIP.2011.2109730",
         ),
         "vif": Entry(
-            "benchmarks.metrics.published:VIF",
+            "restore.metrics.published:VIF",
             "visual information fidelity in the pixel domain",
             "H. R. Sheikh, A. C. Bovik 2006, doi:10.1109/TIP.2005.859378",
         ),
         "dists": Entry(
-            "benchmarks.metrics.published:DISTS",
+            "restore.metrics.published:DISTS",
             "deep structure and texture similarity on VGG features",
             "K. Ding et al. 2020, arXiv 2004.07728",
         ),
         "sam": Entry(
-            "benchmarks.metrics.spectral:SAM",
+            "restore.metrics.spectral:SAM",
             "mean angle between spectra",
             "R. H. Yuhas, A. F. H. Goetz, J. W. Boardman 1992",
         ),
-        "ergas": Entry("benchmarks.metrics.spectral:ERGAS", "relative error of all bands, in percent", "L. Wald 2000"),
+        "ergas": Entry("restore.metrics.spectral:ERGAS", "relative error of all bands, in percent", "L. Wald 2000"),
         "hfen": Entry(
-            "benchmarks.metrics.medical:HFEN",
+            "restore.metrics.medical:HFEN",
             "high-frequency error norm under a Laplacian of Gaussian",
             "S. Ravishankar, Y. Bresler 2011, doi:10.1109/TMI.2010.2090538",
         ),
         "nmse": Entry(
-            "benchmarks.metrics.medical:NMSE",
+            "restore.metrics.medical:NMSE",
             "squared error over the squared norm of the truth",
             "J. Zbontar et al. 2018, arXiv 1811.08839",
         ),
-        "rmse-hu": Entry("benchmarks.metrics.medical:RMSEHU", "root mean squared error in Hounsfield units"),
+        "rmse-hu": Entry("restore.metrics.medical:RMSEHU", "root mean squared error in Hounsfield units"),
         "fid": Entry(
-            "benchmarks.metrics.population:FID",
+            "restore.metrics.population:FID",
             "distance of Gaussians between sets of pictures, on network features; in suites only",
             "M. Heusel et al. 2017, arXiv 1706.08500",
         ),
         "kid": Entry(
-            "benchmarks.metrics.population:KID",
+            "restore.metrics.population:KID",
             "unbiased kernel distance between sets of pictures, on network features; in suites only",
             "M. Binkowski et al. 2018, arXiv 1801.01401",
         ),
@@ -103,23 +103,23 @@ DEFAULT_CONVENTIONS = {
 }
 
 _ATTRIBUTES = {
-    "Metric": "benchmarks.metrics.base:Metric",
-    "NotApplicable": "benchmarks.metrics.base:NotApplicable",
-    "parse": "benchmarks.metrics.convention:parse",
-    "canonical": "benchmarks.metrics.convention:canonical",
-    "Score": "benchmarks.metrics.scores:Score",
-    "Summary": "benchmarks.metrics.scores:Summary",
-    "evaluate": "benchmarks.metrics.scores:evaluate",
-    "score_pair": "benchmarks.metrics.scores:score_pair",
-    "summarize": "benchmarks.metrics.scores:summarize",
-    "as_metrics_json": "benchmarks.metrics.scores:as_metrics_json",
-    "to_json": "benchmarks.metrics.scores:to_json",
-    "from_json": "benchmarks.metrics.scores:from_json",
-    "coverage": "benchmarks.metrics.posterior:coverage",
-    "coverages": "benchmarks.metrics.posterior:coverages",
-    "crps": "benchmarks.metrics.posterior:crps",
-    "fid": "benchmarks.metrics.distribution:fid",
-    "kid": "benchmarks.metrics.distribution:kid",
+    "Metric": "restore.metrics.base:Metric",
+    "NotApplicable": "restore.metrics.base:NotApplicable",
+    "parse": "restore.metrics.convention:parse",
+    "canonical": "restore.metrics.convention:canonical",
+    "Score": "restore.metrics.scores:Score",
+    "Summary": "restore.metrics.scores:Summary",
+    "evaluate": "restore.metrics.scores:evaluate",
+    "score_pair": "restore.metrics.scores:score_pair",
+    "summarize": "restore.metrics.scores:summarize",
+    "as_metrics_json": "restore.metrics.scores:as_metrics_json",
+    "to_json": "restore.metrics.scores:to_json",
+    "from_json": "restore.metrics.scores:from_json",
+    "coverage": "restore.metrics.posterior:coverage",
+    "coverages": "restore.metrics.posterior:coverages",
+    "crps": "restore.metrics.posterior:crps",
+    "fid": "restore.metrics.distribution:fid",
+    "kid": "restore.metrics.distribution:kid",
 }
 
 __all__ = ["DEFAULT_CONVENTIONS", "REGISTRY", *_ATTRIBUTES]  # the lazy names come through __getattr__
@@ -128,7 +128,7 @@ __all__ = ["DEFAULT_CONVENTIONS", "REGISTRY", *_ATTRIBUTES]  # the lazy names co
 def __getattr__(name: str) -> Any:
     if name in _ATTRIBUTES:
         return Entry(_ATTRIBUTES[name], "").load()
-    raise AttributeError(f"module 'benchmarks.metrics' has no attribute {name!r}")
+    raise AttributeError(f"module 'restore.metrics' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from .checks import check_inside, check_pair, check_range, range_text
 from .colour import luma_bt601

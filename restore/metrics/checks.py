@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput, BadType
+from operators.common.errors import BadInput, BadType
 
 
 def check_pair(estimate: Tensor, truth: Tensor) -> None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from . import DEFAULT_CONVENTIONS, REGISTRY
 

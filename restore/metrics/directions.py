@@ -28,7 +28,7 @@ class Measure:
         return "more is better" if self.higher else "less is better"
 
 
-# Scores that are no function of two pictures; the others are in benchmarks.metrics.
+# Scores that are no function of two pictures; the others are in restore.metrics.
 FIXED = {
     "chi2": Measure(target=1.0),
     "coverage[50]": Measure(target=0.5),
@@ -45,7 +45,7 @@ def measure(name: str) -> Measure:
     """The measure of a canonical score name."""
     if name in FIXED:
         return FIXED[name]
-    from benchmarks.metrics import parse
+    from . import parse
 
     return Measure(higher=type(parse(name)).HIGHER_IS_BETTER)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput, Unavailable, import_extra
+from operators.common.errors import BadInput, Unavailable, import_extra
 
 KID_LEAST = 50
 FEATURES = 2048  # of the network of the FID paper

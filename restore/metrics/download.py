@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from operators.errors import Unavailable
+from operators.common.errors import Unavailable
 
 CONNECT_SECONDS, READ_SECONDS = 3.0, 10.0
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from operators.errors import Unavailable
+from operators.common.errors import Unavailable
 
 from .download import download, file_sha256
 

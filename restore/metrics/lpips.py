@@ -3,7 +3,7 @@
 R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The unreasonable effectiveness of deep features as a perceptual
 metric", CVPR 2018, arXiv 1801.03924, eq. 1: squared differences of unit-normalised features, weighted by learned heads
 (these come with the package), averaged over positions and summed over layers. The ImageNet features come from
-`benchmarks.metrics.features`.
+`restore.metrics.features`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from operators.errors import import_extra
+from operators.common.errors import import_extra
 
 from . import features
 from .base import CROP, FLIP, NotApplicable, Range, Turnable, cut, keep_limits, needs_range

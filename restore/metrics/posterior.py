@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from .checks import check_pair
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from operators.errors import Unavailable, import_extra
+from operators.common.errors import Unavailable, import_extra
 
 from .base import CROP, Metric, NotApplicable, Range, cut, keep_limits, needs_range
 from .convention import Option

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from operators.errors import BadInput, MissingExtra, Unavailable
+from operators.common.errors import BadInput, MissingExtra, Unavailable
 
 from . import DEFAULT_CONVENTIONS
 from .base import NotApplicable, Range

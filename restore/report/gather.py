@@ -125,7 +125,7 @@ def _baseline(
     problem: Problem, recipe: Mapping[str, Any], metrics: Mapping[str, Any]
 ) -> tuple[Tensor | None, list[str]]:
     """The baseline's estimate computed again, unless the run left it out (its seconds are 0)."""
-    from ..judge import make_baseline
+    from ..runs.judge import make_baseline
     from ..tasks import Task
 
     if not metrics.get("baseline", {}).get("seconds"):

@@ -50,7 +50,7 @@ def examine() -> list[Finding]:
 
 def fetch(name: str) -> Finding:
     """Download the features of a metric; Unavailable (with URL and manual placement) where that fails."""
-    from benchmarks.metrics import features
+    from ..metrics import features
 
     if name not in NETS:
         raise BadInput(f"nothing to fetch under {name!r}", do=f"Known: {', '.join(NETS)}.")
@@ -60,7 +60,7 @@ def fetch(name: str) -> Finding:
 def check_operator(place: str) -> list[Finding]:
     """Take or build NAME of a Python file and run `operators.check` on it. The file is executed: it is the user's."""
     from operators import check
-    from operators.base import Operator
+    from operators.core.base import Operator
 
     file, _, name = place.rpartition(":")
     if not file or not name:
@@ -140,7 +140,7 @@ def _folder(variable: str) -> Finding:
 
 
 def _features(name: str, net: str) -> Finding:
-    from benchmarks.metrics import features
+    from ..metrics import features
 
     status = features.status(net)
     if status.path is not None:

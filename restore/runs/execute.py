@@ -12,11 +12,11 @@ from operators import BadInput, RestoreError
 
 from .. import io
 from ..driver import Finished, Interrupted, solve
-from ..judge import SCORES, judge, make_baseline, no_baseline
 from ..problem import Problem
 from ..reconstruction import Reconstruction, read_result
 from ..tasks.units import shown_unit
 from . import outputs, partial
+from .judge import SCORES, judge, make_baseline, no_baseline
 from .plan import Item, Plan
 from .progress import Bar, bar
 
@@ -172,7 +172,7 @@ def _write_summary(plan: Plan, outcome: Outcome) -> None:
 
 def summarise(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     """Means that say over how many pictures they were taken, and every picture's own metrics under `images`."""
-    from benchmarks.metrics import summarize
+    from ..metrics import summarize
 
     rows = outcome.metrics
     first = next(iter(rows.values()), {})

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from operators import BadInput, RestoreError
 
-from .problem import Problem
-from .reconstruction import Reconstruction
-from .tasks import Task
-from .tasks.units import data_range, presented, to_file_units
+from ..problem import Problem
+from ..reconstruction import Reconstruction
+from ..tasks import Task
+from ..tasks.units import data_range, presented, to_file_units
 
 SCHEMA = 1
 SCORES = ("psnr", "ssim", "lpips")
@@ -50,7 +50,7 @@ def no_baseline(task: Task) -> Baseline:
 
 def judge(result: Reconstruction, task: Task, baseline: Baseline) -> dict[str, Any]:
     """The table of `metrics.json` (schema 1): plain data, finite numbers, null with a reason where there is none."""
-    from benchmarks.metrics import as_metrics_json, to_json
+    from ..metrics import as_metrics_json, to_json
 
     shown_result = presented(result)
     truth, limits = shown_result.problem.truth, data_range(result.problem)
@@ -102,7 +102,7 @@ def score(
     An estimate that no number can be right for (its mean far outside the range, say) has null scores with that reason:
     the run that made it is kept.
     """
-    from benchmarks.metrics import Score, canonical, evaluate
+    from ..metrics import Score, canonical, evaluate
 
     if estimate is None or truth is None:
         return None
@@ -117,7 +117,7 @@ def _single(x: Tensor) -> Tensor:
 
 
 def _without_truth(conventions: Mapping[str, str]) -> dict[str, Any]:
-    from benchmarks.metrics import canonical
+    from ..metrics import canonical
 
     return {
         **dict.fromkeys(conventions),
@@ -135,7 +135,7 @@ def _chi2(result: Reconstruction) -> tuple[float | None, str | None]:
 
 
 def _coverage(result: Reconstruction) -> tuple[dict[str, float] | None, str | None]:
-    from benchmarks.metrics import coverages
+    from ..metrics import coverages
 
     if result.problem.truth is None:
         return None, NO_TRUTH
@@ -148,7 +148,7 @@ def _baseline(
     baseline: Baseline, problem: Problem, truth: Tensor | None, conventions: Mapping[str, str]
 ) -> dict[str, Any]:
     """truth: in the unit of its file."""
-    from benchmarks.metrics import as_metrics_json
+    from ..metrics import as_metrics_json
 
     table: dict[str, Any] = {"name": baseline.name, **dict.fromkeys(SCORES), "seconds": round(baseline.seconds, 3)}
     if baseline.reason is not None:

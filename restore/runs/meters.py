@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 from priors.base import DiffusionPrior, WrappedPrior
+from priors.diffusion.tiled import TiledPrior
 from priors.residual.prior import ResidualPrior, WrappedResidual
 from priors.residual.process import Prediction
 from priors.residual.tiled import TiledResidual
-from priors.tiled import TiledPrior
 
 SMALLEST_TILE = 64
 

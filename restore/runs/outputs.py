@@ -15,9 +15,9 @@ from torch import Tensor
 
 from .. import io, report
 from ..io.atomic import atomic_path
-from ..judge import Baseline
 from ..reconstruction import Reconstruction
 from ..tasks.units import presented, shown_unit, to_file_units
+from .judge import Baseline
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
-from operators.resampling import resize
+from operators.common.errors import BadInput
+from operators.resampling.matrices import resize
 from priors.residual.grid import on_grid
 from priors.residual.process import Process
 from priors.training.pairs import Measure, Pairs

@@ -14,8 +14,8 @@ from torch import Tensor
 
 import priors
 from operators import BadInput, Unavailable
-from operators.randomness import check_seed
-from operators.registry import plain
+from operators.common.randomness import check_seed
+from operators.common.registry import plain
 from priors.base import Prior
 
 from .. import __version__, io, tasks

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.metrics import as_metrics_json, parse, score_pair, summarize
 from operators import BadInput
 
 from .. import io
+from ..metrics import as_metrics_json, parse, score_pair, summarize
 
 SCHEMA = 1
 

@@ -7,9 +7,9 @@ import weakref
 
 import torch
 
-from operators.base import LinearOperator, Operator
-from operators.diagnosis import check
-from operators.linear_solvers import best_dtype, inner
+from operators.core.base import LinearOperator, Operator
+from operators.core.diagnosis import check
+from operators.core.linear_solvers import best_dtype, inner
 
 LOOSE = 1e-4  # relative; between the rounding of single precision and the smallest mistake that matters
 _tried: weakref.WeakSet[Operator] = weakref.WeakSet()
@@ -22,7 +22,7 @@ class OperatorWarning(UserWarning):
 def warn_of_wrong_adjoint(operator: Operator) -> None:
     """Warn, in the words of `operators.check`, where <Ax, y> and <x, A^H y> differ. Operators of this package are
     tested elsewhere; others are tried once each, which costs one application of A and one of its adjoint."""
-    ours = type(operator).__module__.startswith("operators.") and type(operator).__module__ != "operators.interop"
+    ours = type(operator).__module__.startswith("operators.") and type(operator).__module__ != "operators.core.interop"
     if ours or not isinstance(operator, LinearOperator) or operator in _tried:
         return
     _tried.add(operator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from operators import BadInput
-from operators.registry import Entry, Registry
+from operators.common.registry import Entry, Registry
 
 from .base import Solver, State
 
@@ -15,72 +15,74 @@ REGISTRY = Registry(
     "solver",
     {
         "diffpir": Entry(
-            "restore.solvers.diffpir:DiffPIR",
+            "restore.solvers.diffusion.diffpir:DiffPIR",
             "half-quadratic splitting: denoise, exact data step, renoise",
             "Zhu et al. 2023, arXiv 2305.08995",
         ),
         "dpir": Entry(
-            "restore.solvers.dpir:DPIR",
+            "restore.solvers.diffusion.dpir:DPIR",
             "half-quadratic splitting down a ladder of denoiser levels, nothing random",
             "Zhang et al. 2021, arXiv 2008.13751",
         ),
         "red-diff": Entry(
-            "restore.solvers.red_diff:REDDiff",
+            "restore.solvers.diffusion.red_diff:REDDiff",
             "variational: gradient descent on data term plus score-matching regulariser",
             "Mardani et al. 2024, arXiv 2305.04391",
         ),
         "dps": Entry(
-            "restore.solvers.dps:DPS",
+            "restore.solvers.diffusion.dps:DPS",
             "ancestral sampling steered by the gradient of the data misfit through the prior",
             "Chung et al. 2023, arXiv 2209.14687",
         ),
         "resshift": Entry(
-            "restore.solvers.resshift:ResShift",
+            "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",
             "Yue, Wang, Loy 2023, arXiv 2307.12348",
         ),
         "rddm": Entry(
-            "restore.solvers.rddm:RDDM",
+            "restore.solvers.residual.rddm:RDDM",
             "takes residual and noise out together, on schedules of their own; needs an rddm prior",
             "Liu et al. 2024, arXiv 2308.13712",
         ),
         "resfusion": Entry(
-            "restore.solvers.resfusion:Resfusion",
+            "restore.solvers.residual.resfusion:Resfusion",
             "ancestral sampling from where the state no longer depends on the picture; needs a resfusion prior",
             "Shi et al. 2024, arXiv 2311.14900",
         ),
         "ir-sde": Entry(
-            "restore.solvers.ir_sde:IRSDE",
+            "restore.solvers.residual.ir_sde:IRSDE",
             "a mean-reverting equation run backwards in 100 steps; needs an ir-sde prior",
             "Luo et al. 2023, arXiv 2301.11699",
         ),
         "mrs": Entry(
-            "restore.solvers.mrs:MRS",
+            "restore.solvers.residual.mrs:MRS",
             "high-order integrators for the same priors in 5 to 20 steps; needs an ir-sde prior",
             "Li et al. 2025, arXiv 2502.07856",
         ),
         "i2sb": Entry(
-            "restore.solvers.i2sb:I2SB",
+            "restore.solvers.residual.i2sb:I2SB",
             "a bridge that starts at the measurement itself; needs an i2sb prior",
             "Liu et al. 2023, arXiv 2302.05872",
         ),
         "regression": Entry(
-            "restore.solvers.regression:Regression",
+            "restore.solvers.residual.regression:Regression",
             "one call of a network from measurement to picture, nothing random; needs a regression prior",
         ),
         "tikhonov": Entry(
-            "restore.solvers.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients", "Tikhonov 1963"
+            "restore.solvers.classical.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients", "Tikhonov 1963"
         ),
-        "tv": Entry("restore.solvers.tv:TV", "total variation", "Rudin, Osher, Fatemi 1992; Chambolle, Pock 2011"),
+        "tv": Entry(
+            "restore.solvers.classical.tv:TV", "total variation", "Rudin, Osher, Fatemi 1992; Chambolle, Pock 2011"
+        ),
         "wavelet": Entry(
-            "restore.solvers.wavelet:Wavelet", "sparse wavelet coefficients by FISTA", "Beck, Teboulle 2009"
+            "restore.solvers.classical.wavelet:Wavelet", "sparse wavelet coefficients by FISTA", "Beck, Teboulle 2009"
         ),
         "gradient": Entry(
-            "restore.solvers.gradient:Gradient",
+            "restore.solvers.classical.gradient:Gradient",
             "likelihood and smoothed total variation by L-BFGS, for any operator and noise",
             "Nocedal 1980; Vogel, Oman 1996",
         ),
-        "hio": Entry("restore.solvers.hio:HIO", "phase retrieval by hybrid input-output", "Fienup 1982"),
+        "hio": Entry("restore.solvers.classical.hio:HIO", "phase retrieval by hybrid input-output", "Fienup 1982"),
     },
 )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor
 
 from operators import BadInput, BadType
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior

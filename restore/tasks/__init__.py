@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from operators.errors import BadInput
-from operators.registry import plain, unknown_name
+from operators.common.errors import BadInput
+from operators.common.registry import plain, unknown_name
 
 from .table import check, parse, parse_settings
 from .task import Task, rebuild

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from operators import REGISTRY, BadInput, BadType
-from operators.base import Operator
+from operators.common.registry import keyword_defaults
+from operators.core.base import Operator
 from operators.noise import REGISTRY as NOISES
 from operators.noise import NoiseModel
-from operators.registry import keyword_defaults
 
 from ..problem import Problem
 from . import measurement, units

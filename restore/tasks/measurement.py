@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from operators import BadInput, BadType, NoiseSource
-from operators.base import Operator
+from operators.core.base import Operator
 from operators.noise import Gaussian, NoiseModel
 
 HOLE_SHARE = (0.001, 0.995)  # a picture with fewer or more zero pixels than this is not taken for a masked one

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from operators.errors import BadInput, BadType
+from operators.common.errors import BadInput, BadType
 
 from .units import UNITS
 

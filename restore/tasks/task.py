@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from operators.errors import BadInput
-from operators.registry import check_keywords, check_types, keyword_defaults, plain
+from operators.common.errors import BadInput
+from operators.common.registry import check_keywords, check_types, keyword_defaults, plain
 
 from . import table as tables
 from . import units
@@ -17,7 +17,7 @@ from .table import Table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from operators.base import Operator
+    from operators.core.base import Operator
     from operators.noise import NoiseModel
 
     from ..problem import Problem
@@ -80,10 +80,10 @@ class Task:
 
     def check(self) -> None:
         """Raise unless operator, noise, solvers, baseline and metrics exist and take the parameters given."""
-        import benchmarks.metrics
         import operators
         import operators.noise
         import priors
+        import restore.metrics
 
         from .. import baselines, solvers
 
@@ -99,7 +99,7 @@ class Task:
         if not self.prior.endswith(".safetensors"):
             priors.REGISTRY[self.prior.partition(":")[0]]  # NAME or NAME:ADAPTER
         for convention in self.metrics.values():
-            benchmarks.metrics.parse(convention)
+            restore.metrics.parse(convention)
 
     def solver_for(self, name: str | None = None) -> Solver:
         """The solver with this task's settings for it; `name` None is the task's default."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks import runner, suites
+from benchmarks import suites
 from benchmarks.cases.planning import Context
-from benchmarks.store import Store
+from benchmarks.records.store import Store
+from benchmarks.runs import runner
 
 HERE = Path(__file__).parent
 SUITE = """

@@ -22,7 +22,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("RESTORE_WEIGHTS", raising=False)
     import bench_helpers
 
-    from benchmarks import collecting
+    from benchmarks.sets import collecting
 
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import collecting, datasets
-from operators.errors import RestoreError
+from benchmarks.sets import collecting, datasets
+from operators.common.errors import RestoreError
 from restore.cli import main
 
 

@@ -14,8 +14,8 @@ import torch
 from bench_helpers import HERE, bench, context, rows, suite, table
 
 import restore
-from benchmarks import executors, mapping, runner
-from benchmarks.mapping.request import Request
+from benchmarks.runs import executors, mapping, runner
+from benchmarks.runs.mapping.request import Request
 
 distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install restore[cluster]")
 
@@ -50,7 +50,7 @@ def kill_one(client: Any, killed: list[int]) -> None:
 
 
 def test_a_worker_that_is_killed_in_the_middle_loses_nothing(tiny: Path, tmp_path: Path, client: Any) -> None:
-    from benchmarks.executors.cluster import Cluster
+    from benchmarks.runs.executors.cluster import Cluster
 
     bench(tmp_path / "here", "slow_identity", "identity")
     killed: list[int] = []
@@ -66,7 +66,7 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing(tiny: Path, tmp_pat
 
 
 def test_a_worker_that_is_killed_loses_nothing_of_a_large_picture(tmp_path: Path, client: Any) -> None:
-    from benchmarks.executors.cluster import Cluster
+    from benchmarks.runs.executors.cluster import Cluster
 
     source = np.random.default_rng(0)
     restore.write(tmp_path / "x.h5", torch.from_numpy(source.random((3, 200, 150))).float())

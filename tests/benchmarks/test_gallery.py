@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import gallery
+from benchmarks.studies import gallery
 from restore import tasks
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from bench_helpers import context, rows, suite
 
-from benchmarks import leaderboard, rescoring, runner, submission
-from benchmarks.store import Store
-from operators.errors import RestoreError
+from benchmarks.records import rescoring, submission
+from benchmarks.records.store import Store
+from benchmarks.runs import runner
+from benchmarks.tables import leaderboard
+from operators.common.errors import RestoreError
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_every_picture_of_a_row_is_in_the_page(results: Path) -> None:
 
 
 def test_names_that_would_be_formulas_or_markup_are_harmless() -> None:
-    from benchmarks.leaderboard.tables import _safe
+    from benchmarks.tables.leaderboard.tables import _safe
 
     assert _safe("=cmd()") == "'=cmd()" and _safe("@x") == "'@x" and _safe("plain") == "plain" and _safe(-3.0) == -3.0
 
@@ -93,7 +95,7 @@ def test_names_that_would_be_formulas_or_markup_are_harmless() -> None:
 def test_a_picture_named_like_a_script_ends_no_block(tiny: Path, tmp_path: Path) -> None:
     (tiny / "p0.png").rename(tiny / "=x<script>alert(1)<")
     (tiny / "=x<script>alert(1)<").rename(tiny / "=x<script>alert(1)<.png")
-    from benchmarks import collecting
+    from benchmarks.sets import collecting
 
     collecting.add("tiny", tiny)
     planning = context(limit=1)
@@ -120,7 +122,7 @@ def test_rescoring_adds_a_convention_without_running_anything(results: Path) -> 
 
 
 def test_rescoring_where_a_network_is_missing_keeps_the_scores_that_were_there(results: Path) -> None:
-    from benchmarks.item import ScoreRow
+    from benchmarks.records.item import ScoreRow
 
     name = "lpips[alex,v0.1]"
     store = Store(results, create=False)

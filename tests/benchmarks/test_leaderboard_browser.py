@@ -29,9 +29,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Three methods on two tasks of six pictures, one estimate kept for each."""
     from test_statistics import PSNR, row
 
-    from benchmarks import leaderboard
-    from benchmarks.item import Item, Outcome, ScoreRow
-    from benchmarks.store import Store
+    from benchmarks.records.item import Item, Outcome, ScoreRow
+    from benchmarks.records.store import Store
+    from benchmarks.tables import leaderboard
 
     folder = tmp_path_factory.mktemp("board")
     store = Store(folder)

@@ -16,13 +16,13 @@ import torch
 from bench_helpers import HERE
 
 import restore
-from benchmarks import executors, mapping
 from benchmarks.cases.planning import Context
 from benchmarks.cases.windows import Windows
-from benchmarks.mapping.grid import Tiling, cut
-from benchmarks.mapping.request import Request, prepare
+from benchmarks.runs import executors, mapping
+from benchmarks.runs.mapping.grid import Tiling, cut
+from benchmarks.runs.mapping.request import Request, prepare
 from operators import image_id
-from operators.errors import BadInput, RestoreError
+from operators.common.errors import BadInput, RestoreError
 
 BLUR = """
 version = 1

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import runner, suites
+from benchmarks import suites
 from benchmarks.cases import oracle_scores
 from benchmarks.cases.oracle import SETTINGS, pose
-from benchmarks.store import Store
+from benchmarks.records.store import Store
+from benchmarks.runs import runner
 from operators import NoiseSource
-from operators.errors import RestoreError
+from operators.common.errors import RestoreError
 
 
 def draws(posterior: object, count: int, seed: int) -> torch.Tensor:

@@ -12,12 +12,13 @@ import torch
 from bench_helpers import rows, suite
 from torch import Tensor
 
-from benchmarks import leaderboard, runner
 from benchmarks.cases.planning import Context
-from benchmarks.leaderboard import tables
-from benchmarks.metrics import distribution
-from benchmarks.store import Store
-from operators.errors import Unavailable
+from benchmarks.records.store import Store
+from benchmarks.runs import runner
+from benchmarks.tables import leaderboard
+from benchmarks.tables.leaderboard import tables
+from operators.common.errors import Unavailable
+from restore.metrics import distribution
 
 METRICS = 'kid = "kid", fid = "fid"'
 

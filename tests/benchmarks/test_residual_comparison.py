@@ -10,9 +10,11 @@ import pytest
 import scipy.stats
 import torch
 
-from benchmarks import loglog, posterior_statistics, sections, suites
-from benchmarks import residual_comparison as comparison
-from benchmarks.residual_comparison import Score
+from benchmarks import suites
+from benchmarks.studies import posterior_statistics
+from benchmarks.studies import residual_comparison as comparison
+from benchmarks.studies.residual_comparison import Score
+from benchmarks.tables import loglog, sections
 from operators import BadInput
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import residual_oracle
-from benchmarks.residual_oracle import law, ode_errors
-from operators.identity import Identity
+from benchmarks.studies import residual_oracle
+from benchmarks.studies.residual_oracle import law, ode_errors
+from operators.common.randomness import NoiseSource
+from operators.core.identity import Identity
 from operators.noise import Gaussian
-from operators.randomness import NoiseSource
 from priors import residual
 from priors.residual.analytic import GaussianPair
 from restore import solvers

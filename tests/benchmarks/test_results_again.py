@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import leaderboard, runner, suites
+from benchmarks import suites
 from benchmarks.cases.planning import Context
-from benchmarks.store import Store
+from benchmarks.records.store import Store
+from benchmarks.runs import runner
+from benchmarks.tables import leaderboard
 
 KEPT = Path(__file__).parents[2] / "benchmarks" / "results" / "smoke.json"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import results_page
+from benchmarks.tables import results_page
 from operators import BadInput
 
 

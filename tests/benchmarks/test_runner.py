@@ -15,11 +15,13 @@ import pytest
 import torch
 from bench_helpers import HERE, VOLATILE, bench, context, rows, suite, table
 
-from benchmarks import executors, leaderboard, runner, suites
+from benchmarks import suites
 from benchmarks.cases.planning import Context
-from benchmarks.executors.local import Local
-from benchmarks.store import Store
-from operators.errors import RestoreError
+from benchmarks.records.store import Store
+from benchmarks.runs import executors, runner
+from benchmarks.runs.executors.local import Local
+from benchmarks.tables import leaderboard
+from operators.common.errors import RestoreError
 
 
 def test_a_second_run_computes_nothing_and_gives_the_same_table(tiny: Path, tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_failed_rows_stay_until_they_are_asked_for_again(tiny: Path, tmp_path: P
 def test_processes_that_hang_or_die_fail_their_item_only(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.executors.local.GRACE_SECONDS", 1.0)
+    monkeypatch.setattr("benchmarks.runs.executors.local.GRACE_SECONDS", 1.0)
     progress = bench(
         tmp_path / "out", "sleeps_for_ever", "ends_its_process", "identity",
         executor=Local(workers=1, threads=1), timeout=2.0, limit=1,
@@ -112,8 +114,8 @@ def test_killing_at_random_moments_and_starting_again_gives_the_table_of_an_unbr
     program = (
         "import os, sys; sys.path.insert(0, {here!r})\n"
         "import bench_helpers as t; from pathlib import Path\n"
-        "import restore.judge, restore.driver, restore.baselines, restore.tasks.units, operators.noise.gaussian\n"
-        "import benchmarks.metrics.pixelwise, benchmarks.metrics.scores, operators.identity, bench_methods\n"
+        "import restore.runs.judge, restore.driver, restore.baselines, restore.tasks.units, operators.noise.gaussian\n"
+        "import restore.metrics.pixelwise, restore.metrics.scores, operators.core.identity, bench_methods\n"
         "t.runner.plan(t.suite('slow_identity', 'identity'), t.context())\n"
         "while out := sys.stdin.readline().strip():\n"
         "    pid = os.fork()\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import scaling
-from benchmarks.item import Outcome
+from benchmarks.records.item import Outcome
+from benchmarks.studies import scaling
 
 
 def outcome(process: int, began: float, ended: float) -> Outcome:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import statistics
-from benchmarks.item import ScoreRow
-from benchmarks.measures import measure
-from benchmarks.store import Row
+from benchmarks.records.item import ScoreRow
+from benchmarks.records.store import Row
+from benchmarks.tables import statistics
+from restore.metrics.directions import measure
 
 PSNR = "psnr[rgb,clip,peak=1]"
 

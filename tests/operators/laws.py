@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from operators import BadInput, BadType
-from operators.base import LinearOperator, Operator
+from operators.core.base import LinearOperator, Operator
 
 DOT = {torch.float64: 1e-12, torch.float32: 1e-6}  # of |Ax| |y|, the promise of the design
 # Relative L2 of quantities that differ by rounding only: a few hundred sums of a few thousand terms each.

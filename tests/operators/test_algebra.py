@@ -12,8 +12,8 @@ import torch
 
 import operators
 from operators import BadInput, BadType
-from operators.algebra import Adjoint, Composed, Select
-from operators.interop import Function, from_function, from_matrix
+from operators.core.algebra import Adjoint, Composed, Select
+from operators.core.interop import Function, from_function, from_matrix
 
 SHAPE = (2, 3, 4)
 RNG = np.random.default_rng(0)

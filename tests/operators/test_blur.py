@@ -12,12 +12,13 @@ import scipy.signal
 import torch
 
 import operators
-from operators import BadInput, BadType, kernels
-from operators.bases import Axes, Cosine, Fourier
-from operators.blur import Blur
-from operators.convolution import rank_one
-from operators.linear_solvers import conjugate_gradients
-from operators.padding import BOUNDARIES, fold, indices, pad, runs
+from operators import BadInput, BadType
+from operators.blurring import kernels
+from operators.blurring.bases import Axes, Cosine, Fourier
+from operators.blurring.blur import Blur
+from operators.blurring.convolution import rank_one
+from operators.blurring.padding import BOUNDARIES, fold, indices, pad, runs
+from operators.core.linear_solvers import conjugate_gradients
 
 SCIPY = {"circular": "wrap", "symmetric": "reflect", "reflect": "mirror", "replicate": "nearest", "zero": "constant"}
 RECORDED = {

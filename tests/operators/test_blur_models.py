@@ -9,7 +9,7 @@ import torch
 
 import operators
 from operators import BadInput, BadType, Blur, BlurDecimate, SpatiallyVaryingBlur
-from operators.padding import BOUNDARIES
+from operators.blurring.padding import BOUNDARIES
 
 SHAPE = (2, 12, 18)
 

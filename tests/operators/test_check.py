@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 import operators
-from operators.base import LinearOperator
-from operators.interop import Function, LinearFunction
+from operators.core.base import LinearOperator
+from operators.core.interop import Function, LinearFunction
 
 SHAPE = (2, 9, 12)
 

@@ -9,8 +9,8 @@ import scipy.fft
 import torch
 
 from operators import BadInput, CompressedSensing
-from operators.compressed_sensing import BlockGaussian
-from operators.transforms import dct, hadamard, hadamard2, idct, sequency_order
+from operators.sensing.compressed_sensing import BlockGaussian
+from operators.sensing.transforms import dct, hadamard, hadamard2, idct, sequency_order
 
 KINDS = [
     "scrambled-dct",

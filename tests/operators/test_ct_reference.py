@@ -165,7 +165,7 @@ def test_feldkamps_reconstruction_finds_a_smooth_volume() -> None:
 
 
 def test_preconditioner_saves_most_iterations() -> None:
-    from operators.linear_solvers import conjugate_gradients
+    from operators.core.linear_solvers import conjugate_gradients
 
     a = operators.build("ct-parallel", (1, 48, 48), views=60)
     rho = torch.tensor(0.5, dtype=torch.float64)

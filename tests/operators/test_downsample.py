@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from operators import BadInput, BadType, Downsample, resampling
-from operators.resampling import Axis, dense_matrix, matrix_blocks, output_length, resize, resize_uint8
+from operators import BadInput, BadType, Downsample
+from operators.resampling import matrices as resampling
+from operators.resampling.matrices import Axis, dense_matrix, matrix_blocks, output_length, resize, resize_uint8
 
 EXACT = {torch.float64: 1e-12, torch.float32: 2e-6}  # of values in [0, 1]
 SCALES = {"0.5000": 0.5, "0.3333": 1 / 3, "0.2500": 0.25, "0.1250": 0.125, "0.6000": 0.6}

@@ -14,8 +14,8 @@ import torch
 
 import operators
 from operators import BadInput, BadType, Downsample, MissingExtra
-from operators.base import LinearOperator
-from operators.interop import to_dense
+from operators.core.base import LinearOperator
+from operators.core.interop import to_dense
 
 RNG = np.random.default_rng(2)
 SHAPE = (2, 3, 4)

@@ -10,7 +10,8 @@ import pytest
 import scipy.special
 
 import operators
-from operators import BadInput, BadType, kernels
+from operators import BadInput, BadType
+from operators.blurring import kernels
 
 ALL = {
     "gaussian": kernels.gaussian(sigma=2.0),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import operators
-from operators.base import LinearOperator
+from operators.core.base import LinearOperator
 
 SHAPES = [(3, 12, 12), (1, 17, 12), (3, 9, 15)]
 VOLUMES = {(3, 12, 12): (1, 6, 6, 6), (1, 17, 12): (2, 4, 7, 5), (3, 9, 15): (1, 5, 6, 8)}

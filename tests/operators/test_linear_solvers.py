@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from operators import BadInput, Diverged
-from operators.interop import from_matrix
-from operators.linear_solvers import conjugate_gradients, least_squares, spectral_norm
+from operators.core.interop import from_matrix
+from operators.core.linear_solvers import conjugate_gradients, least_squares, spectral_norm
 
 RNG = np.random.default_rng(1)
 

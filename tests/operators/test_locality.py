@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import operators
-from operators.errors import BadInput
-from operators.locality import locality
+from operators.common.errors import BadInput
+from operators.core.locality import locality
 
 SIDE = 96
 LOCAL: list[tuple[str, dict[str, Any]]] = [

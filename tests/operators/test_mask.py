@@ -11,7 +11,7 @@ import torch
 
 import operators
 from operators import BadInput, BadType, Identity, Mask
-from operators.holes import KINDS
+from operators.missing.holes import KINDS
 
 RECTANGLES = [((1, 2, 3, 4), (1, 2, 3, 4)), ((2, 4), (3, 3, 2, 4)), (4, (2, 3, 4, 4)), (None, (2, 2, 4, 5))]
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from benchmarks import laws
 from benchmarks.peers.contest import FAMILIES, GROWTH, OURS, Calls, Contest, contests
 from benchmarks.peers.page import page, table
 from benchmarks.peers.speed import Budget, measure, too_much
+from benchmarks.studies import laws
 
 
 def row(name, forward, *, side=256, adjoint=None, contest="blur", **more):

@@ -10,7 +10,7 @@ import torch
 import operators
 import restore
 from operators import BadInput, BadType, Entry, Registry
-from operators.registry import check_types
+from operators.common.registry import check_types
 
 CARDS = Path(__file__).parents[2] / "docs" / "cards" / "operators"
 
@@ -48,7 +48,9 @@ def test_every_operator_has_a_card(name):
     assert (CARDS / f"{name}.md").read_text("utf-8").startswith(f"# {name}")
 
 
-@pytest.mark.parametrize("target", ["operators.identit:Identity", "operators.identity:Identit", "nowhere.at.all:Thing"])
+@pytest.mark.parametrize(
+    "target", ["operators.core.identit:Identity", "operators.core.identity:Identit", "nowhere.at.all:Thing"]
+)
 def test_an_entry_that_names_nothing_says_which(target):
     table = Registry("operator", {"lost": Entry(target, "nothing")})
     with pytest.raises(BadInput, match=target):

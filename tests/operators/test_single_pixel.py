@@ -8,8 +8,8 @@ import scipy.linalg
 import torch
 
 from operators import BadInput, Hadamard, SinglePixel
-from operators.hadamard import ORDERS, pattern_order
-from operators.transforms import sequency_order
+from operators.sensing.hadamard import ORDERS, pattern_order
+from operators.sensing.transforms import sequency_order
 
 GRIDS = [(2, 8, 8), (1, 4, 16), (1, 1, 8)]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from operators import BadInput
-from priors.adapters import BandByBand, MagnitudePhase, RealImaginary, Window, adapt
 from priors.base import DiffusionPrior
+from priors.diffusion.adapters import BandByBand, MagnitudePhase, RealImaginary, Window, adapt
 
 
 class Shrink(DiffusionPrior):

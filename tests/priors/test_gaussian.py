@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
-from operators.base import LinearOperator
+from operators.common.randomness import NoiseSource
+from operators.core.base import LinearOperator
 from operators.noise import Gaussian as GaussianNoise
-from operators.randomness import NoiseSource
-from priors.gaussian import Gaussian
+from priors.analytic.gaussian import Gaussian
 from restore.problem import Problem
 
 SHAPE = (2, 3, 4)

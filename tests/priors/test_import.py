@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import priors
-from operators.errors import BadInput
-from priors import store
-from priors.checkpoints import ARCHITECTURES, load_network
-from priors.importing.convert import import_checkpoint
-from priors.importing.prior import marked
+from operators.common.errors import BadInput
+from priors.files import store
+from priors.files.checkpoints import ARCHITECTURES, load_network
+from priors.files.importing.convert import import_checkpoint
+from priors.files.importing.prior import marked
 from priors.residual.process import Prediction
 
 State = dict[str, Tensor]

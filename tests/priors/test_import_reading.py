@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from operators.errors import BadInput
-from priors.importing.convert import import_checkpoint
-from priors.importing.reading import read
+from operators.common.errors import BadInput
+from priors.files.importing.convert import import_checkpoint
+from priors.files.importing.reading import read
 
 STATE = {"init_conv.weight": torch.ones(8, 6, 7, 7), "final_conv.bias": torch.zeros(3)}
 

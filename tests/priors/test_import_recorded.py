@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import priors
-from priors.importing.convert import import_checkpoint
+from priors.files.importing.convert import import_checkpoint
 
 State = dict[str, Tensor]
 

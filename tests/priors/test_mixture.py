@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
-from operators.base import LinearOperator
+from operators.common.randomness import NoiseSource
+from operators.core.base import LinearOperator
 from operators.noise import Gaussian as GaussianNoise
-from operators.randomness import NoiseSource
-from priors.gaussian import Gaussian
-from priors.gaussian_mixture import GaussianMixture
+from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian_mixture import GaussianMixture
 from restore.problem import Problem
 
 SHAPE = (1, 2, 3)

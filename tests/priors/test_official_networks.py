@@ -210,7 +210,7 @@ def test_windows_of_a_larger_grid_are_masked_like_those_of_the_training_grid() -
 
 
 def test_a_condition_on_another_grid_is_refused_by_name() -> None:
-    from operators.errors import BadInput
+    from operators.common.errors import BadInput
 
     with pytest.raises(BadInput, match="the same batch, height and width"):
         SMALL["ir-sde"]()(torch.zeros(1, 3, 8, 8), torch.ones(1), torch.zeros(1, 3, 8, 4))

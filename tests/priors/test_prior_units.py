@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
+from priors.analytic.gaussian import Gaussian
 from priors.base import DiffusionPrior
-from priors.gaussian import Gaussian
 
 SHIFT, SCALE = 0.5, 0.25
 MEAN, STD = 0.2, 0.8  # of the native pictures

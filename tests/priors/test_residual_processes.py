@@ -10,9 +10,9 @@ from torch import Tensor
 
 import operators
 from operators import BadInput
-from operators.randomness import NoiseSource
+from operators.common.randomness import NoiseSource
 from priors import residual
-from priors.gaussian import Gaussian
+from priors.analytic.gaussian import Gaussian
 from priors.residual.analytic import GaussianPair
 from priors.residual.grid import on_grid
 from priors.residual.prior import NetworkPrior

@@ -6,7 +6,7 @@ import torch
 
 import operators
 from priors.base import DiffusionPrior
-from priors.sampling import heun
+from priors.diffusion.sampling import heun
 
 
 class Normal(DiffusionPrior):

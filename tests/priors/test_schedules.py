@@ -10,7 +10,7 @@ import torch
 
 from operators import BadInput
 from priors import schedules
-from priors.gaussian import Gaussian
+from priors.analytic.gaussian import Gaussian
 from priors.schedules import VE, VP, Flow
 
 

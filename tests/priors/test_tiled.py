@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from operators import BadInput
 from priors.base import DiffusionPrior
-from priors.tiled import TiledPrior, tile_starts
+from priors.diffusion.tiled import TiledPrior, tile_starts
 
 
 class Smooth(DiffusionPrior):

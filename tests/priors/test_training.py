@@ -11,8 +11,8 @@ from PIL import Image
 
 import priors
 from operators import BadInput, Unavailable
-from priors.checkpoints import load_network
-from priors.edm import EDMObjective, EDMPrior
+from priors.diffusion.edm import EDMObjective, EDMPrior
+from priors.files.checkpoints import load_network
 from priors.networks.unet import UNet
 from priors.training import graphics, recipe
 from priors.training.loop import Settings, Trainer

@@ -15,7 +15,7 @@ import priors
 import restore
 from operators import BadInput
 from priors import residual
-from priors.embedded import shipped
+from priors.files.embedded import shipped
 from priors.networks.unet import UNet
 from priors.residual.network import CompactPrior, outputs, unet_settings, warm_start
 from priors.training import recipe as recipes
@@ -24,7 +24,7 @@ from priors.training.pairs import Measured, Pairs
 from priors.training.photographs import Augmentation, Photographs, Source
 from priors.training.residual import ResidualObjective
 from restore import tasks
-from restore.workflow.pairing import file_pairs, task_measure
+from restore.runs.pairing import file_pairs, task_measure
 
 SMALL = {"widths": [8, 12], "blocks": [1, 1], "unshuffle": 2, "embedding": 16}
 RECIPES = ("resshift", "rddm", "resfusion", "ir-sde", "i2sb", "regression")

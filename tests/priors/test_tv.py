@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from operators import BadInput
-from priors.tv import TotalVariation, divergence, gradient, gradient_norm
+from priors.regularisers.tv import TotalVariation, divergence, gradient, gradient_norm
 
 KINDS = ("isotropic", "anisotropic", "vectorial")
 

@@ -10,7 +10,7 @@ import pywt
 import torch
 
 from operators import BadInput
-from priors.wavelet import Wavelets, soft_threshold
+from priors.regularisers.wavelet import Wavelets, soft_threshold
 
 NAMES = ("haar", "db4", "sym5", "coif2")
 

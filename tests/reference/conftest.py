@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from operators.base import LinearOperator
-from operators.identity import Identity
+from operators.core.base import LinearOperator
+from operators.core.identity import Identity
 from operators.noise import Gaussian
-from priors.gaussian_mixture import GaussianMixture
+from priors.analytic.gaussian_mixture import GaussianMixture
 from priors.residual.prior import NetworkPrior
 from priors.residual.process import Process
 from restore.problem import Problem

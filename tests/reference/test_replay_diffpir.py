@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from operators.base import LinearOperator
+from operators.common.randomness import Tape
+from operators.core.base import LinearOperator
 from operators.noise import Gaussian
-from operators.randomness import Tape
-from priors.gaussian_mixture import GaussianMixture
+from priors.analytic.gaussian_mixture import GaussianMixture
 from priors.schedules import VP
 from restore.problem import Problem
-from restore.solvers.diffpir import DiffPIR
-from restore.solvers.start import start_picture
+from restore.solvers.diffusion.diffpir import DiffPIR
+from restore.solvers.parts.start import start_picture
 
 TOLERANCE = {"rtol": 0.0, "atol": 2e-6}
 ALPHA_BARS = torch.from_numpy(np.cumprod(1 - np.linspace(1e-4, 2e-2, 1000, dtype=np.float32)))

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from operators.base import Operator
+from operators.common.randomness import Tape
+from operators.core.base import Operator
 from operators.noise import Gaussian
-from operators.randomness import Tape
 from restore.problem import Problem
-from restore.solvers.dps import DPS
+from restore.solvers.diffusion.dps import DPS
 
 TOLERANCE = {"mask": 1e-8, "sr4": 1e-8, "gblur": 1e-7}
 

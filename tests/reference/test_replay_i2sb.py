@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from operators.randomness import Tape
+from operators.common.randomness import Tape
 from priors.residual.i2sb import I2SB as Process
-from restore.solvers.i2sb import I2SB
+from restore.solvers.residual.i2sb import I2SB
 
 every_case = pytest.mark.parametrize("case", ["sde_nfe10", "otode_nfe5", "clip_bmax1"])
 

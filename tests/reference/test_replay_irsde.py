@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from operators.randomness import Tape
+from operators.common.randomness import Tape
 from priors.residual.ir_sde import IRSDE as Process
-from restore.solvers.ir_sde import IRSDE
+from restore.solvers.residual.ir_sde import IRSDE
 
 CASES = ("cosine100_s10", "cosine100_s50", "linear100_s30", "constant20_s50")
 every_case = pytest.mark.parametrize("case", CASES)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from operators.identity import Identity
+from operators.common.randomness import Tape
+from operators.core.identity import Identity
 from operators.noise import Gaussian
-from operators.randomness import Tape
 from priors.residual.analytic import GaussianPair
 from priors.residual.ir_sde import IRSDE as Process
 from restore.problem import Problem
-from restore.solvers.mrs import MRS, Multistep
+from restore.solvers.residual.mrs import MRS, Multistep
 
 PLAIN = [
     f"{equation}_{prediction}_o{order}_{target}"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from operators.randomness import Tape
+from operators.common.randomness import Tape
 from priors.residual.rddm import RDDM as Process
 from priors.residual.rddm import TINY
-from restore.solvers.rddm import RDDM
+from restore.solvers.residual.rddm import RDDM
 
 CASES = (
     "ddim_res_noise_s1",

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from operators.common.randomness import Tape
 from operators.noise import Gaussian
-from operators.randomness import Tape
 from restore.problem import Problem
-from restore.solvers.red_diff import REDDiff
+from restore.solvers.diffusion.red_diff import REDDiff
 
 PIXELS = 3 * 16 * 16
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from operators import BadInput
-from operators.randomness import Tape
+from operators.common.randomness import Tape
 from priors.residual.resfusion import Resfusion as Process
-from restore.solvers.resfusion import Resfusion
+from restore.solvers.residual.resfusion import Resfusion
 
 CASES = (
     "linear12_resnoise",

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from operators.randomness import Tape
+from operators.common.randomness import Tape
 from priors.residual.prior import NetworkPrior
 from priors.residual.resshift import ResShift as Process
-from restore.solvers.resshift import ResShift
+from restore.solvers.residual.resshift import ResShift
 
 CASES = ("v1_s15", "v3_s4_sf4", "residual_pixel_clip", "epsilon_scale", "epsilon", "respaced_15_5")
 OBJECTIVES = {"xstart": "x0", "residual": "residual", "epsilon": "eps", "epsilon_scale": "scaled-eps"}

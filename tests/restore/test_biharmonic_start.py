@@ -7,7 +7,7 @@ import restore
 from operators import BadInput, Identity, Mask
 from operators.noise import Gaussian
 from restore.problem import Problem
-from restore.solvers.start import start_picture
+from restore.solvers.parts.start import start_picture
 
 
 def _with_hole() -> tuple[Problem, torch.Tensor]:

@@ -11,13 +11,13 @@ from torch import Tensor
 import operators
 import restore
 from operators import BadInput
-from operators.base import LinearOperator
+from operators.core.base import LinearOperator
 from operators.noise import Gaussian as GaussianNoise
 from priors.base import DiffusionPrior
 from restore import tasks
 from restore.driver import Settings
 from restore.problem import Problem
-from restore.trust import OperatorWarning
+from restore.runs.trust import OperatorWarning
 
 SHAPE = (1, 12, 12)
 

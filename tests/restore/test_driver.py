@@ -40,7 +40,7 @@ class PosteriorMean(Solver):
     failure: float = float("nan")
 
     def iterate(
-        self, problem: Problem, prior: DiffusionPrior | None, noise: operators.randomness.Noise
+        self, problem: Problem, prior: DiffusionPrior | None, noise: operators.common.randomness.Noise
     ) -> Iterator[State]:
         assert prior is not None and (prior.shift, prior.scale) == (0.0, 1.0)
         for step in range(self.steps):

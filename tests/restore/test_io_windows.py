@@ -13,7 +13,7 @@ import tifffile
 import torch
 
 import restore
-from operators.errors import MissingExtra
+from operators.common.errors import MissingExtra
 from restore.io import ReadError
 
 PLANES = np.random.default_rng(0).integers(0, 256, (3, 20, 24, 3), dtype=np.uint8)

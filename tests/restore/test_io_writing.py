@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-import operators.errors
+import operators.common.errors
 import restore.io as rio
 from restore.io import numpy_arrays, png
 
@@ -88,7 +88,7 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_format_cannot_hold_is_refused(tmp_path: Path, suffix, tensor, options, words) -> None:
-    with pytest.raises(operators.errors.BadInput, match=words):
+    with pytest.raises(operators.common.errors.BadInput, match=words):
         rio.write(tmp_path / f"a{suffix}", tensor, **options)
     assert names(tmp_path) == []
 

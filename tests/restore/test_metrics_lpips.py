@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import metrics
-from benchmarks.metrics import download, features
-from benchmarks.metrics import lpips as learned
 from operators import Unavailable
+from restore import metrics
+from restore.metrics import download, features
+from restore.metrics import lpips as learned
 
 NAME = "lpips[alex,v0.1]"
 

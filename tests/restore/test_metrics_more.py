@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import metrics
-from benchmarks.metrics import distribution
-from benchmarks.metrics.medical import log_filter
 from operators import BadInput
+from restore import metrics
+from restore.metrics import distribution
+from restore.metrics.medical import log_filter
 
 
 def pair(shape: tuple[int, ...] = (3, 192, 208), sigma: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -109,7 +109,7 @@ def test_rmse_in_hounsfield_units_counts_the_body_alone_where_asked() -> None:
 
 
 def test_dists_without_its_weights_is_null_with_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    from benchmarks.metrics import features
+    from restore.metrics import features
 
     def refuse(*_: object, **__: object) -> None:
         from operators import Unavailable

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from benchmarks import metrics
 from operators import BadInput
+from restore import metrics
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_every_family_describes_its_options_for_the_tables() -> None:
 
 def test_importing_and_parsing_loads_no_heavy_library() -> None:
     code = (
-        "import sys, benchmarks.metrics; light = 'torch' not in sys.modules;"
-        "[benchmarks.metrics.parse(n) for n in benchmarks.metrics.REGISTRY];"
+        "import sys, restore.metrics; light = 'torch' not in sys.modules;"
+        "[restore.metrics.parse(n) for n in restore.metrics.REGISTRY];"
         "heavy = {'torchvision', 'lpips', 'piq', 'kornia', 'skimage', 'scipy'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy or not light else 0)"
     )

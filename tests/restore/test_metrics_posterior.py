@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.metrics import coverage, coverages, crps
 from operators import BadInput
+from restore.metrics import coverage, coverages, crps
 
 
 def draws(count: int, *, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:

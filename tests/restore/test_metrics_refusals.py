@@ -8,8 +8,8 @@ import math
 import pytest
 import torch
 
-from benchmarks import metrics
 from operators import BadInput, BadType
+from restore import metrics
 
 TRUTH = torch.full((2, 3, 16, 16), 0.5)
 EVERY = (

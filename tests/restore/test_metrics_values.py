@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import metrics
+from restore import metrics
 
 
 def pair(

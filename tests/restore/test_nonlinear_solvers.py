@@ -15,8 +15,8 @@ from operators.noise import Gaussian, Poisson, Quantised
 from operators.optics.fienup import agreeing
 from restore import solvers
 from restore.problem import Problem
-from restore.solvers.gradient import smooth_variation
-from restore.solvers.lbfgs import minimise
+from restore.solvers.classical.gradient import smooth_variation
+from restore.solvers.parts.lbfgs import minimise
 
 
 def _blocks(*, channels: int = 1) -> torch.Tensor:
@@ -58,7 +58,7 @@ def test_the_banana_valley_is_walked_to_its_end():
 
 
 def test_smoothed_variation_nears_total_variation():
-    from priors.tv import TotalVariation
+    from priors.regularisers.tv import TotalVariation
 
     x = _blocks(channels=3)
     exact = TotalVariation("vectorial").value(x)

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from operators import BadType
-from operators.base import LinearOperator, Operator
+from operators.common.randomness import NoiseSource
+from operators.core.base import LinearOperator, Operator
 from operators.noise import Gaussian as GaussianNoise
 from operators.optics.phase_retrieval import PhaseRetrieval
-from operators.randomness import NoiseSource
 from priors import residual
+from priors.analytic.gaussian import Gaussian
 from priors.base import Prior
-from priors.gaussian import Gaussian
 from priors.residual.analytic import GaussianPair
 from restore import solvers
 from restore.problem import Problem

@@ -12,21 +12,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from operators.base import LinearOperator, Operator
+from operators.common.randomness import NoiseSource, Tape
+from operators.core.base import LinearOperator, Operator
 from operators.noise import Gaussian as GaussianNoise
-from operators.randomness import NoiseSource, Tape
 from priors import residual
+from priors.analytic.gaussian import Gaussian
 from priors.base import Prior
-from priors.gaussian import Gaussian
+from priors.regularisers.tv import TotalVariation
+from priors.regularisers.wavelet import Wavelets, soft_threshold
 from priors.residual.analytic import GaussianPair
-from priors.tv import TotalVariation
-from priors.wavelet import Wavelets, soft_threshold
 from restore import solvers
 from restore.problem import Problem
 from restore.solvers.base import Solver
-from restore.solvers.discrepancy import misfit
-from restore.solvers.red_diff import REDDiff
-from restore.solvers.tikhonov import smooth_solution
+from restore.solvers.classical.tikhonov import smooth_solution
+from restore.solvers.diffusion.red_diff import REDDiff
+from restore.solvers.parts.discrepancy import misfit
 
 SIDE = 6
 SHAPE = (1, SIDE, SIDE)
@@ -244,7 +244,7 @@ def test_non_linear_operators_are_inverted(name):
 
 
 def _difference_matrix() -> Tensor:
-    from priors.tv import gradient
+    from priors.regularisers.tv import gradient
 
     planes = torch.eye(PIXELS, dtype=torch.float64).reshape(PIXELS, 1, SIDE, SIDE)
     return gradient(planes).flatten(1).T

@@ -11,7 +11,7 @@ import torch
 import operators
 import restore
 from operators import BadInput, BadType
-from operators.base import LinearOperator
+from operators.core.base import LinearOperator
 from restore import baselines, tasks
 from restore.tasks import measurement, units
 from restore.tasks.table import override, parse
@@ -292,7 +292,7 @@ def test_every_task_has_a_baseline_that_runs(name: str, picture: torch.Tensor) -
 
 def test_the_bicubic_baseline_is_matlab_enlargement_of_y(picture: torch.Tensor) -> None:
     problem = tasks.load("sr2x").problem(picture)
-    expected = operators.resampling.resize(problem.y, size=(64, 64)).clamp(0, 1)
+    expected = operators.resampling.matrices.resize(problem.y, size=(64, 64)).clamp(0, 1)
     assert torch.equal(baselines.run("bicubic", problem), expected)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import operators
-from operators import kernels
+from operators.blurring import kernels
 
 from ..contest import OURS, Calls, Contest
 

@@ -90,7 +90,7 @@ def _data_steps(x: Tensor, size: int) -> dict[str, Callable[[], Calls]]:
     def deepinv() -> Calls:
         from deepinv.physics import Downsampling
 
-        taps = torch.from_numpy(operators.kernels.gaussian(sigma=3.0))[None, None].float()
+        taps = torch.from_numpy(operators.blurring.kernels.gaussian(sigma=3.0))[None, None].float()
         A = Downsampling((3, size, size), filter=taps, factor=FACTOR, padding="circular")
         zero = torch.zeros_like(A(x))
         return Calls(lambda: A.prox_l2(x, zero, 1 / rho))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from ..item import Item, Outcome
+from ...records.item import Item, Outcome
 
 Perform = Callable[..., Outcome]
 
@@ -26,7 +26,10 @@ class Executor(Protocol):
 
 def warm(item: Item | None = None) -> None:
     """Import what items need, before the clock of the first one starts; a busy machine takes a minute for torch."""
-    from .. import cases, metrics, work
+    from restore import metrics
+
+    from ... import cases
+    from .. import work
 
     cases.planner("pictures" if item is None else item.kind)
     work.perform, metrics.parse  # noqa: B018 - the lazy names are loaded by this

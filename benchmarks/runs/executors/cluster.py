@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from operators.errors import BadInput, import_extra
+from operators.common.errors import BadInput, import_extra
 
-from ..item import Item, Outcome, failed
+from ...records.item import Item, Outcome, failed
 from . import Perform, warm
 
 GRACE_SECONDS = 20.0

@@ -15,7 +15,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ..item import Item, Outcome, failed
+from ...records.item import Item, Outcome, failed
 from . import Perform, warm
 
 START_SECONDS = 120.0  # to import torch, on a busy machine
@@ -157,7 +157,7 @@ def _serve(pipe: Connection, perform: Perform, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that commits
     import torch
 
-    from restore.allocator import keep_freed_memory
+    from restore.runs.allocator import keep_freed_memory
 
     keep_freed_memory()
     warm()

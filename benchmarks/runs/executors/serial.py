@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..item import Item, Outcome
+from ...records.item import Item, Outcome
 from . import Perform
 
 

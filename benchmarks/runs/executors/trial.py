@@ -6,7 +6,7 @@ import dataclasses
 import os
 import time
 
-from ..item import OK, Item, Outcome
+from ...records.item import OK, Item, Outcome
 
 
 def clocked(item: Item, *, threads: int = 0) -> Outcome:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 if TYPE_CHECKING:
-    from ..cases.planning import Context
+    from ...cases.planning import Context
     from ..executors import Executor
     from ..runner import Progress, Tell
     from .request import Mapped, Request
@@ -56,9 +56,9 @@ def restore_file(
 
     BadInput before any work for what cannot run, and where `out` exists and is no result of this request.
     """
+    from ...records.item import digest
+    from ...records.store import Store
     from .. import runner
-    from ..item import digest
-    from ..store import Store
     from . import canvas
     from .request import prepare
 

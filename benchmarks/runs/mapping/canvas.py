@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from operators.errors import BadInput
-from priors.tiled import ramp_window
+from operators.common.errors import BadInput
+from priors.diffusion.tiled import ramp_window
 from restore.io.atomic import atomic_path
 from restore.io.errors import WriteError
 
-from ..item import Item
-from ..store import Store
+from ...records.item import Item
+from ...records.store import Store
 from .grid import Window
 from .request import Mapped
 

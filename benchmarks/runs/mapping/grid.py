@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from operators.errors import BadInput
-from priors.tiled import tile_starts
+from operators.common.errors import BadInput
+from priors.diffusion.tiled import tile_starts
 
 Box = tuple[int, int, int, int]  # top, bottom, left, right
 

@@ -12,20 +12,20 @@ from typing import Any
 
 import torch
 
-from operators.errors import BadInput
-from operators.locality import Locality, locality
-from operators.randomness import check_seed, image_id
+from operators.common.errors import BadInput
+from operators.common.randomness import check_seed, image_id
+from operators.core.locality import Locality, locality
 from restore import io, tasks
 from restore.io.sizes import Extent
+from restore.metrics import canonical
 from restore.tasks import Task
 
-from ..cases import pictures, windows
-from ..cases.planning import Context, pixels_name
-from ..item import Item
-from ..metrics import canonical
+from ...cases import pictures, windows
+from ...cases.planning import Context, pixels_name
+from ...records.item import Item
+from ...records.store import write_arrays
+from ...suites import Suite
 from ..runner import Plan
-from ..store import write_arrays
-from ..suites import Suite
 from .grid import Tiling, Window, cut, up
 
 TILE, BLEND, LEAST = 512, 16, 64  # pixels

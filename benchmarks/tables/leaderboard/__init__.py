@@ -8,7 +8,7 @@ from typing import Any
 
 from operators import BadInput
 
-from ..store import Store
+from ...records.store import Store
 
 __all__ = ["read", "write"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 from restore.report.embed import data_uri, shrink
 from restore.report.panels import looks
 
-from ..store import Row, Store
+from ...records.store import Row, Store
 
 MOST_PIXELS = 65536  # of one picture on the page
 MOST_BYTES = 60_000_000  # of all pictures together

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from ..measures import measure
+from restore.metrics.directions import measure
+
+from ...records.store import Store
 from ..statistics import LEVEL, Cell, Line, by_family, settings_text
-from ..store import Store
 from .gallery import gallery
 from .tables import Board, families, flat, number, rank_text
 

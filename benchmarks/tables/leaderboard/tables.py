@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from restore.metrics.directions import measure
+
+from ...records.store import Row, Store
+from ...sets.datasets import registry
 from .. import populations
-from ..datasets import registry
-from ..measures import measure
 from ..statistics import LEAST, LEVEL, RESAMPLES, Cell, Line, by_family, settings_text, summarise
-from ..store import Row, Store
 
 SCHEMA = 1
 DIGITS = 6

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import BadInput, BadType
-from ..registry import check_keywords, unknown_name
+from ...common.errors import BadInput, BadType
+from ...common.registry import check_keywords, unknown_name
 from .parts import unit_sum
 from .paths import gaussian_process, motion, trajectory
 from .shapes import airy, box, disk, gaussian

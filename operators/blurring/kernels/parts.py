@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadInput
+from ...common.errors import BadInput
 
 Size = int | tuple[int, int] | None
 

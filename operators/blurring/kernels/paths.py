@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from ..errors import BadInput
-from ..numbers import positive
-from ..randomness import generator
+from ...common.errors import BadInput
+from ...common.numbers import positive
+from ...common.randomness import generator
 from .parts import Size, sides, unit_sum
 
 STEPS = 2000  # points of a random trajectory

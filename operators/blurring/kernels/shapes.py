@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..errors import BadInput
-from ..numbers import positive
+from ...common.errors import BadInput
+from ...common.numbers import positive
 from .parts import Size, offsets, rotated, sides, unit_sum
 
 FIRST_ZERO = 3.8317059702075125  # of the Bessel function J1: where an Airy pattern is dark for the first time

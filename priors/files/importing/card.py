@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ..residual.process import Process
+from ...residual.process import Process
 from .layouts import Layout
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from .layouts import Found
 
@@ -89,7 +89,7 @@ def rddm(evidence: Evidence) -> None:
 
 
 def _shape(evidence: Evidence, steps: int, scale: float, shifts: np.ndarray, noises: np.ndarray) -> dict[str, Any]:
-    from ..residual.rddm import RDDM
+    from ...residual.rddm import RDDM
 
     known = ("decreased", "average", "increased")
     for alphas, betas in itertools.product(known, known):
@@ -112,7 +112,7 @@ def resfusion(evidence: Evidence) -> None:
     stored = _table(evidence, "alphas_hat")
     if stored is None:
         return
-    from ..residual.resfusion import Resfusion
+    from ...residual.resfusion import Resfusion
 
     table = Resfusion(schedule_steps=steps, schedule=evidence.asked.get("schedule", "linear")).alpha_hats
     if len(stored) != len(table) or np.abs(stored - table).max() > TABLE_TOLERANCE:

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from operators.errors import BadInput
-from operators.registry import unknown_name
+from operators.common.errors import BadInput
+from operators.common.registry import unknown_name
 
-from .. import REGISTRY, residual, store
+from ... import REGISTRY, residual
+from ...networks.official.resshift import LatentSwinUNet
+from ...residual.process import Process
+from .. import store
 from ..checkpoints import save_network
-from ..networks.official.resshift import LatentSwinUNet
-from ..residual.process import Process
 from .card import card_of
 from .constants import CONSTANTS, Evidence
 from .layouts import AUTOENCODER, Found, Layout, find, layout_named, rebuilt

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from operators.errors import BadInput
-from operators.registry import unknown_name
+from operators.common.errors import BadInput
+from operators.common.registry import unknown_name
 
 from ..checkpoints import ARCHITECTURES
 from .reading import tensors_of
@@ -31,8 +31,9 @@ PREFIX = re.compile(r"((module|_orig_mod|ema_model|model|denoising_module)\.)*")
 class Layout:
     """One released format.
 
-    architecture: name in priors.checkpoints. module: where `recognise` is. anchors: keys, one of which every such file
-    has; what stands before it there is the prefix. process: name in priors.residual. licence: of the released weights.
+    architecture: name in priors.files.checkpoints. module: where `recognise` is. anchors: keys, one of which every
+    such file has; what stands before it there is the prefix. process: name in priors.residual. licence: of the
+    released weights.
     """
 
     name: str

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
-from ..networks.unet import mirror_to_multiple
-from ..residual import build
-from ..residual.prior import NetworkPrior, ResidualPrior, heads
-from ..residual.process import Prediction, Process
+from ...networks.unet import mirror_to_multiple
+from ...residual import build
+from ...residual.prior import NetworkPrior, ResidualPrior, heads
+from ...residual.process import Prediction, Process
 
 RGB = 3
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 
 def _plain_dict(factory: object = None) -> dict[Any, Any]:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 from .irsde import PARTS, IRSDEUNet, linear_attention
 from .irsde import recognise as recognise_ladder

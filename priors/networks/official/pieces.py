@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from operators.errors import BadInput
+from operators.common.errors import BadInput
 
 HEAD_WIDTH = 32  # of every linear and full attention in these layouts; shapes alone do not tell it
 

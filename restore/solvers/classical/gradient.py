@@ -18,17 +18,17 @@ import torch
 from torch import Tensor
 
 import operators.noise
-from operators.randomness import Noise
-from priors.tv import FIRST_SPATIAL
+from operators.common.randomness import Noise
+from priors.regularisers.tv import FIRST_SPATIAL
 
-from .base import Solver, State, check_choice, check_range
-from .lbfgs import minimise
-from .start import STARTS, Start, start_picture
+from ..base import Solver, State, check_choice, check_range
+from ..parts.lbfgs import minimise
+from ..parts.start import STARTS, Start, start_picture
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 TYPICAL_STEP = 0.1  # mean length of the difference of neighbours, all channels together, in pictures on [0, 1]
 

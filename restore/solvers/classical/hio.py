@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
+from operators.common.randomness import Noise
 from operators.optics.fienup import Fienup
 from operators.optics.modulus import Modulus
-from operators.randomness import Noise
 
-from .base import Solver, State, check_range
+from ..base import Solver, State, check_range
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 EVERY = 20  # iterations between states
 

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from operators.base import LinearOperator
-from operators.linear_solvers import conjugate_gradients
-from operators.randomness import Noise
-from priors.tv import divergence, gradient
+from operators.common.randomness import Noise
+from operators.core.base import LinearOperator
+from operators.core.linear_solvers import conjugate_gradients
+from priors.regularisers.tv import divergence, gradient
 
-from .base import Solver, State, check_choice, check_range
-from .discrepancy import Search, per_picture
+from ..base import Solver, State, check_choice, check_range
+from ..parts.discrepancy import Search, per_picture
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 Penalty = Literal["gradient", "identity"]
 TINY = 1e-12

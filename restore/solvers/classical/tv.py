@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from operators.randomness import Noise
-from priors.tv import FIRST_SPATIAL, Kind, TotalVariation, divergence, gradient, gradient_norm
+from operators.common.randomness import Noise
+from priors.regularisers.tv import FIRST_SPATIAL, Kind, TotalVariation, divergence, gradient, gradient_norm
 
-from .base import Solver, State, check_range
-from .discrepancy import noise_energy, over_pixels
-from .start import start_estimate
+from ..base import Solver, State, check_range
+from ..parts.discrepancy import noise_energy, over_pixels
+from ..parts.start import start_estimate
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 EVERY = 10  # iterations between states
 
@@ -44,8 +44,8 @@ class TV(Solver):
     """Total variation.
 
     weight: w above, in units of the picture; None: by the discrepancy principle. kind: "vectorial", "isotropic" or
-    "anisotropic", see priors.tv. steps: iterations. balance: primal step, relative to the root mean square of the
-    picture; it changes the speed and not the answer. data_share: share of the step budget for the data term.
+    "anisotropic", see priors.regularisers.tv. steps: iterations. balance: primal step, relative to the root mean square
+    of the picture; it changes the speed and not the answer. data_share: share of the step budget for the data term.
     """
 
     needs_prior: ClassVar[bool] = False

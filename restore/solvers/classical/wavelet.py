@@ -22,17 +22,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from operators.randomness import Noise
-from priors.wavelet import Wavelets, soft_threshold
+from operators.common.randomness import Noise
+from priors.regularisers.wavelet import Wavelets, soft_threshold
 
-from .base import Solver, State, check_range
-from .discrepancy import Search, per_picture
-from .start import start_estimate
+from ..base import Solver, State, check_range
+from ..parts.discrepancy import Search, per_picture
+from ..parts.start import start_estimate
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 
 @dataclass(frozen=True)

@@ -27,15 +27,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 
-from .base import Solver, State, check_choice, check_range, expect_prior
-from .start import STARTS, Start, start_picture, toward_measurement
+from ..base import Solver, State, check_choice, check_range, expect_prior
+from ..parts.start import STARTS, Start, start_picture, toward_measurement
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 LAST_TIME = 999
 

@@ -35,15 +35,15 @@ import torch
 from torch import Tensor
 
 import operators.noise
-from operators.base import LinearOperator
-from operators.randomness import Noise
+from operators.common.randomness import Noise
+from operators.core.base import LinearOperator
 
-from .base import Solver, State, check_choice, check_range, expect_prior
+from ..base import Solver, State, check_choice, check_range, expect_prior
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 LAST_TIME = 999
 

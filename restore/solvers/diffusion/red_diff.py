@@ -27,15 +27,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 
-from .base import Solver, State, check_choice, check_range, expect_prior
-from .start import STARTS, Start, start_picture
+from ..base import Solver, State, check_choice, check_range, expect_prior
+from ..parts.start import STARTS, Start, start_picture
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 TIMES = 1000
 WEIGHTS: Mapping[str, Callable[[float], float]] = {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from ..problem import Problem
+    from ...problem import Problem
 
 LOWEST, HIGHEST = math.log(1e-8), math.log(1e4)
 STRIDE = math.log(10)

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
-from operators.base import LinearOperator
+from operators.core.base import LinearOperator
 
-from .. import baselines
-from .tikhonov import constant_start, smooth_solution
+from ... import baselines
+from ..classical.tikhonov import constant_start, smooth_solution
 
 if TYPE_CHECKING:
-    from ..problem import Problem
+    from ...problem import Problem
 
 Start = Literal["estimate", "direct", "pinv", "zero", "biharmonic"]
 STARTS = ("estimate", "direct", "pinv", "zero", "biharmonic")

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from operators import BadInput
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 from priors.residual.grid import on_grid
 from priors.residual.prior import ResidualPrior
 from priors.residual.process import Prediction
 
-from .base import Solver, State
+from ..base import Solver, State
 
 if TYPE_CHECKING:
-    from ..problem import Problem
+    from ...problem import Problem
 
 Step = Callable[[Tensor, Tensor, Prediction, float, float, Noise], Tensor]
 """(x_t, y, prediction at t, t, u, noise) -> x_u."""

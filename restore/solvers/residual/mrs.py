@@ -27,17 +27,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 from priors.residual.ir_sde import IRSDE
 from priors.residual.process import Prediction
 
-from .base import Solver, State, check_choice, check_range
-from .residual import expect_residual, sample
+from ..base import Solver, State, check_choice, check_range
+from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
     from priors.residual.prior import ResidualPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 Grid = Literal["linear-lambda", "linspace", "karras-n", "karras-t", "leading", "trailing"]
 GRIDS = ("linear-lambda", "linspace", "karras-n", "karras-t", "leading", "trailing")

@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from operators.randomness import Noise
+from operators.common.randomness import Noise
 
-from .base import Solver, State, check_choice, check_range
-from .residual import expect_residual, sample
+from ..base import Solver, State, check_choice, check_range
+from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
     from priors.residual.prior import ResidualPrior
 
-    from ..problem import Problem
+    from ...problem import Problem
 
 LARGEST_PUBLISHED = 15
 

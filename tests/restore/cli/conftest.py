@@ -12,7 +12,7 @@ import skimage.data
 import torch
 
 import restore
-from priors.checkpoints import save_network
+from priors.files.checkpoints import save_network
 from priors.networks.unet import UNet
 from restore.cli import main
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from priors.checkpoints import ARCHITECTURES
+from priors.files.checkpoints import ARCHITECTURES
 from restore.cli import main
 
 

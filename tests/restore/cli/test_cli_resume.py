@@ -9,7 +9,7 @@ import torch
 
 import restore
 from restore.reconstruction import read_result
-from restore.workflow.progress import Bar
+from restore.runs.progress import Bar
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_folder_run_does_not_mix_settings(fast, here, face) -> None:
 
 def test_one_failing_picture_does_not_end_the_folder(fast, here, face, monkeypatch) -> None:
     from operators import Diverged
-    from restore.workflow import execute
+    from restore.runs import execute
 
     (here / "in").mkdir()
     for name in "ab":

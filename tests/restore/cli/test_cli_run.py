@@ -173,7 +173,7 @@ def test_results_can_be_repeated_bit_for_bit(fast, command, picture, here) -> No
 
 
 def test_a_rerun_refuses_other_weights(fast, command, picture, here, tiny_prior) -> None:
-    from priors.checkpoints import save_network
+    from priors.files.checkpoints import save_network
     from priors.networks.unet import UNet
 
     fast("--task", "sr4x", "--input", picture, "--out", "out")

@@ -16,9 +16,9 @@ import torch
 import operators
 import priors
 import restore
-from benchmarks import metrics
 from priors import residual
 from priors.residual.prior import ResidualPrior
+from restore import metrics
 from restore.driver import RECORDED_ENVIRONMENT
 from restore.reconstruction import read_result
 

@@ -1,0 +1,1 @@
+"""The commands `restore bench` and `restore data`."""

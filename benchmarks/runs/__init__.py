@@ -1,0 +1,1 @@
+"""Doing a suite: planning, executors, large pictures piece by piece."""

@@ -1,0 +1,1 @@
+"""Test sets by name, and how one comes to this machine."""

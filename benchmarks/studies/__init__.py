@@ -1,0 +1,1 @@
+"""Measurements about the toolkit itself, each a command: `python -m benchmarks.studies.NAME`."""

@@ -1,0 +1,1 @@
+"""Convolutions: kernels, boundaries, varying blur, blur with decimation."""

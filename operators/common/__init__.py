@@ -1,0 +1,1 @@
+"""What every operator file leans on: errors, lazy tables, numbers, randomness."""

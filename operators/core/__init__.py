@@ -1,0 +1,1 @@
+"""What an operator is, the algebra between operators, and the solvers and checks that serve all of them."""

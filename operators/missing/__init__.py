@@ -1,0 +1,1 @@
+"""Pixels that were not measured."""

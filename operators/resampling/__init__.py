@@ -1,0 +1,1 @@
+"""Pictures on another grid: reduction, enlargement, separable matrices."""

@@ -1,0 +1,1 @@
+"""Fewer measurements than pixels: random rows of fast transforms, Hadamard patterns."""

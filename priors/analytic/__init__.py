@@ -1,0 +1,1 @@
+"""Priors with closed forms, and the exact posteriors that follow: the oracles of the samplers."""

@@ -1,0 +1,1 @@
+"""Priors on disk: shipped weights, weights of the user, checkpoints of others."""

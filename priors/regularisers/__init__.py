@@ -1,0 +1,1 @@
+"""Classical knowledge about pictures: total variation and sparse wavelets."""

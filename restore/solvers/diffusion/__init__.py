@@ -1,0 +1,1 @@
+"""Solvers that ask a diffusion prior."""

@@ -1,0 +1,1 @@
+"""Solvers that run a residual or mean-reverting process backwards."""
