@@ -14,28 +14,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-import priors
 from operators import BadInput, BadType, DeviceNoise, Diverged, NoiseSource
 from operators.common.randomness import Noise, check_seed
 from operators.common.registry import plain
-from operators.core.base import LinearOperator
-from operators.optics.modulus import Modulus
-from priors.base import DiffusionPrior, Prior
-from priors.diffusion.tiled import TiledPrior
-from priors.residual.prior import ResidualPrior
-from priors.residual.tiled import TiledResidual
+from priors.base import Prior
 from priors.training.loop import fast_bfloat16
 
 from . import solvers
 from .problem import InUnits, Problem
 from .reconstruction import Reconstruction, Seconds
 from .runs.determinism import repeatable
-from .runs.meters import Meter, MeteredNoise, MeteredPrior, MeteredResidual
+from .runs.matching import Match, check_fit, choose_prior, match
+from .runs.meters import MeteredNoise
 from .runs.trust import warn_of_wrong_adjoint
-from .solvers.base import Solver, State
+from .solvers import Solver, State, solver_name
 
-TILE_ABOVE = 1280  # pixels on the longer side; above it the prior is called in tiles
-TILE = 768
 RECORDED_ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
 
 
@@ -113,14 +106,13 @@ def solve(
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise BadInput(f"samples is {samples!r}", wanted="an integer of at least 1")
     check_seed(seed)
-    known = _choose_prior(prior, method, problem)
-    _check_fit(problem, method)
+    chosen_prior = choose_prior(prior, method, problem)
+    check_fit(problem, method)
     warn_of_wrong_adjoint(problem.operator)
     began = time.perf_counter()
     with _plain_context(), repeatable(chosen.deterministic):
-        device = torch.device(chosen.device)
-        meter = _meter(known, chosen, problem)
-        posed = _pose(_ordinary(problem).to(device), method, meter)
+        placed = _ordinary(problem).to(torch.device(chosen.device))
+        matched = match(placed, chosen_prior, method, device=chosen.device, autocast=chosen.autocast, tile=chosen.tile)
         done = [] if finished is None else list(finished.samples[:samples])
         trace: list[Mapping[str, float]] = [] if finished is None else list(finished.trace)
         noise_seconds = 0.0
@@ -128,105 +120,29 @@ def solve(
             for sample in range(len(done), samples):
                 source = _noise(chosen, seed, problem.image_ids, sample)
                 timed = MeteredNoise(source)
-                estimate = _run(method, posed, meter, timed, sample, trace if sample == 0 else None, watch)
+                estimate = _run(method, matched, timed, sample, trace if sample == 0 else None, watch)
                 noise_seconds += timed.seconds
-                done.append(_to_picture(estimate, meter))
+                done.append(matched.to_picture(estimate))
         except KeyboardInterrupt:
             raise Interrupted(Finished(torch.stack(done), tuple(trace)) if done else None) from None
         stacked = torch.stack(done)
     fresh = samples - (0 if finished is None else min(len(finished.samples), samples))
-    timing = Seconds(
-        total=time.perf_counter() - began, network=0.0 if meter is None else meter.seconds, noise=noise_seconds
-    )
+    timing = Seconds(total=time.perf_counter() - began, network=matched.seconds, noise=noise_seconds)
     return Reconstruction(
         estimate=stacked.mean(0),
         samples=stacked,
         std=stacked.std(0) if samples > 1 else None,
         trace=tuple(trace),
-        nfe=0 if meter is None or fresh == 0 else meter.nfe // fresh,
+        nfe=0 if fresh == 0 else matched.calls // fresh,
         timing=timing,
-        provenance=_provenance(problem, method, known, chosen, seed, samples, meter),
+        provenance=_provenance(problem, method, matched, chosen, seed, samples),
         problem=problem,
     )
-
-
-def _choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) -> Prior | None:
-    if prior is not None and not isinstance(prior, str | Prior):
-        raise BadType(
-            f"prior is {type(prior).__name__}", wanted="a DiffusionPrior, a ResidualPrior, or the name of a prior"
-        )
-    if not method.needs_prior:
-        return None
-    known = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
-    if known.kind != method.prior_kind:
-        raise BadInput(
-            f"prior {known.name or type(known).__name__!r} is a {known.kind} prior",
-            wanted=f"a {method.prior_kind} prior for solver {solver_name(method)!r}",
-            do=_where_priors_come_from(method, known),
-        )
-    shape = problem.operator.input_shape
-    if problem.operator.complex_input and known.channels is not None:
-        raise BadInput(
-            f"the picture is complex and prior {known.name!r} is real",
-            do=f"Use a classical solver (tikhonov, tv, wavelet), or --prior {known.name}:real-imaginary.",
-        )
-    if known.channels is not None and shape[0] not in known.channels:
-        raise BadInput(
-            f"the picture has {shape[0]} channels",
-            wanted=f"{' or '.join(map(str, known.channels))} for prior {known.name!r}",
-            do=f"Use --prior {known.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
-        )
-    return known
-
-
-def _where_priors_come_from(method: Solver, known: Prior) -> str:
-    table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
-    fitting = [n for n, s in table.items() if s.needs_prior and s.prior_kind == known.kind]
-    others = f"Solvers that take {known.name or 'this prior'}: {', '.join(fitting) or 'none'}."
-    if method.prior_kind == DiffusionPrior.kind:
-        return others
-    return f"Name one with --prior, or make one: restore train {method.prior_kind} --task NAME. {others}"
-
-
-def _check_fit(problem: Problem, method: Solver) -> None:
-    if method.needs_modulus and not isinstance(problem.operator, Modulus):
-        raise BadInput(
-            f"{type(method).__name__} finds lost phases and {type(problem.operator).__name__} loses none",
-            do="Choose another solver (restore solvers lists them).",
-        )
-    if method.needs_linear and not isinstance(problem.operator, LinearOperator):
-        table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
-        lost = isinstance(problem.operator, Modulus)
-        fitting = [n for n, s in table.items() if not s.needs_linear and (lost or not s.needs_modulus)]
-        raise BadInput(
-            f"{type(method).__name__} needs a linear operator and {type(problem.operator).__name__} is not",
-            do=f"Solvers that fit: {', '.join(fitting)}.",
-        )
-
-
-def _meter(prior: Prior | None, settings: Settings, problem: Problem) -> Meter | None:
-    if prior is None:
-        return None
-    longest = max(problem.operator.input_shape[-2:])
-    tile = settings.tile if settings.tile is not None else (TILE if longest > TILE_ABOVE else 0)
-    tiled, overlap = bool(tile) and longest > tile, min(64, tile // 2)
-    placed = prior.to(settings.device)
-    if isinstance(placed, ResidualPrior):
-        whole = TiledResidual(placed, tile=tile, overlap=overlap) if tiled else placed
-        return MeteredResidual(whole, autocast=settings.autocast)
-    if not isinstance(placed, DiffusionPrior):
-        raise BadType(f"prior is {type(placed).__name__}", wanted="a DiffusionPrior or a ResidualPrior")
-    return MeteredPrior(TiledPrior(placed, tile=tile, overlap=overlap) if tiled else placed, autocast=settings.autocast)
 
 
 def _ordinary(problem: Problem) -> Problem:
     """A measurement made in inference mode cannot enter a gradient; its copy can."""
     return dataclasses.replace(problem, y=problem.y.clone()) if problem.y.is_inference() else problem
-
-
-def _pose(problem: Problem, method: Solver, meter: Meter | None) -> Problem:
-    suited = problem.gaussian() if method.needs_gaussian else problem
-    return suited if meter is None else suited.posed(meter.shift, meter.scale)
 
 
 def _noise(settings: Settings, seed: int, images: Sequence[str], sample: int) -> Noise:
@@ -238,8 +154,7 @@ def _noise(settings: Settings, seed: int, images: Sequence[str], sample: int) ->
 
 def _run(
     method: Solver,
-    posed: Problem,
-    meter: Meter | None,
+    matched: Match,
     noise: MeteredNoise,
     sample: int,
     trace: list[Mapping[str, float]] | None,
@@ -250,12 +165,12 @@ def _run(
     state = None
     try:
         with gradients:
-            for state in method.iterate(posed, None if meter is None else meter.native, noise):
+            for state in method.iterate(matched.posed, matched.native, noise):
                 # Whatever is not finite reaches the sum, at a tenth of the cost of looking at every value.
                 if not bool(torch.isfinite(state.estimate.sum())):
                     raise _diverged(method, state)
                 if trace is not None:
-                    trace.append(_row(posed, state))
+                    trace.append(_row(matched.posed, state))
                     if not math.isfinite(trace[-1]["residual_rms"]):
                         raise _diverged(method, state)
                 if watch is not None:
@@ -291,11 +206,6 @@ def _row(posed: Problem, state: State) -> dict[str, float]:
     return row
 
 
-def _to_picture(native: Tensor, meter: Meter | None) -> Tensor:
-    picture = native if meter is None else meter.shift + meter.scale * native
-    return picture.cpu()
-
-
 @contextlib.contextmanager
 def _plain_context() -> Iterator[None]:
     """Whatever mode the caller is in (inference, autocast, default device), a solve computes the same numbers."""
@@ -313,11 +223,10 @@ def _plain_context() -> Iterator[None]:
 def _provenance(
     problem: Problem,
     method: Solver,
-    prior: Prior | None,
+    matched: Match,
     settings: Settings,
     seed: int,
     samples: int,
-    meter: Meter | None,
 ) -> dict[str, Any]:
     from . import __version__
 
@@ -329,25 +238,13 @@ def _provenance(
         "threads": torch.get_num_threads(),
         "environment": {k: os.environ[k] for k in RECORDED_ENVIRONMENT if k in os.environ},
         "solver": {"name": solver_name(method), **{k: plain(v) for k, v in dataclasses.asdict(method).items()}},
-        "prior": None if prior is None else {"name": prior.name or type(prior).__name__, "sha256": prior.sha256},
         "operator": f"{type(problem.operator).__name__}({problem.operator.extra_repr()})",
         "noise": repr(problem.noise),
         "gaussian_stand_in": bool(method.needs_gaussian) and problem.gaussian() is not problem,
         "settings": dataclasses.asdict(settings),
-        "bfloat16": meter is not None and meter.autocast,
         "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
-        **({} if meter is None or meter.retried_tile is None else {"tiled_after_out_of_memory": meter.retried_tile}),
-        "backward_passes": 0 if meter is None else meter.backward_passes // samples,
+        **matched.record(samples),
         "seed": seed,
         "samples": samples,
         "image_ids": list(problem.image_ids),
     }
-
-
-def solver_name(method: Solver) -> str:
-    """The registry name of a solver, or its class name."""
-    for name, entry in solvers.REGISTRY.items():
-        module, _, attribute = entry.target.partition(":")
-        if (type(method).__module__, type(method).__name__) == (module, attribute):
-            return name
-    return type(method).__name__

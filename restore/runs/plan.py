@@ -19,9 +19,9 @@ from operators.common.registry import plain
 from priors.base import Prior
 
 from .. import __version__, io, tasks
-from ..driver import Settings, solver_name
+from ..driver import Settings
 from ..problem import Problem
-from ..solvers.base import Solver
+from ..solvers import Solver, solver_name
 from ..tasks import Task
 from ..tasks.units import check_file
 from .partial import settings_key

@@ -9,7 +9,7 @@ from operators.common.registry import Entry, Registry
 
 from .base import Solver, State
 
-__all__ = ["REGISTRY", "Solver", "State", "build"]
+__all__ = ["REGISTRY", "Solver", "State", "build", "solver_name"]
 
 REGISTRY = Registry(
     "solver",
@@ -96,3 +96,12 @@ def build(name: str, **settings: Any) -> Solver:
             raise BadInput(f"solver {name!r} has no preset {preset!r}", do=f"It has: {', '.join(presets) or 'none'}.")
         settings = {**presets[preset], **settings}
     return REGISTRY.build(name, **settings)
+
+
+def solver_name(method: Solver) -> str:
+    """The registry name of a solver, or its class name."""
+    for name, entry in REGISTRY.items():
+        module, _, attribute = entry.target.partition(":")
+        if (type(method).__module__, type(method).__name__) == (module, attribute):
+            return name
+    return type(method).__name__

@@ -1,0 +1,151 @@
+"""What fits what: the prior of a solver, the units it works in, and the way back to the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+import priors
+from operators import BadInput, BadType
+from operators.core.base import LinearOperator
+from operators.optics.modulus import Modulus
+from priors.base import DiffusionPrior, Prior
+from priors.diffusion.tiled import TiledPrior
+from priors.residual.prior import ResidualPrior
+from priors.residual.tiled import TiledResidual
+
+from .. import solvers
+from ..problem import Problem
+from ..solvers import Solver, solver_name
+from .meters import Meter, MeteredPrior, MeteredResidual
+
+TILE_ABOVE = 1280  # pixels on the longer side; above it the prior is called in tiles
+TILE = 768
+
+
+def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) -> Prior | None:
+    """The prior a solver will use, None where it uses none; BadInput where it fits neither solver nor picture."""
+    if prior is not None and not isinstance(prior, str | Prior):
+        raise BadType(
+            f"prior is {type(prior).__name__}", wanted="a DiffusionPrior, a ResidualPrior, or the name of a prior"
+        )
+    if not method.needs_prior:
+        return None
+    chosen = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
+    if chosen.kind != method.prior_kind:
+        raise BadInput(
+            f"prior {chosen.name or type(chosen).__name__!r} is a {chosen.kind} prior",
+            wanted=f"a {method.prior_kind} prior for solver {solver_name(method)!r}",
+            do=_where_priors_come_from(method, chosen),
+        )
+    shape = problem.operator.input_shape
+    if problem.operator.complex_input and chosen.channels is not None:
+        raise BadInput(
+            f"the picture is complex and prior {chosen.name!r} is real",
+            do=f"Use a classical solver (tikhonov, tv, wavelet), or --prior {chosen.name}:real-imaginary.",
+        )
+    if chosen.channels is not None and shape[0] not in chosen.channels:
+        raise BadInput(
+            f"the picture has {shape[0]} channels",
+            wanted=f"{' or '.join(map(str, chosen.channels))} for prior {chosen.name!r}",
+            do=f"Use --prior {chosen.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
+        )
+    return chosen
+
+
+def _where_priors_come_from(method: Solver, prior: Prior) -> str:
+    table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
+    fitting = [n for n, s in table.items() if s.needs_prior and s.prior_kind == prior.kind]
+    others = f"Solvers that take {prior.name or 'this prior'}: {', '.join(fitting) or 'none'}."
+    if method.prior_kind == DiffusionPrior.kind:
+        return others
+    return f"Name one with --prior, or make one: restore train {method.prior_kind} --task NAME. {others}"
+
+
+def check_fit(problem: Problem, method: Solver) -> None:
+    """BadInput where the solver cannot take the operator; it names solvers that can."""
+    if method.needs_modulus and not isinstance(problem.operator, Modulus):
+        raise BadInput(
+            f"{type(method).__name__} finds lost phases and {type(problem.operator).__name__} loses none",
+            do="Choose another solver (restore solvers lists them).",
+        )
+    if method.needs_linear and not isinstance(problem.operator, LinearOperator):
+        table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
+        lost = isinstance(problem.operator, Modulus)
+        fitting = [n for n, s in table.items() if not s.needs_linear and (lost or not s.needs_modulus)]
+        raise BadInput(
+            f"{type(method).__name__} needs a linear operator and {type(problem.operator).__name__} is not",
+            do=f"Solvers that fit: {', '.join(fitting)}.",
+        )
+
+
+@dataclass(frozen=True)
+class Match:
+    """A problem and a prior brought together: what a solver is handed, and the way back to the picture.
+
+    posed: the problem in the prior's units, on the device. meter: the prior with its calls counted, None for none.
+    """
+
+    posed: Problem
+    prior: Prior | None
+    meter: Meter | None
+
+    @property
+    def native(self) -> Prior | None:
+        """What a solver is handed as its prior."""
+        return None if self.meter is None else self.meter.native
+
+    @property
+    def calls(self) -> int:
+        """Forward calls of the prior up to now."""
+        return 0 if self.meter is None else self.meter.nfe
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in the prior up to now."""
+        return 0.0 if self.meter is None else self.meter.seconds
+
+    def to_picture(self, native: Tensor) -> Tensor:
+        """An answer of the solver as a picture in the problem's units, in the host's memory."""
+        picture = native if self.meter is None else self.meter.shift + self.meter.scale * native
+        return picture.cpu()
+
+    def record(self, samples: int) -> dict[str, Any]:
+        """What a result's provenance says of its prior."""
+        prior, meter = self.prior, self.meter
+        tiled = meter is not None and meter.retried_tile is not None
+        return {
+            "prior": None if prior is None else {"name": prior.name or type(prior).__name__, "sha256": prior.sha256},
+            "bfloat16": meter is not None and meter.autocast,
+            **({"tiled_after_out_of_memory": meter.retried_tile} if meter is not None and tiled else {}),
+            "backward_passes": 0 if meter is None else meter.backward_passes // samples,
+        }
+
+
+def match(
+    problem: Problem, prior: Prior | None, method: Solver, *, device: str, autocast: bool, tile: int | None
+) -> Match:
+    """The problem in the prior's units (under Gaussian noise where the solver needs it) and the prior, on a device.
+
+    prior: as `choose_prior` gave it. autocast: whether its network is bfloat16 inside. tile: side of the tiles in which
+    it is called; None: TILE above TILE_ABOVE pixels; 0: never.
+    """
+    suited = problem.gaussian() if method.needs_gaussian else problem
+    if prior is None:
+        return Match(suited, None, None)
+    meter = _metered(prior.to(device), problem, autocast=autocast, tile=tile)
+    return Match(suited.posed(meter.shift, meter.scale), prior, meter)
+
+
+def _metered(prior: Prior, problem: Problem, *, autocast: bool, tile: int | None) -> Meter:
+    longest = max(problem.operator.input_shape[-2:])
+    side = tile if tile is not None else (TILE if longest > TILE_ABOVE else 0)
+    tiled, overlap = bool(side) and longest > side, min(64, side // 2)
+    if isinstance(prior, ResidualPrior):
+        whole = TiledResidual(prior, tile=side, overlap=overlap) if tiled else prior
+        return MeteredResidual(whole, autocast=autocast)
+    if not isinstance(prior, DiffusionPrior):
+        raise BadType(f"prior is {type(prior).__name__}", wanted="a DiffusionPrior or a ResidualPrior")
+    return MeteredPrior(TiledPrior(prior, tile=side, overlap=overlap) if tiled else prior, autocast=autocast)
