@@ -12,6 +12,7 @@ import typer
 from operators.common.errors import RestoreError
 from operators.common.registry import Entry
 
+from .commands import doctor, import_, report, rerun, run, score, tables, train
 from .runs.allocator import keep_freed_memory
 
 USAGE_ERROR = 2
@@ -41,22 +42,33 @@ def _start(
         typer.echo(context.get_help())
 
 
-# Each line is a command's `register`. Those of `benchmarks` live with their package: no import runs back to it.
-COMMANDS = (
-    "restore.commands.run:register",
-    "restore.commands.score:register",
-    "restore.commands.tables:register",
-    "restore.commands.train:register",
-    "restore.commands.import_:register",
-    "restore.commands.report:register",
-    "restore.commands.rerun:register",
-    "benchmarks.commands.bench:register",
-    "benchmarks.commands.data:register",
-    "restore.commands.doctor:register",
-)
+for module in (run, score, tables, train, import_, report, rerun, doctor):
+    module.register(app)
 
-for command in COMMANDS:
-    Entry(command, "").load()(app)
+# Commands of packages above this one are named here and imported when they are called: no import runs up to them.
+ELSEWHERE = {
+    "bench": Entry(
+        "benchmarks.commands.bench:app",
+        "Run a suite of benchmarks; the same command goes on where it was stopped. Write tables and a leaderboard.",
+    ),
+    "data": Entry("benchmarks.commands.data:app", "Test sets: list them, add a folder, fetch, show where one is."),
+}
+
+
+def _register_elsewhere(name: str, entry: Entry) -> None:
+    # All that follows the name, --help too, is for the command itself.
+    passing = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+    @app.command(name, help=entry.summary, context_settings=passing, add_help_option=False)
+    def command(context: typer.Context) -> None:
+        actual = typer.main.get_command(entry.load())
+        status = actual.main(args=context.args, prog_name=context.command_path, standalone_mode=False, obj=context.obj)
+        if isinstance(status, int) and status:
+            raise typer.Exit(status)
+
+
+for _name, _entry in ELSEWHERE.items():
+    _register_elsewhere(_name, _entry)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -218,9 +218,9 @@ def test_windows_cover_a_picture_once_and_lie_on_the_grid() -> None:
 PROGRAM = """
 import sys; sys.path.insert(0, {here!r})
 from pathlib import Path
-from benchmarks import executors, mapping
+from benchmarks.runs import executors, mapping
 from benchmarks.cases.planning import Context
-from benchmarks.mapping.request import Request
+from benchmarks.runs.mapping.request import Request
 request = Request("denoise", Path("x.h5"), tile=64, halo=4, blend=4, solver="bench_methods:slow_identity")
 mapping.restore_file(request, Path(sys.argv[1]), context=Context(settings={{"device": "cpu", "dtype": "float32"}}),
                      executor=executors.make("serial"), tell=lambda *_: print("piece", flush=True))

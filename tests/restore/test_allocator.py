@@ -11,7 +11,7 @@ import pytest
 FAULTS = """
 import resource
 import torch
-from restore.allocator import keep_freed_memory
+from restore.runs.allocator import keep_freed_memory
 
 def faults():
     source = torch.zeros(1 << 24)  # 64 megabytes: 16384 pages, more than glibc ever keeps of itself

@@ -111,7 +111,7 @@ def test_the_doctor_names_versions_and_weights(command) -> None:
 
 
 OPERATORS = """
-from operators.base import LinearOperator
+from operators.core.base import LinearOperator
 
 
 class Half(LinearOperator):
