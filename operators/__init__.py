@@ -168,7 +168,7 @@ _ATTRIBUTES = {
     "LowLight": "operators.camera.tone:LowLight",
     "Haze": "operators.camera.tone:Haze",
     "MriNufft": "operators.mri.nufft:MriNufft",
-    "stack": "operators.core.algebra:stack",
+    "stack": "operators.core.stack:stack",
     "check": "operators.core.diagnosis:check",
     "from_function": "operators.core.interop:from_function",
     "from_matrix": "operators.core.interop:from_matrix",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..common.errors import BadInput, BadType, import_extra
+from ..common.errors import BadInput, BadType
 from .base import SVD, LinearOperator, Operator, Shape, check_shape, full_precision
 
 Map = Callable[[Tensor], Tensor]
@@ -167,32 +167,6 @@ def to_dense(operator: LinearOperator) -> Tensor:
     return operator(basis.reshape(unknowns, *operator.input_shape)).flatten(1).mT
 
 
-def to_scipy(operator: LinearOperator) -> Any:
-    """A scipy.sparse.linalg.LinearOperator on one flattened picture, in double precision."""
-    from scipy.sparse.linalg import LinearOperator as ScipyOperator
-
-    def columns(function: Map, shape: Shape, is_complex: bool) -> Callable[[np.ndarray], np.ndarray]:
-        def apply(vectors: np.ndarray) -> np.ndarray:
-            array = np.asarray(vectors, dtype=np.complex128 if is_complex else np.float64)
-            batch = array.reshape(array.shape[0], -1).T.reshape(-1, *shape)
-            with torch.no_grad():
-                result = function(torch.from_numpy(np.ascontiguousarray(batch)))
-            return result.flatten(1).mT.reshape(-1, *array.shape[1:]).numpy()
-
-        return apply
-
-    forward = columns(operator.forward, operator.input_shape, operator.complex_input)
-    adjoint = columns(operator.adjoint, operator.output_shape, operator.complex_output)
-    return ScipyOperator(
-        shape=(math.prod(operator.output_shape), math.prod(operator.input_shape)),
-        dtype=np.complex128 if operator.complex_input or operator.complex_output else np.float64,
-        matvec=forward,
-        rmatvec=adjoint,
-        matmat=forward,
-        rmatmat=adjoint,
-    )
-
-
 def from_scipy(operator: Any, *, input_shape: Shape, output_shape: Shape | None = None) -> LinearOperator:
     """A linear operator from whatever scipy.sparse.linalg.aslinearoperator takes; it runs on the CPU, in double."""
     from scipy.sparse.linalg import aslinearoperator
@@ -232,16 +206,6 @@ def _through_numpy(function: Callable[[np.ndarray], np.ndarray], x: Tensor, shap
     return result.to(x.device, single.to_complex() if is_complex else single)
 
 
-def to_deepinv(operator: LinearOperator) -> Any:
-    """A deepinv.physics.LinearPhysics with the same A and A_adjoint, without noise."""
-    physics = _deepinv().physics
-    return physics.LinearPhysics(
-        A=lambda x, **_: operator(x),
-        A_adjoint=lambda y, **_: operator.adjoint(y),
-        img_size=operator.input_shape,
-    )
-
-
 def from_deepinv(physics: Any, *, input_shape: Shape | None = None) -> Operator:
     """An operator from a deepinv physics object: linear where it has `A_adjoint`, else with derivatives by autograd.
 
@@ -261,10 +225,6 @@ def from_deepinv(physics: Any, *, input_shape: Shape | None = None) -> Operator:
     if isinstance(physics, nn.Module):
         operator.add_module("physics", physics)  # so that its arrays move with the operator
     return operator
-
-
-def _deepinv() -> Any:
-    return import_extra("deepinv", do="pip install 'restore[peers]'")
 
 
 def _probe(function: Map, input_shape: Shape, output_shape: Shape | None, complex_input: bool) -> tuple[Shape, bool]:

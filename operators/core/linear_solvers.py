@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,11 +14,27 @@ from torch import Tensor
 
 from ..common.errors import BadInput, Diverged
 
-if TYPE_CHECKING:
-    from .base import LinearOperator, Operator
-
 Map = Callable[[Tensor], Tensor]
 RUN = 1024  # numbers
+
+
+class Domain(Protocol):
+    """A map that says what it is a map of, and carries its arrays with it."""
+
+    input_shape: tuple[int, ...]
+    complex_input: bool
+
+    def forward(self, x: Tensor) -> Tensor: ...
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]: ...
+
+
+class Normal(Domain, Protocol):
+    """What the methods below ask of a linear operator: A^H A and A^H."""
+
+    def gram(self, x: Tensor) -> Tensor: ...
+
+    def adjoint(self, y: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -112,7 +128,7 @@ def _indefinite(direction: Tensor, image: Tensor, curvature: Tensor, eps: float)
     return bool((curvature < -rounding).any())
 
 
-def least_squares(operator: LinearOperator, y: Tensor, *, rtol: float, iterations: int = 500) -> Solution:
+def least_squares(operator: Normal, y: Tensor, *, rtol: float, iterations: int = 500) -> Solution:
     """The minimum-norm least-squares solution A^+ y: conjugate gradients on A^H A x = A^H y from zero.
 
     Components with small singular values come last, so that stopping at rtol leaves them out.
@@ -120,16 +136,16 @@ def least_squares(operator: LinearOperator, y: Tensor, *, rtol: float, iteration
     return conjugate_gradients(operator.gram, operator.adjoint(y), rtol=rtol, iterations=iterations)
 
 
-def best_dtype(operator: Operator) -> torch.dtype:
+def best_dtype(operator: Domain) -> torch.dtype:
     """float64, or float32 for an operator (a user's function) that cannot compute in double precision."""
     try:
-        operator(_start(operator, torch.float64))
+        operator.forward(_start(operator, torch.float64))
     except RuntimeError:
         return torch.float32
     return torch.float64
 
 
-def spectral_norm(operator: LinearOperator, *, iterations: int = 50) -> float:
+def spectral_norm(operator: Normal, *, iterations: int = 50) -> float:
     """The largest singular value by the Lanczos method on A^H A (Golub & Van Loan 2013, section 10.1).
 
     The start depends on the shape alone. The largest Ritz value needs no reorthogonalisation: lost orthogonality only
@@ -156,7 +172,7 @@ def spectral_norm(operator: LinearOperator, *, iterations: int = 50) -> float:
     return math.sqrt(max(largest, 0.0))
 
 
-def _start(operator: Operator, dtype: torch.dtype) -> Tensor:
+def _start(operator: Domain, dtype: torch.dtype) -> Tensor:
     """One random picture that depends on the operator's input shape alone."""
     rng = np.random.default_rng(zlib.crc32(repr(operator.input_shape).encode()))
     start = torch.from_numpy(rng.standard_normal((1, *operator.input_shape)))

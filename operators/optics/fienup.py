@@ -12,11 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .modulus import Modulus
+from ..core.base import LinearOperator
+
+
+class Amplitudes(Protocol):
+    """A measurement of |B x|: B, y itself, and the amplitudes of B x as y has them."""
+
+    linear: LinearOperator
+
+    def forward(self, x: Tensor) -> Tensor: ...
+
+    def restrict(self, y: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class Fienup:
     high: float = 1.0
     every: int = 20
 
-    def run(self, operator: Modulus, y: Tensor, pictures: Tensor) -> Iterator[tuple[int, Tensor]]:
+    def run(self, operator: Amplitudes, y: Tensor, pictures: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Yield (step, estimate).
 
         y: B x output_shape. pictures: starts x B x input_shape, random pictures that lend their phases; the estimate
@@ -52,20 +63,20 @@ class Fienup:
                 runs = self._limited(operator, with_amplitude(z, target)).unflatten(0, (starts, -1))  # type: ignore[no-untyped-call]
                 yield step, agreeing(best(operator, y, runs))
 
-    def _limited(self, operator: Modulus, z: Tensor) -> Tensor:
+    def _limited(self, operator: Amplitudes, z: Tensor) -> Tensor:
         x = operator.linear.pinv(z)
         return x if x.is_complex() else x.clamp(self.low, self.high)
 
-    def _inside(self, operator: Modulus, z: Tensor) -> Tensor:
+    def _inside(self, operator: Amplitudes, z: Tensor) -> Tensor:
         inside: Tensor = operator.linear(self._limited(operator, z))
         return inside
 
 
-def best(operator: Modulus, y: Tensor, runs: Tensor) -> Tensor:
+def best(operator: Amplitudes, y: Tensor, runs: Tensor) -> Tensor:
     """Of starts x B x C x ..., the run of each channel with the smallest misfit (B x C x ...)."""
     if len(runs) == 1 or not runs.numel():
         return runs[0]
-    misfits = torch.stack([((operator(run) - y) ** 2).flatten(2).sum(2) for run in runs])
+    misfits = torch.stack([((operator.forward(run) - y) ** 2).flatten(2).sum(2) for run in runs])
     which = misfits.argmin(0)
     places = which.reshape(1, *which.shape, *[1] * (runs.ndim - 3)).expand(1, *runs.shape[1:])
     return runs.gather(0, places)[0]

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..common.errors import BadInput
 from ..common.randomness import generator
 from ..core.base import LinearOperator, Operator, Shape
+from .fienup import Fienup
 
 MEASURES = ("amplitude", "intensity")
 
@@ -65,8 +66,6 @@ class Modulus(Operator):
 
     def direct(self, y: Tensor) -> Tensor:
         """Fienup's alternation from fixed random pictures, see `Quick`; real pictures stay within [0, 1]."""
-        from .fienup import Fienup
-
         self._check(y, self.output_shape, False, "measurement")
         starts, steps = self.quick.starts, self.quick.steps
         drawn = torch.from_numpy(generator(0, "modulus", 0, "start").random((starts, 1, 1, *self.input_shape[1:])))

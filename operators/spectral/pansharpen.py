@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..blurring.bases import divide, kept
 from ..common.errors import BadInput
-from ..core.algebra import Stack
 from ..core.base import SVD, Shape, check_rho, check_shape
+from ..core.stack import Stack
 from ..resampling.downsample import Downsample
 from .response import SpectralResponse, over_bands
 

@@ -105,8 +105,8 @@ DEFAULT_CONVENTIONS = {
 _ATTRIBUTES = {
     "Metric": "restore.metrics.base:Metric",
     "NotApplicable": "restore.metrics.base:NotApplicable",
-    "parse": "restore.metrics.convention:parse",
-    "canonical": "restore.metrics.convention:canonical",
+    "parse": "restore.metrics.names:parse",
+    "canonical": "restore.metrics.names:canonical",
     "Score": "restore.metrics.scores:Score",
     "Summary": "restore.metrics.scores:Summary",
     "evaluate": "restore.metrics.scores:evaluate",

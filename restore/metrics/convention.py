@@ -1,6 +1,6 @@
-"""From a metric's name to the metric and back: `family[token,key=value,...]`.
+"""The options of a convention, from `[token,key=value,...]` and back.
 
-A family is a frozen dataclass whose fields are its convention; its `OPTIONS` say which tokens set which field.
+A family of metrics is a frozen dataclass whose fields are its convention; its `OPTIONS` say which token sets which.
 """
 
 from __future__ import annotations
@@ -8,18 +8,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from operators.common.errors import BadInput
-
-from . import DEFAULT_CONVENTIONS, REGISTRY
-
-if TYPE_CHECKING:
-    from .base import Metric
-
-_NAME = re.compile(r"(?P<family>[^\[\]]+)(?:\[(?P<options>[^\[\]]*)\])?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,26 +38,6 @@ class Option:
         raise BadInput(f"{family} with {self.field}={value!r}", wanted=" or ".join(wanted))
 
 
-def parse(name: str) -> Metric:
-    """The metric that a name stands for; a bare family name stands for its entry in DEFAULT_CONVENTIONS.
-
-    BadInput for an unknown family or option (with a suggestion), an option given twice, or two that exclude each other.
-    """
-    text = str(name).strip().lower()
-    match = _NAME.fullmatch(DEFAULT_CONVENTIONS.get(text, text))
-    if match is None or match["options"] == "":
-        raise BadInput(f"{name!r} is not a metric name", wanted="family[option,key=value], such as psnr[y601,crop=4]")
-    family = REGISTRY.load(match["family"].strip())
-    settings = _settings(match["options"].split(",") if match["options"] else [], family.OPTIONS, name)
-    metric: Metric = family(**settings)
-    return metric
-
-
-def canonical(name: str) -> str:
-    """The normalised name: options in the family's order, numbers in their shortest form, defaults left out."""
-    return parse(name).name
-
-
 def spell(family: str, options: Sequence[Option], values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """The name of a convention: one token for each option that is not at its default."""
     tokens = []
@@ -77,17 +49,18 @@ def spell(family: str, options: Sequence[Option], values: Mapping[str, Any], def
     return f"{family}[{','.join(tokens) or 'any'}]"
 
 
-def _settings(tokens: Sequence[str], options: Sequence[Option], name: str) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
+def settings(tokens: Sequence[str], options: Sequence[Option], name: str) -> dict[str, Any]:
+    """The value of each field that the tokens of `name` set; BadInput for an unknown, repeated or contradicting one."""
+    values: dict[str, Any] = {}
     given: dict[str, str] = {}
     for token in (t.strip() for t in tokens):
         field, value = _read(token, options, name)
-        if field in settings:
+        if field in values:
             raise BadInput(
                 f"{name!r} holds both {given[field]!r} and {token!r}", do="They exclude each other; keep one."
             )
-        settings[field], given[field] = value, token
-    return settings
+        values[field], given[field] = value, token
+    return values
 
 
 def _read(token: str, options: Sequence[Option], name: str) -> tuple[str, Any]:

@@ -14,7 +14,7 @@ from operators.common.errors import BadInput, MissingExtra, Unavailable
 from . import DEFAULT_CONVENTIONS
 from .base import NotApplicable, Range
 from .checks import check_pair, check_range
-from .convention import parse
+from .names import parse
 
 DEFAULT_NAMES = {family: DEFAULT_CONVENTIONS[family] for family in ("psnr", "ssim", "lpips")}
 

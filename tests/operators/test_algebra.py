@@ -12,8 +12,8 @@ import torch
 
 import operators
 from operators import BadInput, BadType
-from operators.core.algebra import Adjoint, Composed, Select
 from operators.core.interop import Function, from_function, from_matrix
+from operators.core.linear import Adjoint, Composed, Select
 
 SHAPE = (2, 3, 4)
 RNG = np.random.default_rng(0)

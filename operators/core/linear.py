@@ -1,16 +1,156 @@
-"""Operators made of operators: composition, sum, scaling, stacking, adjoint, selection."""
+"""What a linear operator is, the exact adjoint beside the forward map, and what `@ + * .H` make of two of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..common.errors import BadInput, BadType
-from .base import SVD, LinearOperator, Operator, Shape, check_rho
+from .differentiation import Applied
+from .exports import to_deepinv, to_scipy
+from .linear_solvers import conjugate_gradients, least_squares, spectral_norm
+from .operator import SINGLE_OF, ComposedNonlinear, Operator, check_chain
+from .shapes import Shape, check_rho
+
+
+@dataclass(frozen=True)
+class SVD:
+    """A = U diag(s) V^H in a fast basis.
+
+    s: singular values (r,), not sorted. Vt: B x input_shape -> B x n, whose first r coordinates pair with s and whose
+    rest span the null space. V: the inverse of Vt. Ut: B x output_shape -> B x r. U: its adjoint.
+    """
+
+    s: Tensor
+    U: Callable[[Tensor], Tensor]
+    Ut: Callable[[Tensor], Tensor]
+    V: Callable[[Tensor], Tensor]
+    Vt: Callable[[Tensor], Tensor]
+
+
+class LinearOperator(Operator):
+    """A linear map with `_forward` and `_adjoint` side by side; differentiating through one applies the other.
+
+    Closed forms are the subclass's to give: override `solve` and `pinv`, or set `svd`, where the operator is diagonal
+    in a fast basis; otherwise conjugate gradients serve.
+    """
+
+    is_linear = True
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not implement _adjoint")
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._check(x, self.input_shape, self.complex_input, "input")
+        return Applied.on(x, self, adjoint=False)
+
+    def _nothing(self, x: Tensor, *, adjoint: bool) -> Tensor:
+        """The image of an empty batch, whose transforms some releases of torch refuse."""
+        shape, is_complex = (
+            (self.input_shape, self.complex_input) if adjoint else (self.output_shape, self.complex_output)
+        )
+        precision = x.dtype.to_real() if x.is_complex() else x.dtype
+        precision = precision if precision in SINGLE_OF else torch.float32
+        return x.new_zeros((0, *shape), dtype=SINGLE_OF[precision] if is_complex else precision)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^H y. y: B x output_shape; returns B x input_shape (real for a real input space)."""
+        self._check(y, self.output_shape, self.complex_output, "measurement")
+        return Applied.on(y, self, adjoint=True)
+
+    @property
+    def H(self) -> LinearOperator:
+        """The adjoint as an operator; `A.H.H` is A."""
+        return Adjoint(self)
+
+    @property
+    def svd(self) -> SVD | None:
+        """A fast singular value decomposition, or None."""
+        return None
+
+    def gram(self, x: Tensor) -> Tensor:
+        """A^H A x; a subclass fuses the two where that is cheaper."""
+        return self.adjoint(self.forward(x))
+
+    def jvp(self, x: Tensor, v: Tensor) -> Tensor:
+        return self.forward(v)
+
+    def vjp(self, x: Tensor, u: Tensor) -> Tensor:
+        return self.adjoint(u)
+
+    def solve(self, rhs: Tensor, rho: float | Tensor) -> Tensor:
+        """(A^H A + rho I)^-1 rhs. rhs: B x input_shape; rho >= 0, a number or one per batch entry."""
+        rho = check_rho(rho, rhs)
+        return conjugate_gradients(lambda x: self.gram(x) + rho * x, rhs, preconditioner=self.preconditioner(rho)).x
+
+    def correction(self, residual: Tensor, rho: float | Tensor) -> Tensor:
+        """(A^H A + rho I)^-1 A^H residual; a subclass works on the side of the measurement where that is smaller.
+
+        residual: B x output_shape. rho >= 0, a number or one per batch entry.
+        """
+        return self.solve(self.adjoint(residual), rho)
+
+    def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """An approximate inverse of A^H A + rho I for conjugate gradients, or None."""
+        return None
+
+    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
+        """A^+ y, singular values under rtol times the largest left out (CGLS stopped at rtol where no SVD exists)."""
+        self._check(y, self.output_shape, self.complex_output, "measurement")
+        decomposition = self.svd
+        if decomposition is not None:
+            s = decomposition.s.to(device=y.device)
+            kept = s > rtol * s.amax() if s.numel() else s > 0
+            inverse = torch.where(kept, 1 / torch.where(kept, s, torch.ones_like(s)), torch.zeros_like(s))
+            coordinates = decomposition.Ut(y)
+            coordinates = coordinates * inverse.to(coordinates.real.dtype)
+            null = math.prod(self.input_shape) - coordinates.shape[1]
+            return decomposition.V(torch.nn.functional.pad(coordinates, (0, null)))
+        return least_squares(self, y, rtol=rtol).x
+
+    def direct(self, y: Tensor) -> Tensor:
+        """The quick reconstruction of the field; A^+ y where the subclass names no other."""
+        return self.pinv(y)
+
+    def norm(self, *, iterations: int = 50) -> float:
+        """The largest singular value; exact from the SVD, otherwise by power iteration from a fixed start."""
+        if self.svd is not None:
+            return float(self.svd.s.max()) if self.svd.s.numel() else 0.0
+        return spectral_norm(self, iterations=iterations)
+
+    def compact(self) -> LinearOperator:
+        """The same physics with unobserved entries of y left out (y becomes B x M); self where all are observed."""
+        if self.observed is None:
+            return self
+        return Select(self.output_shape, keep=self.observed, complex_values=self.complex_output) @ self  # type: ignore[return-value]
+
+    def as_scipy(self) -> Any:
+        """A scipy.sparse.linalg.LinearOperator on one flattened picture (float64)."""
+        return to_scipy(self)
+
+    def as_deepinv(self) -> Any:
+        """A deepinv.physics.LinearPhysics; MissingExtra without deepinv."""
+        return to_deepinv(self)
+
+    def __matmul__(self, other: Operator) -> Operator:
+        return Composed(self, other) if isinstance(other, LinearOperator) else ComposedNonlinear(self, other)
+
+    def __add__(self, other: LinearOperator) -> LinearOperator:
+        return Sum(self, other)
+
+    def __mul__(self, factor: float) -> LinearOperator:
+        return Scaled(self, factor=factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> LinearOperator:
+        return self * -1.0
 
 
 class Adjoint(LinearOperator):
@@ -41,49 +181,6 @@ class Adjoint(LinearOperator):
         return self.operator
 
 
-def compose(outer: Operator, inner: Operator) -> Operator:
-    """outer @ inner: x -> outer(inner(x)); BadType for anything but two operators, BadInput where shapes differ."""
-    if not isinstance(inner, Operator):
-        raise BadType(
-            f"the right side of @ is {type(inner).__name__}", wanted="an operator", do="Apply an operator with A(x)."
-        )
-    if outer.input_shape != inner.output_shape:
-        raise BadInput(
-            f"cannot compose: the inner operator gives {inner.output_shape}",
-            wanted=f"{outer.input_shape} for the outer one",
-        )
-    if inner.complex_output and not outer.complex_input:
-        raise BadType(
-            "cannot compose: the inner operator gives complex values", wanted="real ones for the outer operator"
-        )
-    if isinstance(outer, LinearOperator) and isinstance(inner, LinearOperator):
-        return Composed(outer, inner)
-    return ComposedNonlinear(outer, inner)
-
-
-class ComposedNonlinear(Operator):
-    """outer(inner(x)) where one of the two is not linear."""
-
-    outer: Operator
-    inner: Operator
-
-    def __init__(self, outer: Operator, inner: Operator) -> None:
-        super().__init__(
-            inner.input_shape,
-            outer.output_shape,
-            complex_input=inner.complex_input,
-            complex_output=outer.complex_output,
-        )
-        self.outer, self.inner = outer, inner
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self.outer(self.inner(x))  # type: ignore[no-any-return]
-
-    @property
-    def observed(self) -> Tensor | None:
-        return self.outer.observed
-
-
 class Composed(LinearOperator):
     """The product of two linear operators; its adjoint is inner^H outer^H."""
 
@@ -91,6 +188,7 @@ class Composed(LinearOperator):
     inner: LinearOperator
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
+        check_chain(outer, inner)
         super().__init__(
             inner.input_shape,
             outer.output_shape,
@@ -103,7 +201,7 @@ class Composed(LinearOperator):
         return self.outer._forward(self.inner._forward(x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self.inner._adjoint(_in_space(self.outer._adjoint(y), self.inner.complex_output))
+        return self.inner._adjoint(in_space(self.outer._adjoint(y), self.inner.complex_output))
 
     @property
     def observed(self) -> Tensor | None:
@@ -117,7 +215,7 @@ class Sum(LinearOperator):
     second: LinearOperator
 
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
-        _check_operators((first, second), "add")
+        check_same_space((first, second), "add")
         if first.output_shape != second.output_shape:
             raise BadInput(f"cannot add an operator to {second.output_shape}", wanted=f"to {first.output_shape}")
         super().__init__(
@@ -132,7 +230,7 @@ class Sum(LinearOperator):
         return self.first._forward(x) + self.second._forward(x)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        first, second = (part._adjoint(_in_space(y, part.complex_output)) for part in (self.first, self.second))
+        first, second = (part._adjoint(in_space(y, part.complex_output)) for part in (self.first, self.second))
         return first + second
 
     @property
@@ -202,58 +300,6 @@ class Scaled(LinearOperator):
         return self.operator.observed
 
 
-class Stack(LinearOperator):
-    """[A; B; ...]: the measurements of several operators on one picture, each flattened, one after another (B x M)."""
-
-    def __init__(self, operators: Sequence[LinearOperator]) -> None:
-        if not operators:
-            raise BadInput("stack of no operators", wanted="at least one")
-        _check_operators(operators, "stack")
-        sizes = [math.prod(a.output_shape) for a in operators]
-        super().__init__(
-            operators[0].input_shape,
-            (sum(sizes),),
-            complex_input=operators[0].complex_input,
-            complex_output=any(a.complex_output for a in operators),
-        )
-        self.parts = nn.ModuleList(operators)
-        self.sizes = sizes
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return torch.cat([part._forward(x).flatten(1) for part in self._operators()], dim=1)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        back = [part._adjoint(piece) for part, piece in zip(self._operators(), self.split(y), strict=True)]
-        return torch.stack(back).sum(0)
-
-    def split(self, y: Tensor) -> tuple[Tensor, ...]:
-        """The measurement of each operator in its own shape, real where that operator's is."""
-        pieces = zip(torch.split(y, self.sizes, dim=1), self._operators(), strict=True)
-        return tuple(_in_space(p.reshape(y.shape[0], *a.output_shape), a.complex_output) for p, a in pieces)
-
-    @property
-    def observed(self) -> Tensor | None:
-        masks = [part.observed for part in self._operators()]
-        device = next((m.device for m in masks if m is not None), None)
-        if device is None:
-            return None
-        full = [
-            torch.ones(size, dtype=torch.bool, device=device)
-            if mask is None
-            else mask.expand(1, *part.output_shape).flatten().to(device)
-            for mask, part, size in zip(masks, self._operators(), self.sizes, strict=True)
-        ]
-        return torch.cat(full)
-
-    def _operators(self) -> list[LinearOperator]:
-        return list(self.parts)  # type: ignore[arg-type]
-
-
-def stack(operators: Sequence[LinearOperator]) -> Stack:
-    """The operator x -> (A1 x, A2 x, ...), flattened and concatenated; `split` takes the result apart."""
-    return Stack(operators)
-
-
 class Select(LinearOperator):
     """y -> y[keep] (row-major), the packed form of a masked measurement."""
 
@@ -287,7 +333,7 @@ class Select(LinearOperator):
         return 1.0
 
 
-def _check_operators(operators: Sequence[LinearOperator], verb: str) -> None:
+def check_same_space(operators: Sequence[LinearOperator], verb: str) -> None:
     """Linear operators on one and the same space, or BadType, BadInput."""
     for other in operators:
         if not isinstance(other, LinearOperator):
@@ -300,6 +346,6 @@ def _check_operators(operators: Sequence[LinearOperator], verb: str) -> None:
             raise BadType(f"cannot {verb} an operator on real pictures and one on complex pictures")
 
 
-def _in_space(values: Tensor, is_complex: bool) -> Tensor:
+def in_space(values: Tensor, is_complex: bool) -> Tensor:
     """values, or their real part in a real space: the adjoint of reading real numbers as complex ones."""
     return values.real if values.is_complex() and not is_complex else values
