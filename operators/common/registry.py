@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import importlib
 import inspect
-import math
-import numbers
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .described import describe, keyword_parameters, plain
 from .errors import BadInput, BadType
+from .kinds import closest
+from .settings import check, rules
+
+__all__ = [
+    "Entry",
+    "Registry",
+    "check_keywords",
+    "check_types",
+    "keyword_defaults",
+    "plain",
+    "unknown_name",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,11 @@ class Registry(Mapping[str, Entry]):
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """The names that come with the package."""
+        return tuple(self._entries)
+
     def load(self, name: str) -> Any:
         """The class or function behind a name; BadInput with a suggestion for an unknown one."""
         return self[name].load()
@@ -77,89 +90,44 @@ class Registry(Mapping[str, Entry]):
         return keyword_defaults(self.load(name))
 
     def describe(self, name: str) -> dict[str, Any]:
-        """`{name, summary, parameters, source}`, the row that tables and `--json` show."""
+        """`{name, summary, parameters, settings, source}`, the row that tables and `--json` show.
+
+        parameters: the default of each. settings: `{name, default, required, type, range, meaning}` of each.
+        """
         entry = self[name]
+        rows = describe(entry.load())
         return {
             "name": name,
             "summary": entry.summary,
-            "parameters": {key: plain(value) for key, value in self.parameters(name).items()},
+            "parameters": {row.name: row.default for row in rows},
+            "settings": [row.as_dict() for row in rows],
             "source": entry.source,
         }
 
 
 def unknown_name(kind: str, name: str, known: Mapping[str, Any]) -> BadInput:
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+    hint = closest(str(name), list(known)) or f"Known: {', '.join(known)}."
     return BadInput(f"unknown {kind} {name!r}", do=hint)
 
 
 def keyword_defaults(target: Any) -> dict[str, Any]:
-    """Keyword parameters of a class or function with their defaults, leading data arguments left out."""
-    defaults: dict[str, Any] = {}
-    for parameter in inspect.signature(target).parameters.values():
-        is_setting = parameter.kind is inspect.Parameter.KEYWORD_ONLY or (
-            dataclasses.is_dataclass(target) and parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-        )
-        if is_setting:
-            defaults[parameter.name] = None if parameter.default is inspect.Parameter.empty else parameter.default
-    return defaults
+    """Keyword parameters of a class or function with their defaults (None where one must be given)."""
+    empty = inspect.Parameter.empty
+    return {name: None if value is empty else value for name, value in keyword_parameters(target).items()}
 
 
 def check_keywords(target: Any, given: Mapping[str, Any], *, where: str) -> None:
     """Refuse a keyword the target does not take, with the closest one it does."""
-    known = keyword_defaults(target)
+    known = list(keyword_parameters(target))
     for key in given:
         if key not in known:
-            close = difflib.get_close_matches(key, list(known), n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known) or 'nothing'}."
+            hint = closest(key, known) or f"It takes: {', '.join(known) or 'nothing'}."
             raise BadType(f"{where} has no parameter {key!r}", do=hint)
 
 
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "int": (numbers.Integral,),
-    "float": (numbers.Real,),
-    "str": (str,),
-    "bool": (bool,),
-    "tuple": (Sequence,),
-    "list": (Sequence,),
-    "None": (type(None),),
-    "Literal": (str,),
-    "Mapping": (Mapping,),
-    "Sequence": (Sequence,),
-}
-
-
 def check_types(target: Any, given: Mapping[str, Any], *, where: str) -> None:
-    """BadType where a value is of a kind that the parameter's annotation leaves out (unknown classes: anything)."""
-    parameters = inspect.signature(target).parameters
+    """BadType or BadInput where a value is not what the parameter's annotation says (`operators.common.settings`)."""
+    allowed = rules(target)
     for key, value in given.items():
-        told = parameters[key].annotation if key in parameters else ""
-        annotation = told.__name__ if isinstance(told, type) and not hasattr(told, "__args__") else str(told)
-        words = re.findall(r"[A-Za-z_][\w.]*", re.sub(r"\[.*?\]", "", annotation))
-        kinds = tuple({kind for word in words for kind in _KINDS.get(word.rpartition(".")[2], (object,))})
-        if kinds and not _is_one_of(value, kinds):
-            raise BadType(f"{key} is {value!r} for {where}", wanted=annotation)
-
-
-def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
-    if object in kinds:
-        return True
-    if isinstance(value, bool):
-        return bool in kinds
-    if isinstance(value, str):  # a sequence too
-        return str in kinds
-    is_scalar = getattr(value, "ndim", None) == 0  # a tensor or an array of one number
-    return isinstance(value, kinds) or (is_scalar and numbers.Real in kinds)
-
-
-def plain(value: Any) -> Any:
-    """A default as JSON can hold it; it has no number for infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, str | int | float | bool) or value is None:
-        return value
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    return str(value)
+        if key in allowed:
+            check(key, value, allowed[key], where=where)

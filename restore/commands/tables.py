@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,8 +75,8 @@ def _show_card(kind: str, row: Mapping[str, Any]) -> None:
     if row["source"]:
         console.print(Text(row["source"]))
     table = Table(box=None, pad_edge=False, show_header=False)
-    for key, value in _flat(row["parameters"]):
-        table.add_row(Text(key), Text("(must be given)" if value is None else json.dumps(value)))
+    for line in _settings(row["settings"]) if "settings" in row else _flat(row["parameters"]):
+        table.add_row(*map(Text, line))
     console.print(table)
     text = card_text(kind, row["name"])
     if text is not None:
@@ -84,10 +84,25 @@ def _show_card(kind: str, row: Mapping[str, Any]) -> None:
         console.print(Markdown(text))
 
 
-def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
+def _settings(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Name, default, what it may be and what it means, line by line."""
+    return [(row["name"], _default(row), _kind(row["type"], row["range"]), row["meaning"]) for row in rows]
+
+
+def _kind(kind: str, limits: str) -> str:
+    return limits if kind == "text" and limits else ", ".join(filter(None, (kind, limits)))
+
+
+def _default(row: Mapping[str, Any]) -> str:
+    if row["required"]:
+        return "(must be given)"
+    return "none" if row["default"] is None else json.dumps(row["default"])
+
+
+def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
     for key, value in parameters.items():
-        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
+        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, json.dumps(value))]
     return rows
 
 

@@ -1,0 +1,55 @@
+"""The tables of parts as files, so that showing them imports no part and no torch.
+
+`restore/_tables/KIND.json` is a list of `{name, summary, settings, source}`, each setting `{name, default, required,
+type, range, meaning}`. `python -m restore.commands.tabulated` writes all of them anew from the parts themselves; a test
+compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+REGISTRIES: Mapping[str, str] = {
+    "operators": "operators",
+    "noise": "operators.noise",
+    "solvers": "restore.solvers",
+    "priors": "priors",
+    "processes": "priors.residual",
+    "metrics": "restore.metrics",
+}
+COMMAND = "python -m restore.commands.tabulated"
+FOLDER = "_tables"
+
+
+def stored(kind: str) -> list[Row]:
+    """The rows of a table as they were written, `{name, summary, parameters, settings, source}`."""
+    rows = json.loads(resources.files("restore").joinpath(FOLDER, f"{kind}.json").read_text("utf-8"))
+    return [{**row, "parameters": {each["name"]: each["default"] for each in row["settings"]}} for row in rows]
+
+
+def live(kind: str) -> list[Row]:
+    """The rows of a table from the parts that ship; imports all of them."""
+    registry = import_module(REGISTRIES[kind]).REGISTRY
+    return [registry.describe(name) for name in registry.shipped]
+
+
+def write(folder: Path) -> Iterator[Path]:
+    """Write all tables into a folder; their paths."""
+    folder.mkdir(exist_ok=True)
+    for kind in REGISTRIES:
+        rows = [{key: value for key, value in row.items() if key != "parameters"} for row in live(kind)]
+        path = folder / f"{kind}.json"
+        path.write_text(json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        yield path
+
+
+if __name__ == "__main__":
+    for path in write(Path(__file__).resolve().parents[1] / FOLDER):
+        sys.stdout.write(f"{path}\n")
