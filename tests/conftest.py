@@ -25,6 +25,21 @@ def _folder(variable: str) -> Path:
 
 
 @pytest.fixture
+def device() -> str:
+    """Where a law is tested: the processor, and by `pytest_generate_tests` CUDA too."""
+    return "cpu"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What asks for `device` runs on CUDA too, where it is at hand."""
+    if "device" in metafunc.fixturenames:
+        import torch  # after the line on threads above
+
+        if torch.cuda.is_available():
+            metafunc.parametrize("device", ["cpu", "cuda"])
+
+
+@pytest.fixture
 def data_root() -> Path:
     return _folder("RESTORE_DATA")
 

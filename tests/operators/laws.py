@@ -1,6 +1,6 @@
 """The laws of operators, one function each; every function raises AssertionError where the law is broken.
 
-Data are drawn from a generator fixed by the shape, so a failure repeats.
+Data are drawn from a generator fixed by the shape, so a failure repeats, and placed where the operator's arrays are.
 """
 
 from __future__ import annotations
@@ -25,6 +25,17 @@ ROUNDING = {torch.float64: 1e-11, torch.float32: 2e-5}
 CG_PRECISION = {torch.float64: 1e-10, torch.float32: 1e-4}  # of solve: conjugate gradients stop at 1e-12 and 1e-6
 
 
+def placed(a: Operator, device: str) -> Operator:
+    """The operator on a device; one without arrays of its own gets an empty one, which tells the laws where it is."""
+    if not any(True for _ in a.buffers()):
+        a.register_buffer("place", torch.empty(0), persistent=False)
+    return a.to(device)
+
+
+def device_of(a: Operator) -> torch.device:
+    return next((buffer.device for buffer in a.buffers()), torch.device("cpu"))
+
+
 def draw(
     shape: tuple[int, ...], is_complex: bool, dtype: torch.dtype, *, seed: int = 0, positive: bool = False
 ) -> Tensor:
@@ -36,13 +47,15 @@ def draw(
 def picture(
     a: Operator, dtype: torch.dtype = torch.float64, *, batch: int = 2, seed: int = 0, positive: bool = False
 ) -> Tensor:
-    return draw((batch, *a.input_shape), a.complex_input, dtype, seed=seed, positive=positive)
+    drawn = draw((batch, *a.input_shape), a.complex_input, dtype, seed=seed, positive=positive)
+    return drawn.to(device_of(a))
 
 
 def measurement(
     a: Operator, dtype: torch.dtype = torch.float64, *, batch: int = 2, seed: int = 1, positive: bool = False
 ) -> Tensor:
-    return draw((batch, *a.output_shape), a.complex_output, dtype, seed=seed, positive=positive)
+    drawn = draw((batch, *a.output_shape), a.complex_output, dtype, seed=seed, positive=positive)
+    return drawn.to(device_of(a))
 
 
 def product(a: Tensor, b: Tensor) -> complex:
@@ -60,10 +73,18 @@ def same(a: Tensor, b: Tensor) -> None:
     assert distance(a, b) <= ROUNDING[a.real.dtype], f"relative distance {distance(a, b):.1e}"
 
 
+def equal(a: Tensor, b: Tensor) -> None:
+    """The same bits on the processor; elsewhere sums may be taken in another order each time."""
+    if a.device.type == "cpu":
+        assert torch.equal(a, b)
+    else:
+        same(a, b)
+
+
 def dense(a: LinearOperator) -> Tensor:
     """The real matrix of a linear operator; complex spaces count twice, real parts first."""
     unknowns = int(np.prod(a.input_shape))
-    basis = torch.eye(unknowns, dtype=torch.float64).reshape(unknowns, *a.input_shape)
+    basis = torch.eye(unknowns, dtype=torch.float64, device=device_of(a)).reshape(unknowns, *a.input_shape)
     columns = [_as_real(a(basis + 0j if a.complex_input else basis))]
     if a.complex_input:
         columns.append(_as_real(a(1j * basis)))
@@ -174,34 +195,36 @@ def _random_state() -> tuple[bytes, bytes, object]:
 
 
 def wrong_inputs_are_refused(a: Operator) -> None:
-    wrong = draw((1, *a.input_shape[:-1], a.input_shape[-1] + 1), a.complex_input, torch.float64)
+    where = device_of(a)
+    wrong = draw((1, *a.input_shape[:-1], a.input_shape[-1] + 1), a.complex_input, torch.float64).to(where)
     both = f"{re.escape(str(tuple(wrong.shape)))}.*{' x '.join(map(str, a.input_shape))}"
     with pytest.raises(BadInput, match=both):
         a(wrong)
     with pytest.raises(BadInput):
         a(picture(a)[0])
     with pytest.raises(BadType, match="uint8"):
-        a(torch.zeros(1, *a.input_shape, dtype=torch.uint8))
+        a(torch.zeros(1, *a.input_shape, dtype=torch.uint8, device=where))
     if not a.complex_input:
         with pytest.raises(BadType, match="complex"):
             a(picture(a) + 0j)
     if isinstance(a, LinearOperator):
         with pytest.raises(BadInput):
-            a.adjoint(draw((1, *a.output_shape[:-1], a.output_shape[-1] + 1), a.complex_output, torch.float64))
+            longer = (1, *a.output_shape[:-1], a.output_shape[-1] + 1)
+            a.adjoint(draw(longer, a.complex_output, torch.float64).to(where))
 
 
 def copies_equal_the_original(a: Operator) -> None:
     x = picture(a)
     wanted = a(x)
     for other in (copy.deepcopy(a), pickle.loads(pickle.dumps(a))):
-        assert torch.equal(other(x), wanted)
+        equal(other(x), wanted)
 
 
 def moving_keeps_state(a: Operator) -> None:
     x = picture(a)
     wanted, state = a(x), {name: value.clone() for name, value in a.state_dict().items()}
-    moved = copy.deepcopy(a).to(torch.float64).to("cpu")
-    assert torch.equal(moved(x), wanted)
+    moved = copy.deepcopy(a).to("cpu").to(torch.float64).to(device_of(a))
+    equal(moved(x), wanted)
     assert moved.state_dict().keys() == state.keys()
     assert all(torch.equal(moved.state_dict()[name], value) for name, value in state.items())
 
@@ -209,7 +232,7 @@ def moving_keeps_state(a: Operator) -> None:
 def autocast_and_inference_mode_do_not_matter(a: LinearOperator) -> None:
     x, y = picture(a, torch.float32), measurement(a, torch.float32)
     fresh = copy.deepcopy(a)
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.inference_mode(), torch.autocast(x.device.type, dtype=torch.bfloat16):
         results = [fresh(x), fresh.adjoint(y), fresh.solve(x, 0.5), fresh.pinv(y)]
     for result, wanted in zip(results, [a(x), a.adjoint(y), a.solve(x, 0.5), a.pinv(y)], strict=True):
         assert distance(result, wanted) <= CG_PRECISION[torch.float32]
@@ -225,7 +248,7 @@ def solve_solves(a: LinearOperator, dtype: torch.dtype) -> None:
     x = picture(a, dtype)
     for rho in (0.3, torch.tensor([0.05, 2.0])):
         solution = a.solve(x, rho)
-        column = torch.as_tensor(rho, dtype=dtype).reshape(-1, *[1] * len(a.input_shape))
+        column = torch.as_tensor(rho, dtype=dtype, device=x.device).reshape(-1, *[1] * len(a.input_shape))
         assert distance(a.gram(solution) + column * solution, x) <= CG_PRECISION[dtype]
 
 
@@ -255,7 +278,7 @@ def svd_rebuilds_the_operator(a: LinearOperator) -> None:
     same(parts.U(parts.s * parts.Vt(x)[:, :rank]), a(x))
     same(parts.V(parts.Vt(x)), x)
     unknowns = parts.Vt(x).shape[1]
-    c = draw((2, unknowns), parts.Vt(x).is_complex(), torch.float64, seed=4)
+    c = draw((2, unknowns), parts.Vt(x).is_complex(), torch.float64, seed=4).to(x.device)
     same(parts.Vt(parts.V(c)), c)
     same(parts.Ut(parts.U(c[:, :rank])), c[:, :rank])
     # V^T is orthonormal and U^T the adjoint of U: lengths and inner products are kept.

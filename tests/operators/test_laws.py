@@ -99,11 +99,11 @@ one_shape = pytest.mark.parametrize("shape", SHAPES[2:], indirect=True, ids=str)
 
 
 @pytest.fixture(params=CASES, ids=_label)
-def any_operator(request, shape):
+def any_operator(request, laws, shape, device):
     name, settings = request.param
-    key = f"{_label(request.param)} {shape}"
+    key = f"{_label(request.param)} {shape} {device}"
     if key not in _BUILT:
-        _BUILT[key] = operators.build(name, fitting(name, shape), **settings)
+        _BUILT[key] = laws.placed(operators.build(name, fitting(name, shape), **settings), device)
     return _BUILT[key]
 
 

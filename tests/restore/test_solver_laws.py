@@ -88,21 +88,22 @@ def _build(name: str, **settings: Any) -> Solver:
     return solvers.build(name, **quick | settings)
 
 
-def _states(solver: Solver, problem: Problem, *, seed: int = 0) -> list[State]:
+def _states(solver: Solver, problem: Problem, *, seed: int = 0, device: str = "cpu") -> list[State]:
     prior = _prior_for(solver, problem)
-    return list(solver.iterate(problem, prior, NoiseSource(seed, problem.image_ids)))
+    prior = prior if prior is None else prior.to(device)
+    return list(solver.iterate(problem.to(device), prior, NoiseSource(seed, problem.image_ids)))
 
 
 @every_solver
 @pytest.mark.parametrize("sigma", [0.1, 0.0])
-def test_states_are_finite_and_shaped_like_the_picture(name, sigma):
+def test_states_are_finite_and_shaped_like_the_picture(name, sigma, device):
     solver, problem = _build(name), _problem(name, 2, sigma=sigma)
-    states = _states(solver, problem)
+    states = _states(solver, problem, device=device)
     assert 1 <= len(states) <= solver.total
     for state in states:
         for part in (state.x, state.x0, state.estimate):
             assert part.shape == (2, *SHAPE)
-            assert part.dtype == problem.y.dtype
+            assert (part.dtype, part.device.type) == (problem.y.dtype, device)
             assert bool(torch.isfinite(part).all())
             assert not part.requires_grad
         assert all(np.isfinite(v) for v in state.info.values())
@@ -124,13 +125,14 @@ def test_same_seed_gives_the_same_bits(name):
 
 
 @every_solver
-def test_a_picture_does_not_depend_on_its_neighbours(name):
+def test_a_picture_does_not_depend_on_its_neighbours(name, device):
     """1e-5 relative to values of about one: single precision over a few dozen operations."""
     solver, problem = _build(name), _problem(name, 2)
-    together = _states(solver, problem)[-1].estimate
+    together = _states(solver, problem, device=device)[-1].estimate
     for k in range(2):
         alone = dataclasses.replace(problem, y=problem.y[k : k + 1], image_ids=problem.image_ids[k : k + 1])
-        torch.testing.assert_close(_states(solver, alone)[-1].estimate, together[k : k + 1], rtol=1e-5, atol=1e-5)
+        estimate = _states(solver, alone, device=device)[-1].estimate
+        torch.testing.assert_close(estimate, together[k : k + 1], rtol=1e-5, atol=1e-5)
 
 
 @every_solver
@@ -157,9 +159,9 @@ def test_the_problem_is_left_as_it_was(name):
 
 
 @every_solver
-def test_double_precision_agrees_with_single_precision(name):
+def test_double_precision_agrees_with_single_precision_of_any_device(name, device):
     """Half a percent of the value range: thresholds and searches may take another branch, gross errors may not pass."""
-    single = _states(_build(name), _problem(name, 1))[-1].estimate
+    single = _states(_build(name), _problem(name, 1), device=device)[-1].estimate.cpu()
     double = _states(_build(name), _problem(name, 1, dtype=torch.float64))[-1].estimate
     assert double.dtype == torch.float64
     torch.testing.assert_close(single.double(), double, rtol=0, atol=5e-3)

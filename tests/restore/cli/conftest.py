@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +79,21 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
         return Ended(status, text.out, text.err)
 
     return run
+
+
+@pytest.fixture
+def quick_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped recipes with a network of a few thousand weights, and four drawn pages where they draw hundreds."""
+    from priors.training import recipe
+
+    load = recipe.load
+
+    def quick(name: str, **settings: int | None) -> recipe.Recipe:
+        shipped = load(name, **settings)
+        sources = tuple(replace(source, drawn=min(source.drawn, 4)) for source in shipped.sources)
+        return replace(shipped, network=TINY, sources=sources, warm_start="", widen="")
+
+    monkeypatch.setattr(recipe, "load", quick)
 
 
 @pytest.fixture

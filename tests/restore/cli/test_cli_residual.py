@@ -21,20 +21,6 @@ def pairs(here):
     return here / "pairs"
 
 
-@pytest.fixture
-def quick_recipes(monkeypatch):
-    """The shipped recipes with a network of a few thousand weights."""
-    from dataclasses import replace
-
-    from priors.training import recipe
-
-    load = recipe.load
-    small = {"widths": [8, 8], "blocks": [1, 1], "unshuffle": 2, "embedding": 16}
-    monkeypatch.setattr(
-        recipe, "load", lambda name, **given: replace(load(name, **given), network=small, warm_start="")
-    )
-
-
 def test_a_process_is_trained_on_pairs_and_used(command, pairs, here, quick_recipes):
     trained = command("train", "resshift", "--pairs", str(pairs), "--steps", "2", "--batch", "2", "--out", "runs")
     assert trained.status == 0, trained.err

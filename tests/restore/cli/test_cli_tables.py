@@ -134,7 +134,7 @@ def test_the_doctor_checks_an_operator_of_ones_own(factor, status, command, here
     assert ended.status == status, ended.out + ended.err
 
 
-def test_training_writes_a_prior_that_loads(command, here, face) -> None:
+def test_training_writes_a_prior_that_loads(command, here, face, quick_recipes) -> None:
     # The recipe's own folders, each with one picture, stand in for the training set.
     import tomllib
     from importlib import resources
