@@ -48,11 +48,11 @@ REGISTRY = PriorRegistry(
 _ATTRIBUTES = {
     "DiffusionPrior": "priors.base:DiffusionPrior",
     "EDMPrior": "priors.diffusion.edm:EDMPrior",
-    "Gaussian": "priors.analytic.gaussian:Gaussian",
+    "Gaussian": "priors.analytic.gaussian:GaussianPrior",
     "GaussianMixture": "priors.analytic.gaussian_mixture:GaussianMixture",
     "Prior": "priors.base:Prior",
     "ResidualPrior": "priors.residual.prior:ResidualPrior",
-    "load": "priors.files.embedded:load",
+    "load": "priors.files.loading:load",
     "residual": "priors.residual",
     "schedules": "priors.schedules",
 }

@@ -1,4 +1,4 @@
-"""Problems whose posterior is known: Gaussian and mixture priors under linear operators, 8 x 8 pixels.
+"""Problems whose posterior is known: GaussianPrior and mixture priors under linear operators, 8 x 8 pixels.
 
 A sampler's draws are compared with the exact posterior: its mean, covariance, the coverage of its intervals and the
 sliced Wasserstein distance to exact draws. Draws from the prior are the baseline that ignores y; draws from the exact
@@ -23,7 +23,7 @@ from operators import NoiseSource
 from operators.common.errors import BadInput
 from operators.common.registry import unknown_name
 from operators.noise import Gaussian as GaussianNoise
-from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian import GaussianPrior
 from priors.analytic.gaussian_mixture import GaussianMixture
 from priors.analytic.posterior import Posterior
 from priors.base import DiffusionPrior
@@ -184,7 +184,7 @@ def known_prior(name: str) -> Any:
     where = torch.cartesian_prod(torch.arange(SIDE), torch.arange(SIDE)).double()
     if name == "gaussian":
         covariance = 0.25 * torch.exp(-(torch.cdist(where, where) ** 2) / (2 * LENGTH**2))
-        prior: DiffusionPrior = Gaussian(
+        prior: DiffusionPrior = GaussianPrior(
             torch.full(SHAPE, 0.1, dtype=torch.float64),
             covariance=covariance + 0.01 * torch.eye(SIDE**2, dtype=torch.float64),
         )

@@ -23,7 +23,7 @@ from restore.problem import Problem
 from restore.tasks import Task, measurement, units
 
 from ..records.item import Item
-from ..runs.mapping.grid import Box, Window
+from ..runs.mapping.grid import Box, Cutout
 from . import methods
 from .methods import Answer, Watch
 from .pictures import Pictures
@@ -77,7 +77,7 @@ class Windows(Pictures):
 def _pose(item: Item) -> Windows:
     where = item.where
     task = Task(item.task, where["table"])
-    window = None if where["window"] is None else Window(tuple(where["window"]), tuple(where["keep"]))
+    window = None if where["window"] is None else Cutout(tuple(where["window"]), tuple(where["keep"]))
     kept = None if window is None else window.kept
     if where["measured"] is not None:
         problem = _cut(task, where, window)
@@ -89,7 +89,7 @@ def _pose(item: Item) -> Windows:
     return Windows(task, dataclasses.replace(problem, image_ids=ids), kept)
 
 
-def _cut(task: Task, where: Mapping[str, Any], window: Window | None) -> Problem:
+def _cut(task: Task, where: Mapping[str, Any], window: Cutout | None) -> Problem:
     """The window of a picture that is itself a measurement."""
     given, factor = where["measured"], where["factor"]
     box = None if window is None else _divided(window.solve, factor)
@@ -98,7 +98,7 @@ def _cut(task: Task, where: Mapping[str, Any], window: Window | None) -> Problem
     return task.measured(image, sigma=given["sigma"], peak=given["peak"], kernel=kernel, mask=_mask(where, box))
 
 
-def _simulated(task: Task, where: Mapping[str, Any], window: Window, *, seed: int) -> Problem:
+def _simulated(task: Task, where: Mapping[str, Any], window: Cutout, *, seed: int) -> Problem:
     """Measure the window of a clean picture as the whole picture would be, and pose the problem there."""
     size, factor = where["size"], where["factor"]
     wanted = _divided(window.solve, factor)

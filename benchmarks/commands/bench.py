@@ -18,7 +18,7 @@ from . import bench_map
 if TYPE_CHECKING:
     from ..records.item import Item, Outcome
     from ..records.store import Store
-    from ..runs.runner import Plan, Progress
+    from ..runs.runner import SuitePlan, Tally
 
 FAILED_ROWS = 1
 INTERRUPTED = 130
@@ -110,7 +110,7 @@ def bench(
     folder = out if out is not None else Path("results") / chosen.name
     executor = executors.make(scheduler, workers=workers, threads=threads, devices=devices)
     command = shlex.join(["restore", *(context.obj or {}).get("arguments", ["bench", "--suite", suite])])
-    teller = _Teller(quiet)
+    teller = _RowTeller(quiet)
     try:
         plan, progress = runner.bench(
             chosen,
@@ -142,14 +142,14 @@ def report(out: Out, intersect: Intersect = False) -> None:
             sys.stdout.write(f"{path}\n")
 
 
-class _Teller:
+class _RowTeller:
     """One line per finished row on the error stream, for people and logs alike."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
         self.total = self.done = 0
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: SuitePlan) -> None:
         self.total = len(plan.items)
         for note in plan.notes:
             sys.stderr.write(f"note: {note}\n")
@@ -165,7 +165,7 @@ class _Teller:
         sys.stderr.write(f"{self.done}: {where}  {item.method}  {what}\n")
 
 
-def _finish(folder: Path, progress: Progress, *, as_json: bool, quiet: bool) -> None:
+def _finish(folder: Path, progress: Tally, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         sys.stdout.write((folder / "leaderboard.json").read_text("utf-8"))
         return

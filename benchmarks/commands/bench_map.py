@@ -84,7 +84,7 @@ def map_file(
         seed=seed,
     )
     target = out if out is not None else Path("restore-out") / f"{Path(task).stem}-{input.stem}-{seed}.h5"
-    teller = _Teller(quiet)
+    teller = _PieceTeller(quiet)
     try:
         done = mapping.restore_file(
             request,
@@ -111,7 +111,7 @@ def map_file(
         sys.stdout.write(f"{done.path} {state}{scores and f' (means over pieces{scores})'}\n")
 
 
-class _Teller:
+class _PieceTeller:
     """What is cut and how, then one line per finished piece, on the error stream."""
 
     def __init__(self, quiet: bool) -> None:

@@ -70,7 +70,7 @@ class FFDNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class Line:
+class LevelScore:
     """One method on one set at one noise level; psnr and chroma are means over `images` pictures."""
 
     data_set: str
@@ -98,7 +98,7 @@ def pictures(name: str, root: Path, *, every: int, limit: int | None) -> dict[st
 @torch.inference_mode()
 def compare(
     methods: Mapping[str, Denoiser], truths: Sequence[Tensor], *, data_set: str, sigma: int, seed: int = 0
-) -> Iterator[Line]:
+) -> Iterator[LevelScore]:
     """Each method on the same noisy pictures."""
     scores: dict[str, list[dict[str, float | None]]] = {name: [] for name in methods}
     for truth in truths:
@@ -110,13 +110,13 @@ def compare(
     for name, listed in scores.items():
         means = {key: summarize(score[key] for score in listed).mean for key in CONVENTIONS}
         if means["psnr"] is not None and means["chroma"] is not None:
-            yield Line(data_set, sigma, name, means["psnr"], means["chroma"], len(listed))
+            yield LevelScore(data_set, sigma, name, means["psnr"], means["chroma"], len(listed))
 
 
 HEAD = "| set | images | sigma | method | PSNR (dB) | gain | chroma RMSE |\n|---|---|---|---|---|---|---|"
 
 
-def rows(lines: Iterable[Line]) -> Iterator[str]:
+def rows(lines: Iterable[LevelScore]) -> Iterator[str]:
     """The lines as rows of a Markdown table under HEAD; the gain is over the first method of the same set and level."""
     first: dict[tuple[str, int], float] = {}
     for line in lines:

@@ -24,7 +24,7 @@ Tell = Callable[[Item, Outcome], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SuitePlan:
     """All items of a suite, in order, and what the user should know about them."""
 
     suite: Suite
@@ -37,7 +37,7 @@ class Plan:
 
 
 @dataclass
-class Progress:
+class Tally:
     """What a run did. other: rows of other versions in the store, kept and not shown."""
 
     planned: int = 0
@@ -48,7 +48,7 @@ class Progress:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def plan(suite: Suite, context: Context) -> Plan:
+def plan(suite: Suite, context: Context) -> SuitePlan:
     """The items of a suite. BadInput or Unavailable, before any work, for what cannot run."""
     context.solvers = {**suite.solvers, **context.solvers}
     context.timeout = suite.timeout
@@ -60,18 +60,18 @@ def plan(suite: Suite, context: Context) -> Plan:
     if not items:
         reason = "; ".join(context.notes) or "it names no tasks"
         raise BadInput(f"suite {suite.name!r} has nothing to run ({reason})")
-    return Plan(suite, tuple(items.values()), tuple(dict.fromkeys(context.notes)))
+    return SuitePlan(suite, tuple(items.values()), tuple(dict.fromkeys(context.notes)))
 
 
 def run(
-    plan: Plan,
+    plan: SuitePlan,
     store: Store,
     executor: Executor,
     *,
     command: str = "",
     retry_failed: bool = False,
     tell: Tell | None = None,
-) -> Progress:
+) -> Tally:
     """Do what is not done yet, and commit it row by row: stopping at any moment loses at most what is in work.
 
     retry_failed: compute failed rows again. tell: called after every commit. Calling again goes on where it stopped.
@@ -83,7 +83,7 @@ def run(
     outdated = set(_incomplete(plan, store))
     present = store.keys() - outdated
     pending = [item for item in plan.items if item.key not in present]
-    progress = Progress(len(plan.items), len(plan.items) - len(pending), other=len(before - set(plan.keys)))
+    progress = Tally(len(plan.items), len(plan.items) - len(pending), other=len(before - set(plan.keys)))
     store.begin(command=command, suite=plan.suite.name, plan=plan.keys, notes=plan.notes, machine=machine.describe())
     if not pending:
         return progress
@@ -105,7 +105,7 @@ def run(
     return progress
 
 
-def _incomplete(plan: Plan, store: Store) -> list[str]:
+def _incomplete(plan: SuitePlan, store: Store) -> list[str]:
     """Rows that lack a score the plan asks for, and whose estimate was not kept; those with one are scored in place."""
     missing = []
     items = {item.key: item for item in plan.items}
@@ -130,8 +130,8 @@ def bench(
     command: str = "",
     retry_failed: bool = False,
     tell: Tell | None = None,
-    said: Callable[[Plan], None] | None = None,
-) -> tuple[Plan, Progress]:
+    said: Callable[[SuitePlan], None] | None = None,
+) -> tuple[SuitePlan, Tally]:
     """Plan and run a suite into a folder; `restore bench` without its tables."""
     chosen = context if context is not None else Context()
     fresh = not (Path(out) / FILE).exists()

@@ -35,7 +35,7 @@ basis has). FAIL: broken for at least one setting, size or precision. Tolerances
 
 
 @dataclass
-class Cell:
+class LawCell:
     """What became of one law for one operator."""
 
     kept: set[str] = field(default_factory=set)  # precisions, "ok" where the law has none of its own
@@ -53,7 +53,7 @@ class Collector:
 
     def __init__(self, only: Sequence[str]) -> None:
         self.only = only
-        self.cells: dict[tuple[str, str], Cell] = {}
+        self.cells: dict[tuple[str, str], LawCell] = {}
         self._items: dict[str, tuple[str, str, str]] = {}
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
@@ -70,7 +70,7 @@ class Collector:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         name, law, precision = self._items[report.nodeid]
-        cell = self.cells.setdefault((name, law), Cell())
+        cell = self.cells.setdefault((name, law), LawCell())
         if report.failed:
             cell.broken.append(report.nodeid.partition("[")[2].rstrip("]"))
         elif report.when == "call" and report.passed:
@@ -98,7 +98,7 @@ def table(collector: Collector) -> str:
     lines = ["| operator | cases | " + " | ".join(str(i + 1) for i in range(len(laws))) + " |"]
     lines.append("|---|---:|" + ":-:|" * len(laws))
     for name in names:
-        cells = [collector.cells.get((name, law), Cell()) for law in laws]
+        cells = [collector.cells.get((name, law), LawCell()) for law in laws]
         lines.append(f"| {name} | {sum(c.cases for c in cells)} | " + " | ".join(map(str, cells)) + " |")
     lines += ["", *(f"{i + 1}. {law}" for i, law in enumerate(laws))]
     broken = [f"- {name}, {law}: {case}" for (name, law), c in collector.cells.items() for case in c.broken]

@@ -48,7 +48,7 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class Score:
+class SetScore:
     """One method on one set: means over its pictures, PSNR in dB; seconds of one picture."""
 
     method: str
@@ -73,12 +73,12 @@ def family(method: str) -> str:
     return stem if last.isdigit() else method
 
 
-def scores(folder: Path) -> list[Score]:
+def scores(folder: Path) -> list[SetScore]:
     """The rows of a folder that `restore bench` wrote; BadInput where there are none."""
     rows = leaderboard.read(folder)["rows"]
     return sorted(
         (
-            Score(
+            SetScore(
                 method=row["method"],
                 lpips=row.get("lpips"),
                 nfe=row["nfe"] or 0.0,
@@ -92,32 +92,32 @@ def scores(folder: Path) -> list[Score]:
     )
 
 
-def renewed(old: Iterable[Score], new: Iterable[Score]) -> list[Score]:
+def renewed(old: Iterable[SetScore], new: Iterable[SetScore]) -> list[SetScore]:
     """The old rows, those of the same method and set replaced by new ones."""
     return sorted({(one.method, one.set): one for one in (*old, *new)}.values(), key=_order)
 
 
-def read(path: Path) -> list[Score]:
+def read(path: Path) -> list[SetScore]:
     """The rows that are kept in `path`."""
-    return [Score(**row) for row in json.loads(path.read_text("utf-8"))["rows"]]
+    return [SetScore(**row) for row in json.loads(path.read_text("utf-8"))["rows"]]
 
 
-def _order(score: Score) -> tuple[int, float, int]:
+def _order(score: SetScore) -> tuple[int, float, int]:
     families, own = list(NAMES), family(score.method)
     place = families.index(own) if own in families else len(families)
     return place, score.nfe, list(SETS).index(score.set)
 
 
-def over_all(found: Iterable[Score]) -> dict[str, Score]:
+def over_all(found: Iterable[SetScore]) -> dict[str, SetScore]:
     """Means over the pictures of all sets, of the methods that have them all."""
-    groups: dict[str, list[Score]] = {}
+    groups: dict[str, list[SetScore]] = {}
     for score in found:
         groups.setdefault(score.method, []).append(score)
     most = max((sum(one.pictures for one in group) for group in groups.values()), default=0)
     return {name: _mean(group) for name, group in groups.items() if sum(one.pictures for one in group) == most}
 
 
-def _mean(group: Sequence[Score]) -> Score:
+def _mean(group: Sequence[SetScore]) -> SetScore:
     count = sum(one.pictures for one in group)
 
     def mean(key: str) -> float:
@@ -126,17 +126,17 @@ def _mean(group: Sequence[Score]) -> Score:
     first = group[0]
     lpips = mean("lpips") if all(one.lpips is not None for one in group) else None
     numbers = {key: mean(key) for key in ("psnr", "ssim", "seconds", "nfe")}
-    return Score(first.method, "all", count, lpips=lpips, prior=first.prior, **numbers)
+    return SetScore(first.method, "all", count, lpips=lpips, prior=first.prior, **numbers)
 
 
-def table(found: Sequence[Score]) -> str:
+def table(found: Sequence[SetScore]) -> str:
     """All methods and sets: PSNR / SSIM / LPIPS, and the seconds of one picture."""
     sets = [name for name in SETS if any(one.set == name for one in found)]
     lines = [
         "| method | calls | " + " | ".join(SETS[name] for name in sets) + " | seconds |",
         "|---|---|" + "---|" * (len(sets) + 1),
     ]
-    groups: dict[str, dict[str, Score]] = {}
+    groups: dict[str, dict[str, SetScore]] = {}
     for one in found:
         groups.setdefault(one.method, {})[one.set] = one
     for group in groups.values():
@@ -146,13 +146,13 @@ def table(found: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
-def cell(score: Score) -> str:
+def cell(score: SetScore) -> str:
     """28.42 / 0.810 / 0.340."""
     lpips = "-" if score.lpips is None else f"{score.lpips:.3f}"
     return f"{score.psnr:.2f} / {score.ssim:.3f} / {lpips}"
 
 
-def curves(found: Mapping[str, Score], key: str) -> dict[str, Curve]:
+def curves(found: Mapping[str, SetScore], key: str) -> dict[str, Curve]:
     """Points (calls, score) by family; what takes no calls is a dashed line across."""
     groups: dict[str, list[tuple[float, float]]] = {}
     widest = max(score.nfe for score in found.values())
@@ -167,7 +167,7 @@ def curves(found: Mapping[str, Score], key: str) -> dict[str, Curve]:
     return {name: sorted(points) for name, points in groups.items()}
 
 
-def comparison(found: Sequence[Score]) -> str:
+def comparison(found: Sequence[SetScore]) -> str:
     """The section of the comparison: its commands, the table and the plots."""
     return f"""PSNR / SSIM of the BT.601 luma without its outer 4 pixels / LPIPS (AlexNet) of RGB: means over pictures.
 Seconds are of one picture, on one thread beside other work.
@@ -196,7 +196,7 @@ def spreads(path: Path) -> str:
 {posterior_statistics.table(listed)}"""
 
 
-def measured(prior: str, found: Sequence[Score]) -> str:
+def measured(prior: str, found: Sequence[SetScore]) -> str:
     """The section "Measured" of a prior's card."""
     own = [one for one in found if one.prior == prior or one.method == BASELINE]
     return f"""PSNR / SSIM (luma, 4 pixels of border removed) / LPIPS:
@@ -206,7 +206,7 @@ def measured(prior: str, found: Sequence[Score]) -> str:
     {BENCH}"""
 
 
-def write(root: Path, found: Sequence[Score]) -> list[Path]:
+def write(root: Path, found: Sequence[SetScore]) -> list[Path]:
     """Fill the documents and draw the plots; the files written."""
     page = fill((root / PAGE).read_text("utf-8"), "### Table", comparison(found))
     if (root / SPREADS).is_file():

@@ -27,12 +27,12 @@ from torch import Tensor
 from operators.core.identity import Identity
 from operators.noise import Gaussian
 from priors.residual.analytic import GaussianPair
-from priors.residual.i2sb import I2SB as BridgeProcess
-from priors.residual.ir_sde import IRSDE as RevertingProcess
+from priors.residual.i2sb import I2SBProcess
+from priors.residual.ir_sde import IRSDEProcess
 from priors.residual.process import Process
-from priors.residual.rddm import RDDM as ResidualProcess
-from priors.residual.resfusion import Resfusion as CutProcess
-from priors.residual.resshift import ResShift as ShiftProcess
+from priors.residual.rddm import RDDMProcess
+from priors.residual.resfusion import ResfusionProcess
+from priors.residual.resshift import ResShiftProcess
 from restore import solvers
 from restore.problem import Problem
 from restore.solvers import Solver
@@ -106,10 +106,10 @@ def law(process: Process, solver: Solver, pixel: Pixel, *, draws: int) -> Law:
 
 def contestants() -> list[Contestant]:
     """The rows of the table."""
-    shift = {count: ShiftProcess(steps=count, min_noise_level=0.2 if count < 10 else 0.04) for count in CALLS}
-    cut = {process.length: process for process in (CutProcess(schedule_steps=t) for t in range(10, 400))}
-    residual = {scale: ResidualProcess(sum_scale=scale) for scale in (0.01, 1.0)}
-    reverting = RevertingProcess(first_theta="keep")
+    shift = {count: ResShiftProcess(steps=count, min_noise_level=0.2 if count < 10 else 0.04) for count in CALLS}
+    cut = {process.length: process for process in (ResfusionProcess(schedule_steps=t) for t in range(10, 400))}
+    residual = {scale: RDDMProcess(sum_scale=scale) for scale in (0.01, 1.0)}
+    reverting = IRSDEProcess(first_theta="keep")
 
     def of(process: Process, name: str, **settings: object) -> Callable[[int], tuple[Process, Solver]]:
         return lambda count: (process, solvers.build(name, steps=count, **settings))
@@ -130,7 +130,7 @@ def contestants() -> list[Contestant]:
         Contestant("MRS, ODE, order 2", of(reverting, "mrs", equation="ode")),
         Contestant("MRS, ODE, order 2, released", of(reverting, "mrs", equation="ode", formulas="released")),
         Contestant("MRS, ODE, order 3", of(reverting, "mrs", equation="ode", order=3)),
-        Contestant("I2SB", of(BridgeProcess(), "i2sb")),
+        Contestant("I2SB", of(I2SBProcess(), "i2sb")),
     ]
 
 
@@ -153,9 +153,7 @@ def ode_errors(*, formulas: str, order: int, steps: Sequence[int] = ODE_STEPS) -
     The universal model's process (max_sigma 50), x0 ~ N(0.45, 0.2^2) whatever y is, started at 64 x_T between -3 and 3
     standard deviations around y = 0.3 .. 0.7.
     """
-    process = RevertingProcess(
-        max_sigma=50, first_theta="keep", between="tables" if formulas == "released" else "theta"
-    )
+    process = IRSDEProcess(max_sigma=50, first_theta="keep", between="tables" if formulas == "released" else "theta")
     y = torch.linspace(0.3, 0.7, 64, dtype=torch.float64).reshape(1, 1, 8, 8)
     z = torch.linspace(-3, 3, 64, dtype=torch.float64)[torch.arange(64) * 37 % 64].reshape(1, 1, 8, 8)
     mean = torch.full((1, 8, 8), 0.45, dtype=torch.float64)

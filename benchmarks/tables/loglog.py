@@ -17,7 +17,7 @@ Curve = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Axis:
+class LogAxis:
     """Values to pixels: `low` to `high`, as `scaled` gives them, lie from `start` to `end`."""
 
     low: float
@@ -34,7 +34,7 @@ class Axis:
         return self.start + (self.scaled(value) - self.low) / (self.high - self.low) * (self.end - self.start)
 
     @classmethod
-    def around(cls, values: Sequence[float], start: float, end: float) -> Axis:
+    def around(cls, values: Sequence[float], start: float, end: float) -> LogAxis:
         """An axis with a little room at both ends of the values."""
         low, high = cls.scaled(min(values)), cls.scaled(max(values))
         spare = 0.04 * max(high - low, cls.narrowest)
@@ -48,7 +48,7 @@ class Axis:
         return [v for v in values if self.low <= math.log10(v) <= self.high]
 
 
-class Even(Axis):
+class Even(LogAxis):
     """Values themselves to pixels."""
 
     narrowest = 0.01
@@ -68,7 +68,7 @@ class Even(Axis):
 
 def loglog_svg(curves: Mapping[str, Curve], *, title: str, across: str, up: str) -> str:
     """curves: name -> points with positive coordinates, at least one; a name that ends in " (dashed)" is drawn so."""
-    return _svg(curves, Axis, title=title, across=across, up=up)
+    return _svg(curves, LogAxis, title=title, across=across, up=up)
 
 
 def semilog_svg(curves: Mapping[str, Curve], *, title: str, across: str, up: str) -> str:
@@ -76,9 +76,9 @@ def semilog_svg(curves: Mapping[str, Curve], *, title: str, across: str, up: str
     return _svg(curves, Even, title=title, across=across, up=up)
 
 
-def _svg(curves: Mapping[str, Curve], upright: type[Axis], *, title: str, across: str, up: str) -> str:
+def _svg(curves: Mapping[str, Curve], upright: type[LogAxis], *, title: str, across: str, up: str) -> str:
     points = [point for curve in curves.values() for point in curve]
-    x = Axis.around([p[0] for p in points], LEFT, WIDTH - RIGHT)
+    x = LogAxis.around([p[0] for p in points], LEFT, WIDTH - RIGHT)
     y = upright.around([p[1] for p in points], HEIGHT - BOTTOM, TOP)
     parts = [_grid(x, y, across, up)]
     for index, (name, curve) in enumerate(curves.items()):
@@ -90,7 +90,7 @@ def _svg(curves: Mapping[str, Curve], upright: type[Axis], *, title: str, across
     )
 
 
-def _grid(x: Axis, y: Axis, across: str, up: str) -> str:
+def _grid(x: LogAxis, y: LogAxis, across: str, up: str) -> str:
     floor, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     lines = [
         f'<path d="M{x(v):.1f} {TOP}V{floor}" stroke="{GRID}"/>'
@@ -109,7 +109,7 @@ def _grid(x: Axis, y: Axis, across: str, up: str) -> str:
     return "".join(lines) + names
 
 
-def _curve(name: str, curve: Curve, x: Axis, y: Axis, colour: str, row: float) -> str:
+def _curve(name: str, curve: Curve, x: LogAxis, y: LogAxis, colour: str, row: float) -> str:
     shown = name.removesuffix(" (dashed)")
     dash = ' stroke-dasharray="5 4"' if shown != name else ""
     places = [(x(a), y(b)) for a, b in curve]

@@ -14,7 +14,7 @@ from ..common.registry import unknown_name
 from ..core.base import SVD, LinearOperator, Shape, check_shape
 from . import kernels
 from .bases import Axes, Basis, Cosine, Fourier, is_even
-from .convolution import WINDOW_UP_TO, Spectral, Window, output_shape, rank_one
+from .convolution import WINDOW_UP_TO, MovingWindow, Spectral, output_shape, rank_one
 from .padding import BOUNDARIES
 
 AXES_UP_TO = 1024  # longest side whose matrices are decomposed; that takes a second, and grows with the cube
@@ -93,7 +93,7 @@ class Blur(LinearOperator):
         self._given = given
         self.register_buffer("kernel", torch.from_numpy(h.copy()))
         self.spectral = Spectral(shape, h, boundary)
-        self.window = Window(shape, h, boundary) if max(h.shape) <= WINDOW_UP_TO else None
+        self.window = MovingWindow(shape, h, boundary) if max(h.shape) <= WINDOW_UP_TO else None
 
     def _forward(self, x: Tensor) -> Tensor:
         wide = _at_least_single(x)

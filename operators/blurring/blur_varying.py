@@ -12,7 +12,7 @@ from ..common.errors import BadInput, BadType
 from ..common.registry import unknown_name
 from ..core.base import LinearOperator, Shape, check_shape
 from . import kernels as shapes
-from .convolution import Grid, output_shape, real_pairs
+from .convolution import PeriodicGrid, output_shape, real_pairs
 from .padding import BOUNDARIES
 
 
@@ -72,7 +72,7 @@ class SpatiallyVaryingBlur(LinearOperator):
         super().__init__(shape, output_shape(shape, h[0], boundary))
         self.boundary = boundary
         self._planes = (1,) * (len(shape) - 2)
-        self._grid = Grid.of(shape, h[0], boundary)
+        self._grid = PeriodicGrid.of(shape, h[0], boundary)
         self.register_buffer("kernel", torch.from_numpy(h.copy()))
         self.register_buffer("weights", torch.from_numpy(w.reshape(len(h), *self._planes, *picture).copy()))
         spectra = np.stack([self._grid.spectrum(k) for k in h])

@@ -57,7 +57,7 @@ def wrapped(kernel: np.ndarray, size: tuple[int, int], offset: tuple[int, int]) 
 
 
 @dataclass(frozen=True)
-class Grid:
+class PeriodicGrid:
     """Where circular convolution on a periodic grid is convolution under a boundary: how to pad, wrap and crop."""
 
     picture: tuple[int, int]
@@ -67,7 +67,7 @@ class Grid:
     lookup: tuple[tuple[Run, ...], ...] | None  # of rows and columns; None where nothing is looked up
 
     @staticmethod
-    def of(input_shape: Shape, kernel: np.ndarray, boundary: str) -> Grid:
+    def of(input_shape: Shape, kernel: np.ndarray, boundary: str) -> PeriodicGrid:
         """The grid for a kernel (of that shape) over the last two axes of a picture."""
         height, width = kernel.shape
         centre = (height // 2, width // 2)
@@ -75,14 +75,14 @@ class Grid:
         output = output_shape(input_shape, kernel, boundary)
         cropped = (output[-2], output[-1])
         if boundary == "circular":
-            return Grid(sizes, cropped, sizes, centre, None)
+            return PeriodicGrid(sizes, cropped, sizes, centre, None)
         if boundary == "zero":
             # Zeros beyond the picture are those that the transform adds; half a kernel of them is enough.
             reach = [n + max(c, k - 1 - c) for n, c, k in zip(sizes, centre, kernel.shape, strict=True)]
-            return Grid(sizes, cropped, (fast_length(reach[0]), fast_length(reach[1])), centre, None)
+            return PeriodicGrid(sizes, cropped, (fast_length(reach[0]), fast_length(reach[1])), centre, None)
         extra = (0, 0) if boundary == "valid" else (height - 1, width - 1)
         size = (fast_length(sizes[0] + extra[0]), fast_length(sizes[1] + extra[1]))
-        return Grid(sizes, cropped, size, (height - 1, width - 1), axis_runs(input_shape, kernel, boundary))
+        return PeriodicGrid(sizes, cropped, size, (height - 1, width - 1), axis_runs(input_shape, kernel, boundary))
 
     def spectrum(self, kernel: np.ndarray) -> np.ndarray:
         """The half spectrum of a kernel on the grid, with the 1 / N that `crop` and `fold` leave out."""
@@ -116,7 +116,7 @@ class Spectral(LinearOperator):
 
     def __init__(self, input_shape: Shape, kernel: np.ndarray, boundary: str) -> None:
         super().__init__(input_shape, output_shape(input_shape, kernel, boundary))
-        self.grid = Grid.of(self.input_shape, kernel, boundary)
+        self.grid = PeriodicGrid.of(self.input_shape, kernel, boundary)
         # Pairs of real numbers: `.to(dtype)` would drop the imaginary parts of a complex buffer.
         self.register_buffer("parts", real_pairs(self.grid.spectrum(kernel)), persistent=False)
 
@@ -131,7 +131,7 @@ class Spectral(LinearOperator):
         return self.grid.fold(spectrum)
 
 
-class Window(LinearOperator):
+class MovingWindow(LinearOperator):
     """Convolution by a moving window: for small kernels, on a processor."""
 
     window: Tensor

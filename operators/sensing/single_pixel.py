@@ -68,7 +68,7 @@ class Binary(Signed):
         return math.sqrt((a + 0.25 + math.sqrt((a - 0.25) ** 2 + 4 * b)) / 2)
 
 
-class Pairs(Signed):
+class Complements(Signed):
     """Each 0/1 pattern and then its complement: (c_0 + c_k) / 2 and (c_0 - c_k) / 2, whose difference is c_k."""
 
     per_pattern = 2
@@ -93,7 +93,7 @@ class Pairs(Signed):
         return math.sqrt((patterns + 1) / 2)
 
 
-READINGS: Mapping[str, Signed] = {"signed": Signed(), "binary": Binary(), "pairs": Pairs()}
+READINGS: Mapping[str, Signed] = {"signed": Signed(), "binary": Binary(), "pairs": Complements()}
 
 
 class SinglePixel(LinearOperator):

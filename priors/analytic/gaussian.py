@@ -14,7 +14,7 @@ from ..base import DiffusionPrior, Sigma, check_sigma
 from .posterior import MAX_UNKNOWNS, LinearGaussianProblem, Posterior, condition
 
 
-class Gaussian(DiffusionPrior):
+class GaussianPrior(DiffusionPrior):
     """x0 ~ N(mean, C), in image units. Give exactly one of std, covariance and spectrum.
 
     mean: C x H x W picture. std: a number, or one per pixel. covariance: dense N x N, N = C H W, for small pictures.

@@ -1,4 +1,4 @@
-"""Trained priors that ship with the package, and trained priors from a file."""
+"""Trained priors from the package's own files and from a user's."""
 
 from __future__ import annotations
 
@@ -8,35 +8,12 @@ from pathlib import Path
 
 from operators.common.errors import BadInput
 
-from .. import REGISTRY
 from ..base import DiffusionPrior, Prior
-from ..diffusion.adapters import adapt
 from ..diffusion.by_level import ByLevel
 from ..diffusion.edm import EDMPrior
 from .checkpoints import load_network
 
 NATURAL_BORDER = 1.0  # native units: half of the range of a picture
-
-
-def load(name: str | Path) -> Prior:
-    """A prior by registry name, or from a safetensors file written by `restore train`.
-
-    "NAME:ADAPTER" fits it to another kind of picture (`priors.diffusion.adapters`). The prior carries `name` and
-    `sha256` (of its weights). BadInput with a suggestion for an unknown name, Unavailable for a file that is absent.
-    """
-    base, colon, adapter = str(name).partition(":")
-    if colon and base in REGISTRY:
-        inner = load(base)
-        if not isinstance(inner, DiffusionPrior):
-            raise BadInput(f"prior {base!r} takes no adapter", wanted="a diffusion prior before the colon")
-        return adapt(inner, adapter)
-    if str(name) in REGISTRY:
-        return REGISTRY.load(str(name))()  # type: ignore[no-any-return]
-    path = Path(name)
-    if path.suffix == ".safetensors":
-        return from_file(path, name=path.stem)
-    REGISTRY[str(name)]  # raises with a suggestion
-    raise BadInput(f"unknown prior {name!r}")
 
 
 def natural() -> Prior:

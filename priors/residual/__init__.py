@@ -17,32 +17,32 @@ REGISTRY = Registry(
     "process",
     {
         "resshift": Entry(
-            "priors.residual.resshift:ResShift",
+            "priors.residual.resshift:ResShiftProcess",
             "shifts the residual in while noise grows with it, few steps",
             "Yue, Wang, Loy 2023, arXiv 2307.12348",
         ),
         "rddm": Entry(
-            "priors.residual.rddm:RDDM",
+            "priors.residual.rddm:RDDMProcess",
             "residual and noise diffuse on schedules of their own",
             "Liu et al. 2024, arXiv 2308.13712",
         ),
         "resfusion": Entry(
-            "priors.residual.resfusion:Resfusion",
+            "priors.residual.resfusion:ResfusionProcess",
             "a noise schedule cut where the state no longer depends on the picture",
             "Shi et al. 2024, arXiv 2311.14900",
         ),
         "ir-sde": Entry(
-            "priors.residual.ir_sde:IRSDE",
+            "priors.residual.ir_sde:IRSDEProcess",
             "mean-reverting stochastic differential equation",
             "Luo et al. 2023, arXiv 2301.11699",
         ),
         "i2sb": Entry(
-            "priors.residual.i2sb:I2SB",
+            "priors.residual.i2sb:I2SBProcess",
             "Schroedinger bridge between the picture and the measurement",
             "Liu et al. 2023, arXiv 2302.05872",
         ),
         "regression": Entry(
-            "priors.residual.regression:Regression", "one call from the measurement to the picture: the control"
+            "priors.residual.regression:RegressionProcess", "one call from the measurement to the picture: the control"
         ),
     },
 )

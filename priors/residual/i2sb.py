@@ -29,7 +29,7 @@ FIRST_LEVEL = 1e-4
 
 
 @dataclass(frozen=True)
-class I2SB(Process):
+class I2SBProcess(Process):
     """Defaults: the published models.
 
     steps: N of the schedule (even). beta_max: height of the schedule. bridge: "sde", or "ode" for the optimal-transport

@@ -33,7 +33,7 @@ LEAST_SHARE = 1e-20  # of dt: the floor of the posterior variance, which the las
 
 
 @dataclass(frozen=True)
-class IRSDE(Process):
+class IRSDEProcess(Process):
     """Defaults: the published super-resolution settings.
 
     steps: T. max_sigma: lambda in 255ths (published: 10 deraining and deblurring, 30 super-resolution and inpainting,

@@ -32,7 +32,7 @@ TINY = 1e-6  # the published stand-in for 1 - abar = 0 at the last time
 
 
 @dataclass(frozen=True)
-class RDDM(Process):
+class RDDMProcess(Process):
     """Defaults: the published restoration settings.
 
     steps: T of the schedule. sum_scale: noise variance at its end (published: 1 for raindrops and deblurring, 0.01 for

@@ -14,7 +14,7 @@ from .process import Marginal, Prediction, Process, check_steps
 
 
 @dataclass(frozen=True)
-class Regression(Process):
+class RegressionProcess(Process):
     """x_0 = y, and the network gives the picture. penalty: "l1" (the median) or "l2" (the mean, E[x0 | y])."""
 
     kind = "regression"

@@ -36,7 +36,7 @@ CLOSE_TO_HALF = 0.01
 
 
 @dataclass(frozen=True)
-class Resfusion(Process):
+class ResfusionProcess(Process):
     """Defaults: the published models.
 
     schedule_steps: T of the uncut schedule. schedule: "linear" (betas scaled by 1000 / T) or "cosine".

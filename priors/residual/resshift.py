@@ -29,7 +29,7 @@ from .process import Clip, Marginal, Prediction, Process, check_at_least, check_
 
 
 @dataclass(frozen=True)
-class ResShift(Process):
+class ResShiftProcess(Process):
     """Defaults: the published models of 4 steps. (15 steps: min_noise_level 0.04.)
 
     steps: T. kappa: noise for a full shift. min_noise_level, etas_end, power: shape of the schedule.

@@ -31,7 +31,7 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """One recipe. The rate is constant after `warmup` and falls linearly to zero over the last `decay` share.
 
     earlier_rounds: steps of each round before the last; after each, the rate has fallen to zero and rises once more,
@@ -81,7 +81,13 @@ class Trainer:
     """
 
     def __init__(
-        self, network: nn.Module, objective: Objective, settings: Settings, *, checkpoint: Path, device: str = "cpu"
+        self,
+        network: nn.Module,
+        objective: Objective,
+        settings: TrainingSettings,
+        *,
+        checkpoint: Path,
+        device: str = "cpu",
     ) -> None:
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)

@@ -33,7 +33,7 @@ class Measured:
             yield self.measure(pictures, index)
 
 
-class Pairs:
+class PairedCrops:
     """Aligned random crops of given pairs, with flips and quarter turns.
 
     targets, inputs: C x H x W each, of one size within a pair, in the process's units. size: of the crops.

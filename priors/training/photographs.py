@@ -24,7 +24,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
 @dataclass(frozen=True)
-class Source:
+class CropSource:
     """A folder of photographs: path relative to the data root, share of the crops, shrink factor (box mean).
 
     drawn: that many pages of graphics instead of a folder.
@@ -51,7 +51,7 @@ class Photographs:
     Raises FileNotFoundError naming a source folder that is absent or holds no picture.
     """
 
-    def __init__(self, root: Path, sources: Sequence[Source], *, size: int, augmentation: Augmentation) -> None:
+    def __init__(self, root: Path, sources: Sequence[CropSource], *, size: int, augmentation: Augmentation) -> None:
         self.size = size
         self.augmentation = augmentation
         self.pictures: list[list[np.ndarray]] = []

@@ -20,9 +20,9 @@ from ..diffusion.edm import EDMObjective
 from ..files.checkpoints import load_network, save_network
 from ..networks.unet import UNet
 from ..residual.network import warm_start
-from .loop import Progress, Settings, Trainer
+from .loop import Progress, Trainer, TrainingSettings
 from .pairs import Batches
-from .photographs import Augmentation, Photographs, Source
+from .photographs import Augmentation, CropSource, Photographs
 from .residual import ResidualObjective
 from .widening import widen
 
@@ -37,12 +37,12 @@ class Recipe:
     """
 
     name: str
-    settings: Settings
+    settings: TrainingSettings
     crop: int
     network: Mapping[str, Any]
     objective: EDMObjective | ResidualObjective
     augmentation: Augmentation
-    sources: tuple[Source, ...]
+    sources: tuple[CropSource, ...]
     warm_start: str = ""
     widen: str = ""
 
@@ -86,17 +86,17 @@ def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Re
         raise BadInput(f"unknown recipe {name!r}", do=f"Known: {', '.join(names())}.")
     table = _table(name)
     given = {"steps": steps, "batch": batch}
-    setting_names = {f.name for f in fields(Settings)}
+    setting_names = {f.name for f in fields(TrainingSettings)}
     settings = {k: table.pop(k) for k in list(table) if k in setting_names}
     settings.update({k: v for k, v in given.items() if v is not None})
     recipe = Recipe(
         name=table.pop("name"),
-        settings=Settings(**settings),
+        settings=TrainingSettings(**settings),
         crop=table.pop("crop"),
         network=table.pop("network"),
         objective=_objective(table),
         augmentation=Augmentation(**table.pop("augmentation")),
-        sources=tuple(Source(**s) for s in table.pop("sources")),
+        sources=tuple(CropSource(**s) for s in table.pop("sources")),
         warm_start=table.pop("warm_start", ""),
         widen=table.pop("widen", ""),
     )

@@ -14,7 +14,7 @@ from . import options
 from .options import chosen
 
 if TYPE_CHECKING:
-    from ..runs.execute import Outcome
+    from ..runs.execute import RunOutcome
     from ..runs.plan import Plan
 
 FAILED_PICTURES = 1
@@ -134,7 +134,7 @@ def _say(quiet: bool) -> Any:
     return say
 
 
-def _show(plan: Plan, outcome: Outcome) -> None:
+def _show(plan: Plan, outcome: RunOutcome) -> None:
     """A short table: one line per picture, its baseline under it, then where the time went."""
     from rich.console import Console
     from rich.table import Table
@@ -161,7 +161,7 @@ def _number(row: Any, key: str) -> str:
     return f"{value:.{ {'psnr': 2, 'ssim': 4, 'lpips': 4, 'chi2': 3, 'seconds': 1}[key] }f}"
 
 
-def _remarks(plan: Plan, outcome: Outcome) -> list[str]:
+def _remarks(plan: Plan, outcome: RunOutcome) -> list[str]:
     lines = []
     for split in outcome.timing.values():
         if len(outcome.timing) == 1 and split["total"] > 0:

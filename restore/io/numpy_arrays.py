@@ -26,7 +26,7 @@ MAX_MEMBERS = 100_000
 
 
 @dataclass(frozen=True)
-class Header:
+class NpyHeader:
     shape: tuple[int, ...]
     fortran: bool
     dtype: np.dtype
@@ -46,7 +46,7 @@ def read_npy(source: Source, options: Options) -> Decoded:
     return _decoded(np.array(values[layout.selection]), layout, told, {})
 
 
-def npy_header(source: Source) -> Header:
+def npy_header(source: Source) -> NpyHeader:
     """What a .npy file says about its array; ReadError where the file does not hold that much."""
     with source.path.open("rb") as file:
         found = _header(source, file)
@@ -83,14 +83,14 @@ def read_npz(source: Source, options: Options) -> Decoded:
 
 
 def _decoded(
-    stored: np.ndarray, layout: Layout, header: Header, fields: dict[str, object], notes: tuple[str, ...] = ()
+    stored: np.ndarray, layout: Layout, header: NpyHeader, fields: dict[str, object], notes: tuple[str, ...] = ()
 ) -> Decoded:
     stored = join_parts(stored)
     dtype = header.dtype.str if header.dtype.names is None else stored.dtype.str
     return arranged(stored, layout, fields={**fields, "dtype": dtype}, notes=notes)
 
 
-def _header(source: Source, file: IO[bytes]) -> Header:
+def _header(source: Source, file: IO[bytes]) -> NpyHeader:
     try:
         version = np.lib.format.read_magic(file)
         parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -106,10 +106,10 @@ def _header(source: Source, file: IO[bytes]) -> Header:
         raise source.fail("Python objects (a pickle)", wanted="an array of numbers", do="Save it as a plain array.")
     if any(n < 0 for n in shape):
         raise source.fail(f"damaged .npy header: shape {shape}")
-    return Header(tuple(int(n) for n in shape), bool(fortran), dtype, file.tell())
+    return NpyHeader(tuple(int(n) for n in shape), bool(fortran), dtype, file.tell())
 
 
-def _check_length(source: Source, header: Header, size: int) -> None:
+def _check_length(source: Source, header: NpyHeader, size: int) -> None:
     found, wanted = size - header.start, header.nbytes
     if found != wanted:
         kind = "truncated or lying .npy" if found < wanted else "a .npy with extra bytes at its end"
@@ -128,7 +128,7 @@ def _described(source: Source, archive: zipfile.ZipFile, arrays: Mapping[str, zi
     return pictures or everything
 
 
-def _member_header(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header | None:
+def _member_header(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NpyHeader | None:
     with archive.open(info) as file:
         try:
             return _header(source, file)

@@ -23,7 +23,7 @@ _BASE = "https://download.pytorch.org/models/"
 
 
 @dataclass(frozen=True)
-class Source:
+class FeatureSource:
     """Where the convolutions of one ImageNet network are.
 
     stored: file below RESTORE_WEIGHTS, safetensors with torchvision's own key names (`features.0.weight`, ...).
@@ -52,14 +52,14 @@ class Source:
 
 
 SOURCES = {
-    "alex": Source(
+    "alex": FeatureSource(
         net="alex",
         stored="lpips/alexnet_features.safetensors",
         tensors="276812cc7430109e87ad2847e4409809bf867956c8a5e9621ae88a1bfcb08e76",
         published="alexnet-owt-7be5be79.pth",
         megabytes=244,
     ),
-    "vgg": Source(
+    "vgg": FeatureSource(
         net="vgg", stored="lpips/vgg16_features.safetensors", tensors="", published="vgg16-397923af.pth", megabytes=528
     ),
 }
@@ -121,7 +121,7 @@ def status(net: str = "alex") -> Status:
     return Status(net, None, missing.found, missing.do)
 
 
-def _search(source: Source) -> tuple[Path | None, dict[str, Tensor] | None, list[str]]:
+def _search(source: FeatureSource) -> tuple[Path | None, dict[str, Tensor] | None, list[str]]:
     """The first sound copy on this machine, and why each place before it has none."""
     reasons = []
     root = os.environ.get("RESTORE_WEIGHTS")
@@ -140,7 +140,7 @@ def _search(source: Source) -> tuple[Path | None, dict[str, Tensor] | None, list
     return None, None, reasons
 
 
-def _stored(source: Source, path: Path) -> dict[str, Tensor]:
+def _stored(source: FeatureSource, path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
@@ -160,7 +160,7 @@ def _stored(source: Source, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _published(source: Source, path: Path) -> dict[str, Tensor]:
+def _published(source: FeatureSource, path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise Unavailable(f"{path} is not there")
     # The hash comes first: nothing of an unknown file is decoded.
@@ -171,7 +171,7 @@ def _published(source: Source, path: Path) -> dict[str, Tensor]:
     return {key: value for key, value in tensors.items() if key.startswith("features.")}
 
 
-def _missing(source: Source, reasons: list[str]) -> Unavailable:
+def _missing(source: FeatureSource, reasons: list[str]) -> Unavailable:
     return Unavailable(
         f"the ImageNet features of lpips[{source.net}] are not here: {'; '.join(reasons)}",
         do=f"Run `restore doctor --fetch lpips`, or put {source.url} ({source.megabytes} MB) at {source.cached}.",

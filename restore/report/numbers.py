@@ -14,7 +14,7 @@ NAMES = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS"}
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreLine:
     """One line of the table: a score of estimate and baseline. verdict: "better", "worse" or "" (equal or unknown)."""
 
     name: str
@@ -43,13 +43,13 @@ def facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(names.get(key, key), str(metrics[key])) for key in keys if metrics.get(key) is not None]
 
 
-def scores(metrics: Mapping[str, Any]) -> list[Row]:
+def scores(metrics: Mapping[str, Any]) -> list[ScoreLine]:
     """PSNR, SSIM, LPIPS and seconds of estimate and baseline, with the reason wherever there is no number."""
     baseline = metrics.get("baseline") or {}
     return [*(_score(key, metrics, baseline) for key in NAMES), _seconds(metrics, baseline)]
 
 
-def _score(key: str, metrics: Mapping[str, Any], baseline: Mapping[str, Any]) -> Row:
+def _score(key: str, metrics: Mapping[str, Any], baseline: Mapping[str, Any]) -> ScoreLine:
     ours, theirs = _number(metrics, key), _number(baseline, key)
     direction, sign = DIRECTION[key]
     gain, verdict = "", ""
@@ -64,7 +64,7 @@ def _score(key: str, metrics: Mapping[str, Any], baseline: Mapping[str, Any]) ->
         why = (baseline.get("reasons") or {}).get(key)
         reasons += [f"baseline: {why}"] if why and why not in reasons else []
     convention = (metrics.get("conventions") or {}).get(key, "")
-    return Row(NAMES[key], convention, direction, ours, theirs, gain, verdict, tuple(reasons))
+    return ScoreLine(NAMES[key], convention, direction, ours, theirs, gain, verdict, tuple(reasons))
 
 
 def _number(table: Mapping[str, Any], key: str) -> str:
@@ -74,10 +74,10 @@ def _number(table: Mapping[str, Any], key: str) -> str:
     return f"{value:.{DIGITS[key]}f}{UNITS.get(key, '')}"
 
 
-def _seconds(metrics: Mapping[str, Any], baseline: Mapping[str, Any]) -> Row:
+def _seconds(metrics: Mapping[str, Any], baseline: Mapping[str, Any]) -> ScoreLine:
     ours, theirs = (table.get("seconds") for table in (metrics, baseline))
     shown = tuple("-" if value is None else f"{value:.3g} s" for value in (ours, theirs))
-    return Row("Time", "", "wall clock of the whole solve, lower is better", shown[0], shown[1], "", "", ())
+    return ScoreLine("Time", "", "wall clock of the whole solve, lower is better", shown[0], shown[1], "", "", ())
 
 
 def consistency(metrics: Mapping[str, Any]) -> tuple[str, str]:

@@ -15,7 +15,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Axis:
+class PlotAxis:
     """A linear map from [low, high] (of log10 values where `log`) to pixels; never empty."""
 
     low: float
@@ -59,21 +59,21 @@ def _points(trace: Sequence[Mapping[str, float]], key: str) -> list[Point]:
     return [point for i, point in enumerate(drawn) if i % stride == 0 or i == len(drawn) - 1]
 
 
-def _linear(values: Sequence[float]) -> Axis:
+def _linear(values: Sequence[float]) -> PlotAxis:
     low, high = min(values), max(values)
     if high <= low:  # a single step stands in the middle
         low, high = low - 0.5, high + 0.5
-    return Axis(low, high, LEFT, WIDTH - RIGHT)
+    return PlotAxis(low, high, LEFT, WIDTH - RIGHT)
 
 
-def _log(values: Sequence[float]) -> Axis:
+def _log(values: Sequence[float]) -> PlotAxis:
     """At least half a decade, so that a constant is a flat line and not noise blown up."""
     low, high = math.log10(min(values)), math.log10(max(values))
     spare = max(0.5 - (high - low), 0.0) / 2 + 0.04 * max(high - low, 0.5)
-    return Axis(low - spare, high + spare, HEIGHT - BOTTOM, TOP, log=True)
+    return PlotAxis(low - spare, high + spare, HEIGHT - BOTTOM, TOP, log=True)
 
 
-def _frame(across: Axis) -> str:
+def _frame(across: PlotAxis) -> str:
     floor = HEIGHT - BOTTOM
     ticks = "".join(
         f'<line class="tick" x1="{across(x):.1f}" x2="{across(x):.1f}" y1="{floor}" y2="{floor + 5}"/>'
@@ -86,7 +86,7 @@ def _frame(across: Axis) -> str:
     )
 
 
-def _steps(across: Axis) -> list[int]:
+def _steps(across: PlotAxis) -> list[int]:
     """Whole steps at a round spacing, at most seven."""
     raw = max((across.high - across.low) / 6, 1e-9)
     power = 10 ** math.floor(math.log10(raw))
@@ -95,7 +95,7 @@ def _steps(across: Axis) -> list[int]:
     return list(range(first, math.floor(across.high) + 1, spacing))
 
 
-def _ticks(up: Axis, side: float, name: str) -> str:
+def _ticks(up: PlotAxis, side: float, name: str) -> str:
     outward = -1 if side == LEFT else 1
     anchor = "end" if side == LEFT else "start"
     grid = (
@@ -114,7 +114,7 @@ def _ticks(up: Axis, side: float, name: str) -> str:
     return grid + labels
 
 
-def _values(up: Axis) -> list[float]:
+def _values(up: PlotAxis) -> list[float]:
     """Powers of ten; 1, 2 and 5 times them over a short range; every other power over a long one."""
     decades = up.high - up.low
     factors = (1, 2, 5) if decades < 2.2 else (1,)
@@ -138,7 +138,7 @@ def _name(label: str, side: float, name: str) -> str:
     return f'<text class="{name} name" x="{x}" y="18" text-anchor="{anchor}">{label}</text>'
 
 
-def _line(points: Sequence[Point], across: Axis, up: Axis, name: str) -> str:
+def _line(points: Sequence[Point], across: PlotAxis, up: PlotAxis, name: str) -> str:
     places = [(across(x), up(y)) for x, y in points]
     dots = places if len(places) <= 40 else []
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)

@@ -26,7 +26,7 @@ class Stopped(Exception):
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """What a run left: metrics by picture, results in memory for the closing table, and what failed or was skipped."""
 
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -36,13 +36,13 @@ class Outcome:
     summary: dict[str, Any] | None = None
 
 
-def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: None) -> Outcome:
+def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: None) -> RunOutcome:
     """Do every picture of the plan that is not done. `say` is told of choices, skips and failures as they come.
 
     Raises Stopped after Ctrl-C, with finished samples kept beside the output folder. In a folder run a picture that
     fails is named and the run goes on; a single picture's error is raised.
     """
-    outcome = Outcome()
+    outcome = RunOutcome()
     for name, reason in plan.skipped.items():
         say(f"skipped {name}: {reason}")
     waiting = _waiting(plan, outcome, say)
@@ -65,7 +65,7 @@ def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: N
     return outcome
 
 
-def _one(plan: Plan, item: Item, display: Bar, outcome: Outcome, say: Callable[[str], None]) -> None:
+def _one(plan: Plan, item: Item, display: Bar, outcome: RunOutcome, say: Callable[[str], None]) -> None:
     image = plan.read(item)
     problem = plan.problem(image)
     for note in [*image.meta.notes, *(problem.recipe or {}).get("notes", ())]:
@@ -125,7 +125,7 @@ def _solve(
     return dataclasses.replace(result, provenance={**result.provenance, **extra})
 
 
-def _waiting(plan: Plan, outcome: Outcome, say: Callable[[str], None]) -> list[Item]:
+def _waiting(plan: Plan, outcome: RunOutcome, say: Callable[[str], None]) -> list[Item]:
     """Items still to be done. In a folder, results of the same settings are kept and others are refused."""
     if not plan.folder:
         return list(plan.items)
@@ -154,7 +154,7 @@ def _done(plan: Plan, item: Item) -> dict[str, Any] | None:
     return metrics
 
 
-def _how_to_resume(plan: Plan, item: Item, outcome: Outcome) -> str:
+def _how_to_resume(plan: Plan, item: Item, outcome: RunOutcome) -> str:
     kept = []
     if plan.folder and outcome.metrics:
         kept.append(f"{len(outcome.metrics)} pictures are in {plan.out}")
@@ -164,13 +164,13 @@ def _how_to_resume(plan: Plan, item: Item, outcome: Outcome) -> str:
     return f"stopped; {state}. The same command continues: {plan.options.command}"
 
 
-def _write_summary(plan: Plan, outcome: Outcome) -> None:
+def _write_summary(plan: Plan, outcome: RunOutcome) -> None:
     outcome.summary = summarise(plan, outcome)
     plan.out.mkdir(parents=True, exist_ok=True)
     outputs.write_json(plan.out / "summary.json", outcome.summary)
 
 
-def summarise(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+def summarise(plan: Plan, outcome: RunOutcome) -> dict[str, Any]:
     """Means that say over how many pictures they were taken, and every picture's own metrics under `images`."""
     from ..metrics import summarize
 

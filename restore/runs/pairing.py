@@ -11,7 +11,7 @@ from operators.common.errors import BadInput
 from operators.resampling.matrices import resize
 from priors.residual.grid import on_grid
 from priors.residual.process import Process
-from priors.training.pairs import Measure, Pairs
+from priors.training.pairs import Measure, PairedCrops
 
 from .. import io
 from ..tasks import Task
@@ -39,7 +39,7 @@ def task_measure(task: Task, process: Process) -> Measure:
     return measure
 
 
-def file_pairs(folder: Path, process: Process, *, size: int) -> Pairs:
+def file_pairs(folder: Path, process: Process, *, size: int) -> PairedCrops:
     """The pairs of a folder: FOLDER/input and FOLDER/target with files of the same stems, or HDF5 files in it, each
     with the data sets input and target.
 
@@ -52,7 +52,7 @@ def file_pairs(folder: Path, process: Process, *, size: int) -> Pairs:
     for given, target in _pictures(folder):
         inputs.append((_colour(_enlarged(given, target)) - process.shift) / process.scale)
         targets.append((_colour(target) - process.shift) / process.scale)
-    return Pairs(targets, inputs, size=size)
+    return PairedCrops(targets, inputs, size=size)
 
 
 def _pictures(folder: Path) -> list[tuple[Tensor, Tensor]]:

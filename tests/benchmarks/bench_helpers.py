@@ -50,7 +50,7 @@ def context(**more: Any) -> Context:
     return Context(settings={"device": "cpu", "dtype": "float32"}, keep_first=0, **more)
 
 
-def bench(out: Path, *solvers: str, executor: Any = None, timeout: float = 60.0, **more: Any) -> runner.Progress:
+def bench(out: Path, *solvers: str, executor: Any = None, timeout: float = 60.0, **more: Any) -> runner.Tally:
     _, progress = runner.bench(suite(*solvers, timeout=timeout), out, context=context(**more), executor=executor)
     return progress
 

@@ -13,15 +13,15 @@ import torch
 from benchmarks import suites
 from benchmarks.studies import posterior_statistics
 from benchmarks.studies import residual_comparison as comparison
-from benchmarks.studies.residual_comparison import Score
+from benchmarks.studies.residual_comparison import SetScore
 from benchmarks.tables import loglog, sections
 from operators import BadInput
 
 
 def score(
     method: str, data_set: str, *, nfe: float = 5, pictures: int = 5, psnr: float = 28.0, prior: str = ""
-) -> Score:
-    return Score(method, data_set, pictures, nfe, psnr, 0.8, 0.3, 1.0, prior)
+) -> SetScore:
+    return SetScore(method, data_set, pictures, nfe, psnr, 0.8, 0.3, 1.0, prior)
 
 
 ROWS = [
@@ -85,7 +85,7 @@ def test_axes_give_round_values_inside_their_range():
     axis = loglog.Even.around([28.0, 29.4], 300, 20)
     assert axis.ticks() == pytest.approx([28.0, 28.2, 28.4, 28.6, 28.8, 29.0, 29.2, 29.4])
     assert axis(28.0) > axis(29.4)
-    assert loglog.Axis.around([1, 100], 0, 100).ticks() == [1, 2, 5, 10, 20, 50, 100]
+    assert loglog.LogAxis.around([1, 100], 0, 100).ticks() == [1, 2, 5, 10, 20, 50, 100]
 
 
 def test_the_suite_names_the_published_steps_and_more_than_15_on_set5_alone():

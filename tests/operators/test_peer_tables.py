@@ -86,10 +86,10 @@ def test_the_page_holds_a_table_for_every_family_that_was_measured(tmp_path) -> 
 def test_the_table_of_laws_merges_cases_and_names_what_broke() -> None:
     collector = laws.Collector(())
     collector.cells = {
-        ("blur", "map is linear"): laws.Cell(kept={"ok"}, cases=3),
-        ("blur", "solve solves"): laws.Cell(kept={"32", "64"}, cases=6),
-        ("hdr", "map is linear"): laws.Cell(),
-        ("mask", "solve solves"): laws.Cell(kept={"64"}, broken=["single-mask-3x12x12"], cases=1),
+        ("blur", "map is linear"): laws.LawCell(kept={"ok"}, cases=3),
+        ("blur", "solve solves"): laws.LawCell(kept={"32", "64"}, cases=6),
+        ("hdr", "map is linear"): laws.LawCell(),
+        ("mask", "solve solves"): laws.LawCell(kept={"64"}, broken=["single-mask-3x12x12"], cases=1),
     }
     text = laws.table(collector)
     assert "| blur | 9 | ok | 64 32 |" in text and "| hdr | 0 | – | – |" in text and "| mask | 1 | – | FAIL |" in text

@@ -7,11 +7,11 @@ import torch
 
 import priors
 from operators import BadInput
-from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian import GaussianPrior
 from priors.diffusion.by_level import ByLevel
 
 SHAPE = (1, 4, 4)
-LOW, HIGH = (Gaussian(torch.full(SHAPE, mean, dtype=torch.float64), std=0.5) for mean in (0.2, 0.8))
+LOW, HIGH = (GaussianPrior(torch.full(SHAPE, mean, dtype=torch.float64), std=0.5) for mean in (0.2, 0.8))
 BORDER = 0.3
 
 

@@ -11,7 +11,7 @@ from operators import BadInput
 from operators.common.randomness import NoiseSource
 from operators.core.base import LinearOperator
 from operators.noise import Gaussian as GaussianNoise
-from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian import GaussianPrior
 from restore.problem import Problem
 
 SHAPE = (2, 3, 4)
@@ -33,10 +33,10 @@ def _covariance() -> Tensor:
 
 
 PRIORS = {
-    "number": lambda: Gaussian(_random(*SHAPE), std=0.7),
-    "pixels": lambda: Gaussian(_random(*SHAPE), std=_random(*SHAPE, seed=2).abs() + 0.1),
-    "dense": lambda: Gaussian(_random(*SHAPE), covariance=_covariance()),
-    "stationary": lambda: Gaussian(_random(*SHAPE), spectrum=_spectrum()),
+    "number": lambda: GaussianPrior(_random(*SHAPE), std=0.7),
+    "pixels": lambda: GaussianPrior(_random(*SHAPE), std=_random(*SHAPE, seed=2).abs() + 0.1),
+    "dense": lambda: GaussianPrior(_random(*SHAPE), covariance=_covariance()),
+    "stationary": lambda: GaussianPrior(_random(*SHAPE), spectrum=_spectrum()),
 }
 every_prior = pytest.mark.parametrize("kind", PRIORS)
 
@@ -146,7 +146,7 @@ def test_float64_pictures_stay_float64_and_float32_ones_float32(kind):
 )
 def test_ill_posed_covariances_are_refused(settings):
     with pytest.raises(BadInput):
-        Gaussian(_random(*SHAPE), **settings)
+        GaussianPrior(_random(*SHAPE), **settings)
 
 
 def test_pictures_of_another_size_are_refused():

@@ -86,9 +86,9 @@ def saved(folder: Path, tree: Any, name: str = "model.pt", **options: Any) -> Pa
 
 def rddm_file(folder: Path, *, sum_scale: float = 1.0, steps: int = 1000, betas: str = "increased") -> Path:
     """As RDDM saves: the averaged model with its schedule under `ema`, training state beside it."""
-    from priors.residual.rddm import RDDM
+    from priors.residual.rddm import RDDMProcess
 
-    process = RDDM(steps=steps, sum_scale=sum_scale, betas=betas)  # type: ignore[arg-type]
+    process = RDDMProcess(steps=steps, sum_scale=sum_scale, betas=betas)  # type: ignore[arg-type]
     state = state_of(*TINY["rddm"])
     ema = {
         **prefixed("online_model.model.", {k: torch.zeros_like(v) for k, v in state.items()}),

@@ -11,7 +11,7 @@ from operators import BadInput
 from operators.common.randomness import NoiseSource
 from operators.core.base import LinearOperator
 from operators.noise import Gaussian as GaussianNoise
-from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian import GaussianPrior
 from priors.analytic.gaussian_mixture import GaussianMixture
 from restore.problem import Problem
 
@@ -60,7 +60,7 @@ def test_log_density_equals_that_of_torch_distributions():
 
 def test_one_component_is_the_gaussian_prior():
     mean, x = _random(1, *SHAPE), _random(2, *SHAPE, seed=4)
-    mixture, single = GaussianMixture(mean, torch.ones(1), std=0.5), Gaussian(mean[0], std=0.5)
+    mixture, single = GaussianMixture(mean, torch.ones(1), std=0.5), GaussianPrior(mean[0], std=0.5)
     torch.testing.assert_close(mixture.denoise(x, 0.3), single.denoise(x, 0.3), rtol=1e-12, atol=1e-12)
     problem = Problem(_random(2, 2, seed=5), Matrix(_random(2, 6, seed=6), SHAPE), GaussianNoise(sigma=0.1))
     ours, theirs = mixture.posterior(problem), single.posterior(problem)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
-from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian import GaussianPrior
 from priors.base import DiffusionPrior
 
 SHIFT, SCALE = 0.5, 0.25
@@ -32,7 +32,7 @@ def _random(*shape, seed=0):
 
 def test_image_units_give_the_same_prior_as_its_closed_form_there():
     x = _random(2, 1, 3, 4)
-    same = Gaussian(torch.full((1, 3, 4), SHIFT + SCALE * MEAN, dtype=torch.float64), std=SCALE * STD)
+    same = GaussianPrior(torch.full((1, 3, 4), SHIFT + SCALE * MEAN, dtype=torch.float64), std=SCALE * STD)
     torch.testing.assert_close(Shrink().denoise(x, 0.3), same.denoise(x, 0.3), rtol=1e-12, atol=1e-12)
 
 

@@ -12,7 +12,7 @@ import operators
 from operators import BadInput
 from operators.common.randomness import NoiseSource
 from priors import residual
-from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian import GaussianPrior
 from priors.residual.analytic import GaussianPair
 from priors.residual.grid import on_grid
 from priors.residual.prior import NetworkPrior
@@ -119,7 +119,7 @@ def test_the_pair_of_a_problem_has_its_posterior():
     shape = (1, 6, 6)
     where = torch.cartesian_prod(torch.arange(6), torch.arange(6)).double()
     covariance = torch.exp(-(torch.cdist(where, where) ** 2) / 4) + 0.01 * torch.eye(36, dtype=torch.float64)
-    pictures = Gaussian(torch.full(shape, 0.2, dtype=torch.float64), covariance=covariance)
+    pictures = GaussianPrior(torch.full(shape, 0.2, dtype=torch.float64), covariance=covariance)
     mask = operators.Mask(shape, mask=(torch.arange(36).reshape(6, 6) % 3 > 0).float())
     y = mask(pictures.sample(1, NoiseSource(0, ["a"])))
     pair = GaussianPair.measured(residual.build("rddm"), pictures, mask, sigma=0.1)

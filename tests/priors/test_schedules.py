@@ -10,7 +10,7 @@ import torch
 
 from operators import BadInput
 from priors import schedules
-from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian import GaussianPrior
 from priors.schedules import VE, VP, Flow
 
 
@@ -72,7 +72,7 @@ def test_velocities_are_inverted():
 def test_one_prior_gives_the_exact_score_on_every_schedule(schedule, t):
     """x_t of a Gaussian prior is Gaussian with variance alpha^2 s^2 + sigma^2: its score is known."""
     mean, std, x_t = _random(1, 2, 2), 0.6, _random(3, 1, 2, 2, seed=1)
-    prior = Gaussian(mean, std=std)
+    prior = GaussianPrior(mean, std=std)
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     score = schedules.score_from_x0(x_t, prior.x0(x_t, t, schedule), alpha, sigma)
     variance = alpha**2 * std**2 + sigma**2

@@ -15,9 +15,9 @@ from priors.diffusion.edm import EDMObjective, EDMPrior
 from priors.files.checkpoints import load_network
 from priors.networks.unet import UNet
 from priors.training import graphics, recipe
-from priors.training.loop import Settings, Trainer
+from priors.training.loop import Trainer, TrainingSettings
 from priors.training.muon import orthogonalise
-from priors.training.photographs import Augmentation, Photographs, Source
+from priors.training.photographs import Augmentation, CropSource, Photographs
 from priors.training.widening import widen
 
 SMALL = {"widths": (8, 12), "blocks": (1, 1), "unshuffle": 2, "embedding": 16}
@@ -32,12 +32,12 @@ def pictures(tmp_path: Path) -> Photographs:
         ramp = np.linspace(0, 255, 40)[:, None, None] * rng.random(3)
         picture = np.broadcast_to(ramp, (40, 44, 3)) + rng.integers(0, 20, (40, 44, 3))
         Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(folder / f"{name}.png")
-    return Photographs(tmp_path, [Source("pictures", 1.0)], size=16, augmentation=Augmentation())
+    return Photographs(tmp_path, [CropSource("pictures", 1.0)], size=16, augmentation=Augmentation())
 
 
 def trainer(path: Path, steps: int) -> Trainer:
     torch.manual_seed(0)
-    settings = Settings(steps=steps, batch=4, warmup=2, decay=0.5, checkpoint_seconds=1e9)
+    settings = TrainingSettings(steps=steps, batch=4, warmup=2, decay=0.5, checkpoint_seconds=1e9)
     return Trainer(UNet(**SMALL), EDMObjective(), settings, checkpoint=path)
 
 
@@ -102,7 +102,7 @@ def test_exported_weights_rebuild_the_same_prior(pictures: Photographs, tmp_path
         network={k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()},
         objective=EDMObjective(),
         augmentation=Augmentation(),
-        sources=(Source("pictures", 1.0),),
+        sources=(CropSource("pictures", 1.0),),
     )
     path = recipe.export(plan, run, tmp_path / "tiny.safetensors", progress)
     x = torch.rand(1, 3, 13, 10)
@@ -120,7 +120,7 @@ def test_a_shipped_recipe_reads_no_test_set(name: str) -> None:
 
 def test_missing_training_pictures_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        Photographs(tmp_path, [Source("nowhere", 1.0)], size=16, augmentation=Augmentation())
+        Photographs(tmp_path, [CropSource("nowhere", 1.0)], size=16, augmentation=Augmentation())
 
 
 def test_missing_and_damaged_weights_are_refused(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_drawn_pages_are_the_same_for_a_seed_and_stand_beside_photographs(tmp_pa
     first, again = graphics.pages(3), graphics.pages(3)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], first[1])
-    drawn = Photographs(tmp_path, [Source(drawn=2)], size=32, augmentation=Augmentation())
+    drawn = Photographs(tmp_path, [CropSource(drawn=2)], size=32, augmentation=Augmentation())
     crop = drawn.crop(np.random.default_rng(0))
     assert crop.shape == (32, 32, 3)
     assert crop.min() >= 0.0 and crop.max() <= 1.0
@@ -167,12 +167,12 @@ def test_drawn_cloth_is_striped_finely() -> None:
 
 
 def test_the_rate_rises_again_for_each_round() -> None:
-    settings = Settings(steps=60, warmup=2, decay=0.5, earlier_rounds=[10, 20], later_peak=0.6)
+    settings = TrainingSettings(steps=60, warmup=2, decay=0.5, earlier_rounds=[10, 20], later_peak=0.6)
     rates = [settings.rate(step) for step in range(60)]
     assert [rates[k] for k in (1, 11, 31)] == [1.0, 0.6, 0.6]
     assert all(rates[k] < 0.25 for k in (9, 29, 59))
     assert all(0.0 < rate <= 1.0 for rate in rates)
-    assert Settings(steps=5, earlier_rounds=[10]).rate(4) > 0.0
+    assert TrainingSettings(steps=5, earlier_rounds=[10]).rate(4) > 0.0
 
 
 def test_pictures_of_one_level_are_served_together_as_each_alone() -> None:
@@ -228,12 +228,12 @@ def test_a_run_goes_on_from_weights_where_there_is_no_checkpoint(pictures: Photo
     def plan(steps: int) -> recipe.Recipe:
         return recipe.Recipe(
             name="tiny",
-            settings=Settings(steps=steps, batch=4, warmup=1, decay=0.0001),
+            settings=TrainingSettings(steps=steps, batch=4, warmup=1, decay=0.0001),
             crop=16,
             network={k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()},
             objective=EDMObjective(),
             augmentation=Augmentation(),
-            sources=(Source("pictures", 1.0),),
+            sources=(CropSource("pictures", 1.0),),
         )
 
     first = recipe.train(plan(2), pictures, out=tmp_path / "first")

@@ -19,9 +19,9 @@ from priors.files.embedded import shipped
 from priors.networks.unet import UNet
 from priors.residual.network import CompactPrior, outputs, unet_settings, warm_start
 from priors.training import recipe as recipes
-from priors.training.loop import Settings, Trainer
-from priors.training.pairs import Measured, Pairs
-from priors.training.photographs import Augmentation, Photographs, Source
+from priors.training.loop import Trainer, TrainingSettings
+from priors.training.pairs import Measured, PairedCrops
+from priors.training.photographs import Augmentation, CropSource, Photographs
 from priors.training.residual import ResidualObjective
 from restore import tasks
 from restore.runs.pairing import file_pairs, task_measure
@@ -38,14 +38,16 @@ def photographs(tmp_path: Path) -> Photographs:
     ramp = np.linspace(0, 255, 40)[:, None, None] * rng.random(3)
     picture = np.broadcast_to(ramp, (40, 44, 3)) + rng.integers(0, 20, (40, 44, 3))
     Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / "pictures" / "a.png")
-    return Photographs(tmp_path, [Source("pictures", 1.0)], size=16, augmentation=Augmentation())
+    return Photographs(tmp_path, [CropSource("pictures", 1.0)], size=16, augmentation=Augmentation())
 
 
 def tiny(name: str, **settings) -> recipes.Recipe:
     import dataclasses
 
     plan = recipes.load(name)
-    quick = Settings(**{"steps": 2, "batch": 4, "warmup": 2, "decay": 0.5, "checkpoint_seconds": 1e9} | settings)
+    quick = TrainingSettings(
+        **{"steps": 2, "batch": 4, "warmup": 2, "decay": 0.5, "checkpoint_seconds": 1e9} | settings
+    )
     return dataclasses.replace(plan, network=SMALL, settings=quick, crop=16, warm_start="")
 
 
@@ -173,7 +175,7 @@ def test_masks_of_a_task_differ_from_batch_to_batch(photographs):
 
 def test_crops_of_pairs_stay_aligned_and_depend_on_their_number_alone():
     ramp = torch.arange(30.0 * 40).reshape(1, 30, 40).expand(3, -1, -1)
-    pairs = Pairs([ramp, 2 * ramp], [ramp + 1, 2 * ramp + 1], size=8)
+    pairs = PairedCrops([ramp, 2 * ramp], [ramp + 1, 2 * ramp + 1], size=8)
     x0, y = next(pairs.batches(5, seed=1)).chunk(2, dim=1)
     torch.testing.assert_close(y, x0 + 1)
     again = pairs.batches(5, seed=1, start=2)
@@ -203,7 +205,7 @@ def test_pairs_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(BadInput, match="not a folder"):
         file_pairs(tmp_path / "none", process, size=16)
     with pytest.raises(BadInput, match="at least 16 x 16"):
-        Pairs([torch.zeros(3, 8, 8)], [torch.zeros(3, 8, 8)], size=16)
+        PairedCrops([torch.zeros(3, 8, 8)], [torch.zeros(3, 8, 8)], size=16)
     for kind, side in (("input", 40), ("target", 32)):
         (tmp_path / kind).mkdir()
         Image.fromarray(np.zeros((side, side, 3), np.uint8)).save(tmp_path / kind / "a.png")

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from operators.common.randomness import Tape
-from priors.residual.i2sb import I2SB as Process
+from priors.residual.i2sb import I2SBProcess
 from restore.solvers.residual.i2sb import I2SB
 
 every_case = pytest.mark.parametrize("case", ["sde_nfe10", "otode_nfe5", "clip_bmax1"])
 
 
-def process_of(config) -> Process:
-    return Process(
+def process_of(config) -> I2SBProcess:
+    return I2SBProcess(
         steps=config["interval"],
         beta_max=config["beta_max"],
         bridge="ode" if config["ot_ode"] else "sde",

@@ -7,15 +7,17 @@ import pytest
 import torch
 
 from operators.common.randomness import Tape
-from priors.residual.ir_sde import IRSDE as Process
+from priors.residual.ir_sde import IRSDEProcess
 from restore.solvers.residual.ir_sde import IRSDE
 
 CASES = ("cosine100_s10", "cosine100_s50", "linear100_s30", "constant20_s50")
 every_case = pytest.mark.parametrize("case", CASES)
 
 
-def process_of(config) -> Process:
-    return Process(steps=config["T"], max_sigma=config["max_sigma"], schedule=config["schedule"], eps=config["eps"])
+def process_of(config) -> IRSDEProcess:
+    return IRSDEProcess(
+        steps=config["T"], max_sigma=config["max_sigma"], schedule=config["schedule"], eps=config["eps"]
+    )
 
 
 @every_case

@@ -10,7 +10,7 @@ from operators.common.randomness import Tape
 from operators.core.identity import Identity
 from operators.noise import Gaussian
 from priors.residual.analytic import GaussianPair
-from priors.residual.ir_sde import IRSDE as Process
+from priors.residual.ir_sde import IRSDEProcess
 from restore.problem import Problem
 from restore.solvers.residual.mrs import MRS, Multistep
 
@@ -26,8 +26,8 @@ COUNTS = ["N5_linspace", "N20_linspace", "N5_linear-lambda", "N20_linear-lambda"
 CASES = [*PLAIN, "ode_data_o3_noise", "ode_noise_o3_noise", *GRIDS, *COUNTS, "denoise_last", "threshold"]
 
 
-def process_of(config) -> Process:
-    return Process(
+def process_of(config) -> IRSDEProcess:
+    return IRSDEProcess(
         steps=config["T"],
         max_sigma=config["max_sigma"],
         schedule=config["schedule"],
@@ -56,7 +56,7 @@ def solver_of(config, **settings) -> MRS:
 
 def test_schedule_is_the_recorded_one(reference, close):
     arrays = reference("mrs")
-    process = Process(max_sigma=50, first_theta="keep")
+    process = IRSDEProcess(max_sigma=50, first_theta="keep")
     close(process.thetas, arrays["schedule/thetas"])
     close(process.dt, arrays["schedule/dt"])
     close(process.alphas, arrays["schedule/alpha_array"])

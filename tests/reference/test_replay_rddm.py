@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from operators.common.randomness import Tape
-from priors.residual.rddm import RDDM as Process
-from priors.residual.rddm import TINY
+from priors.residual.rddm import TINY, RDDMProcess
 from restore.solvers.residual.rddm import RDDM
 
 CASES = (
@@ -25,8 +24,8 @@ CASES = (
 )
 
 
-def process_of(config) -> Process:
-    return Process(
+def process_of(config) -> RDDMProcess:
+    return RDDMProcess(
         steps=config["timesteps"],
         sum_scale=config["sum_scale"],
         objective=config["objective"].removeprefix("pred_"),

@@ -9,7 +9,7 @@ import torch
 
 from operators import BadInput
 from operators.common.randomness import Tape
-from priors.residual.resfusion import Resfusion as Process
+from priors.residual.resfusion import ResfusionProcess
 from restore.solvers.residual.resfusion import Resfusion
 
 CASES = (
@@ -23,8 +23,8 @@ CASES = (
 OBJECTIVES = {"epsilon": "resnoise", "sample": "x0", "residual": "residual"}
 
 
-def process_of(config) -> Process:
-    return Process(
+def process_of(config) -> ResfusionProcess:
+    return ResfusionProcess(
         schedule_steps=config["T"],
         schedule=config["schedule"].removesuffix("Pro").lower(),
         objective=OBJECTIVES[config["mode"]],
@@ -53,9 +53,9 @@ def test_start_points_are_the_recorded_ones(reference, column):
         _, start, root = row[column - 1 : column + 2]
         if schedule == "linear" and steps < 10:
             with pytest.raises(BadInput, match="schedule_steps"):
-                Process(schedule_steps=int(steps), schedule=schedule)
+                ResfusionProcess(schedule_steps=int(steps), schedule=schedule)
         elif math.isfinite(root) and start > 0:
-            process = Process(schedule_steps=int(steps), schedule=schedule)
+            process = ResfusionProcess(schedule_steps=int(steps), schedule=schedule)
             assert process.length == int(start)
             assert math.sqrt(process.alpha_hat(process.start_index)) == pytest.approx(root, abs=1e-10)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from operators.common.randomness import Tape
 from priors.residual.prior import NetworkPrior
-from priors.residual.resshift import ResShift as Process
+from priors.residual.resshift import ResShiftProcess
 from restore.solvers.residual.resshift import ResShift
 
 CASES = ("v1_s15", "v3_s4_sf4", "residual_pixel_clip", "epsilon_scale", "epsilon", "respaced_15_5")
@@ -38,9 +38,9 @@ class Pooled(NetworkPrior):
         return self.low
 
 
-def process_of(config) -> Process:
+def process_of(config) -> ResShiftProcess:
     normalised = ("latent" if config["latent_flag"] else "pixel") if config["normalize_input"] else "none"
-    return Process(
+    return ResShiftProcess(
         steps=config["steps"],
         kappa=config["kappa"],
         min_noise_level=config["min_noise_level"],

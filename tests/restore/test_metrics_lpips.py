@@ -212,7 +212,7 @@ def server(nowhere: list[object], monkeypatch: pytest.MonkeyPatch) -> Server:
 
     served = Server(b"published weights" * 1000)
     digest = hashlib.sha256(served.content).hexdigest()
-    source = features.Source("alex", "none", "", f"net-{digest[:8]}.pth", 1)
+    source = features.FeatureSource("alex", "none", "", f"net-{digest[:8]}.pth", 1)
     monkeypatch.setattr(features, "SOURCES", {"alex": source})
     monkeypatch.setattr(requests, "head", served.head)
     monkeypatch.setattr(requests, "get", served.get)

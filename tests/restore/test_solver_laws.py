@@ -17,7 +17,7 @@ from operators.core.base import LinearOperator, Operator
 from operators.noise import Gaussian as GaussianNoise
 from operators.optics.phase_retrieval import PhaseRetrieval
 from priors import residual
-from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian import GaussianPrior
 from priors.base import Prior
 from priors.residual.analytic import GaussianPair
 from restore import solvers
@@ -51,10 +51,12 @@ class Smear(LinearOperator):
         return self.keep
 
 
-def _prior() -> Gaussian:
+def _prior() -> GaussianPrior:
     rows, columns = (torch.fft.fftfreq(n, dtype=torch.float64) for n in SHAPE[1:])
     power = 0.3 / (0.02 + rows[:, None] ** 2 + columns**2) / 10
-    return Gaussian(torch.full(SHAPE, 0.1, dtype=torch.float64), spectrum=power.expand(SHAPE), native_clip=(-2.0, 2.0))
+    return GaussianPrior(
+        torch.full(SHAPE, 0.1, dtype=torch.float64), spectrum=power.expand(SHAPE), native_clip=(-2.0, 2.0)
+    )
 
 
 def _prior_for(solver: Solver, problem: Problem) -> Prior | None:

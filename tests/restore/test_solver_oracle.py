@@ -16,7 +16,7 @@ from operators.common.randomness import NoiseSource, Tape
 from operators.core.base import LinearOperator, Operator
 from operators.noise import Gaussian as GaussianNoise
 from priors import residual
-from priors.analytic.gaussian import Gaussian
+from priors.analytic.gaussian import GaussianPrior
 from priors.base import Prior
 from priors.regularisers.tv import TotalVariation
 from priors.regularisers.wavelet import Wavelets, soft_threshold
@@ -73,9 +73,9 @@ def _distances() -> Tensor:
     return torch.cdist(where, where) ** 2
 
 
-def _prior() -> Gaussian:
+def _prior() -> GaussianPrior:
     covariance = 0.25 * torch.exp(-_distances() / 4.5) + 0.01 * torch.eye(PIXELS, dtype=torch.float64)
-    return Gaussian(torch.full(SHAPE, 0.1, dtype=torch.float64), covariance=covariance)
+    return GaussianPrior(torch.full(SHAPE, 0.1, dtype=torch.float64), covariance=covariance)
 
 
 def _blur() -> Tensor:

@@ -6,33 +6,11 @@ It writes nothing: whoever iterates commits the rows, so a lost process loses th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
-from ...records.item import Item, Outcome
+from .base import Executor, Perform, warm
 
-Perform = Callable[..., Outcome]
-
-
-class Executor(Protocol):
-    """Runs `perform(item, threads=...)` for every item."""
-
-    def run(self, items: Iterable[Item], perform: Perform) -> Iterator[tuple[Item, Outcome]]:
-        """Outcomes as they come; every item that was taken has one, whatever happens to a worker."""
-
-    def close(self) -> None:
-        """Stop the workers."""
-
-
-def warm(item: Item | None = None) -> None:
-    """Import what items need, before the clock of the first one starts; a busy machine takes a minute for torch."""
-    from restore import metrics
-
-    from ... import cases
-    from .. import work
-
-    cases.planner("pictures" if item is None else item.kind)
-    work.perform, metrics.parse  # noqa: B018 - the lazy names are loaded by this
+__all__ = ["Cluster", "Executor", "Local", "Perform", "Serial", "make", "warm"]
 
 
 def make(scheduler: str = "", *, workers: int = 0, threads: int = 0, devices: tuple[str, ...] = ()) -> Executor:

@@ -15,7 +15,7 @@ from typing import Any
 from operators.common.errors import BadInput, import_extra
 
 from ...records.item import Item, Outcome, failed
-from . import Perform, warm
+from .base import Perform, warm
 
 GRACE_SECONDS = 20.0
 AHEAD = 2  # items per worker that are on their way: enough that none waits for the network

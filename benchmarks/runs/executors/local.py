@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ...records.item import Item, Outcome, failed
-from . import Perform, warm
+from .base import Perform, warm
 
 START_SECONDS = 120.0  # to import torch, on a busy machine
 GRACE_SECONDS = 20.0  # beyond the timeout, to judge the answer or to notice that time is up

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ...records.item import Item, Outcome
-from . import Perform
+from .base import Perform
 
 
 @dataclass(frozen=True)

@@ -17,21 +17,21 @@ from operators.common.errors import BadInput
 if TYPE_CHECKING:
     from ...cases.planning import Context
     from ..executors import Executor
-    from ..runner import Progress, Tell
+    from ..runner import Tally, Tell
     from .request import Mapped, Request
 
 __all__ = ["Finished", "restore_file", "work_folder"]
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedMap:
     """path: the file, None where pieces failed. progress: what the run did; None where the file was there already.
 
     scores: mean of each score over the pieces that have it, by its short name.
     """
 
     path: Path | None
-    progress: Progress | None
+    progress: Tally | None
     scores: dict[str, float]
 
 
@@ -51,7 +51,7 @@ def restore_file(
     retry_failed: bool = False,
     tell: Tell | None = None,
     said: Callable[[Mapped], None] | None = None,
-) -> Finished:
+) -> FinishedMap:
     """Restore a large file into `out` (HDF5); the same call goes on where an earlier one was stopped.
 
     BadInput before any work for what cannot run, and where `out` exists and is no result of this request.
@@ -72,7 +72,7 @@ def restore_file(
         mapped = prepare(request, context, work)
         key = digest([mapped.plan.keys, mapped.tiling.blend])
         if out.exists() and (known := canvas.facts(out)) is not None and known.get("key") == key:
-            return Finished(out, None, dict(known["scores"]))
+            return FinishedMap(out, None, dict(known["scores"]))
         if out.exists() and not overwrite:
             raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
         if said is not None:
@@ -81,11 +81,11 @@ def restore_file(
         store.drop(key for key in store.keys() & set(mapped.plan.keys) if _lost(store, key))
         progress = runner.run(mapped.plan, store, executor, command=command, retry_failed=retry_failed, tell=tell)
         if store.failures() & set(mapped.plan.keys):
-            return Finished(None, progress, {})
+            return FinishedMap(None, progress, {})
         scores = _scores(mapped, store)
         canvas.write(out, mapped, store, {"key": key, "scores": scores, **_facts(mapped, command)})
         idle = True
-        return Finished(out, progress, scores)
+        return FinishedMap(out, progress, scores)
     finally:
         store.close()
         if idle:

@@ -22,7 +22,7 @@ from restore.io.errors import WriteError
 
 from ...records.item import Item
 from ...records.store import Store
-from .grid import Window
+from .grid import Cutout
 from .request import Mapped
 
 CHUNK = 256
@@ -78,7 +78,7 @@ def facts(path: Path) -> dict[str, Any] | None:
 
 
 def bands(
-    windows: list[tuple[Window, Item]], store: Store, size: tuple[int, int], names: tuple[str, ...]
+    windows: list[tuple[Cutout, Item]], store: Store, size: tuple[int, int], names: tuple[str, ...]
 ) -> Iterator[Band]:
     """Finished rows of one picture, from the top down."""
     rows = [list(group) for _, group in groupby(windows, key=lambda pair: pair[0].keep[0])]
@@ -107,7 +107,7 @@ def bands(
 
 
 def _ramp(
-    window: Window, rows: list[Any], number: int, row: list[tuple[Window, Item]], size: tuple[int, int]
+    window: Cutout, rows: list[Any], number: int, row: list[tuple[Cutout, Item]], size: tuple[int, int]
 ) -> np.ndarray:
     """The weights of a kept part: rising over what it shares with its neighbours."""
     top, bottom, left, right = window.keep

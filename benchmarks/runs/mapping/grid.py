@@ -25,7 +25,7 @@ class Tiling:
 
 
 @dataclass(frozen=True)
-class Window:
+class Cutout:
     """A part of a picture. solve: what is solved; keep: the part of it whose answer counts. Both in the picture."""
 
     solve: Box
@@ -38,11 +38,11 @@ class Window:
         return slice(self.keep[0] - top, self.keep[1] - top), slice(self.keep[2] - left, self.keep[3] - left)
 
 
-def cut(height: int, width: int, tiling: Tiling) -> Iterator[Window]:
+def cut(height: int, width: int, tiling: Tiling) -> Iterator[Cutout]:
     """Windows of a picture, row by row from the top left."""
     for top, bottom, first, last in _axis(height, tiling, 0):
         for left, right, begin, end in _axis(width, tiling, 1):
-            yield Window((top, bottom, left, right), (first, last, begin, end))
+            yield Cutout((top, bottom, left, right), (first, last, begin, end))
 
 
 def _axis(size: int, tiling: Tiling, axis: int) -> list[tuple[int, int, int, int]]:

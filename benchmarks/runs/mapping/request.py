@@ -25,8 +25,8 @@ from ...cases.planning import Context, pixels_name
 from ...records.item import Item
 from ...records.store import write_arrays
 from ...suites import Suite
-from ..runner import Plan
-from .grid import Tiling, Window, cut, up
+from ..runner import SuitePlan
+from .grid import Cutout, Tiling, cut, up
 
 TILE, BLEND, LEAST = 512, 16, 64  # pixels
 MARGIN = 32  # pixels beyond the operator's reach over which a prior, or an inverse, is taken to see
@@ -68,8 +68,8 @@ class Mapped:
     extent: of the estimate. tiling: how pictures are cut. unit: of the estimate's values.
     """
 
-    plan: Plan
-    places: tuple[tuple[int | None, Window], ...]
+    plan: SuitePlan
+    places: tuple[tuple[int | None, Cutout], ...]
     extent: Extent
     tiling: Tiling
     unit: str
@@ -88,7 +88,7 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
     stored, size = size, _size(request, task, size)
     tiling, there = _tiling(request, task, size)
     mask = _mask(request, task, stored, size, there, work)
-    whole = Window((0, size.height, 0, size.width), (0, size.height, 0, size.width))
+    whole = Cutout((0, size.height, 0, size.width), (0, size.height, 0, size.width))
     shared = {
         "path": str(request.input.resolve()),
         "reading": dict(request.reading),
@@ -111,7 +111,7 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
             places.append((index, window))
     summary = f"{task.name} on {request.input.name}"
     unit = str(task.table["input"]["unit"])
-    return Mapped(Plan(Suite("map", 1, summary, ()), tuple(items)), tuple(places), size, tiling, unit)
+    return Mapped(SuitePlan(Suite("map", 1, summary, ()), tuple(items)), tuple(places), size, tiling, unit)
 
 
 def picture_id(request: Request, size: Extent) -> str:

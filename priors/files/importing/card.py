@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...residual.process import Process
-from .layouts import Layout
+from .layouts import ReleasedLayout
 
 
-def card_of(name: str, layout: Layout, *, notes: Mapping[str, Any], shape: Mapping[str, Any], process: Process) -> str:
+def card_of(
+    name: str, layout: ReleasedLayout, *, notes: Mapping[str, Any], shape: Mapping[str, Any], process: Process
+) -> str:
     """Markdown. notes, shape: as in the header of the stored weights."""
     other = " (or `--solver mrs`)" if layout.process == "ir-sde" else ""
     sections = [

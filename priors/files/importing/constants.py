@@ -89,11 +89,11 @@ def rddm(evidence: Evidence) -> None:
 
 
 def _shape(evidence: Evidence, steps: int, scale: float, shifts: np.ndarray, noises: np.ndarray) -> dict[str, Any]:
-    from ...residual.rddm import RDDM
+    from ...residual.rddm import RDDMProcess
 
     known = ("decreased", "average", "increased")
     for alphas, betas in itertools.product(known, known):
-        process = RDDM(steps=steps, sum_scale=scale, alphas=alphas, betas=betas)  # type: ignore[arg-type]
+        process = RDDMProcess(steps=steps, sum_scale=scale, alphas=alphas, betas=betas)  # type: ignore[arg-type]
         misses = (np.abs(process.alpha_sums - shifts).max(), np.abs(process.beta_sums - noises).max())
         if len(noises) == steps and max(misses) <= TABLE_TOLERANCE:
             return {"alphas": alphas, "betas": betas}
@@ -112,9 +112,9 @@ def resfusion(evidence: Evidence) -> None:
     stored = _table(evidence, "alphas_hat")
     if stored is None:
         return
-    from ...residual.resfusion import Resfusion
+    from ...residual.resfusion import ResfusionProcess
 
-    table = Resfusion(schedule_steps=steps, schedule=evidence.asked.get("schedule", "linear")).alpha_hats
+    table = ResfusionProcess(schedule_steps=steps, schedule=evidence.asked.get("schedule", "linear")).alpha_hats
     if len(stored) != len(table) or np.abs(stored - table).max() > TABLE_TOLERANCE:
         raise BadInput(
             f"{evidence.path}: alphas_hat of {len(stored)} entries is not that of schedule_steps {steps}",

@@ -22,7 +22,7 @@ from .. import store
 from ..checkpoints import save_network
 from .card import card_of
 from .constants import CONSTANTS, Evidence
-from .layouts import AUTOENCODER, Found, Layout, find, layout_named, rebuilt
+from .layouts import AUTOENCODER, Found, ReleasedLayout, find, layout_named, rebuilt
 from .reading import read
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -106,7 +106,7 @@ def _free_name(name: str, folder: Path, *, overwrite: bool, by_user: bool) -> st
     return name
 
 
-def _network(file: Path, layout: Layout, autoencoder: Path | None) -> tuple[nn.Module, dict[str, Any], Found]:
+def _network(file: Path, layout: ReleasedLayout, autoencoder: Path | None) -> tuple[nn.Module, dict[str, Any], Found]:
     """The network, the settings it is rebuilt from, and what the file held."""
     if layout.name != "resshift" and autoencoder is not None:
         raise BadInput(f"--autoencoder was given and {layout.name} has none", do="Leave it out.")
@@ -137,7 +137,7 @@ def _network(file: Path, layout: Layout, autoencoder: Path | None) -> tuple[nn.M
 
 
 def _process(
-    file: Path, layout: Layout, found: Found, shape: Mapping[str, Any], asked: dict[str, Any]
+    file: Path, layout: ReleasedLayout, found: Found, shape: Mapping[str, Any], asked: dict[str, Any]
 ) -> tuple[Process, dict[str, Any], list[str]]:
     """The process, the constants that were settled (the rest are its defaults), and which of them were assumed."""
     known = residual.REGISTRY.parameters(layout.process)
@@ -151,7 +151,9 @@ def _process(
     return residual.build(layout.process, **plain), settings, evidence.assumed
 
 
-def _check_heads(file: Path, network: nn.Module, layout: Layout, shape: Mapping[str, Any], process: Process) -> None:
+def _check_heads(
+    file: Path, network: nn.Module, layout: ReleasedLayout, shape: Mapping[str, Any], process: Process
+) -> None:
     heads = {"single": 1, "two": 2, "shared": 2}[shape["encoder"]] if layout.name == "rddm" else 1
     if heads != process.heads:
         raise BadInput(
@@ -161,7 +163,7 @@ def _check_heads(file: Path, network: nn.Module, layout: Layout, shape: Mapping[
         )
 
 
-def _marks(file: Path, layout: Layout, shape: Mapping[str, Any]) -> int:
+def _marks(file: Path, layout: ReleasedLayout, shape: Mapping[str, Any]) -> int:
     """Channels that tell the network where pixels are missing: what is left beside state and measurement."""
     legal: tuple[int, ...] = (0,)
     if layout.name == "resshift":

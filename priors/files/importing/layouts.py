@@ -28,7 +28,7 @@ PREFIX = re.compile(r"((module|_orig_mod|ema_model|model|denoising_module)\.)*")
 
 
 @dataclass(frozen=True)
-class Layout:
+class ReleasedLayout:
     """One released format.
 
     architecture: name in priors.files.checkpoints. module: where `recognise` is. anchors: keys, one of which every
@@ -52,12 +52,14 @@ class Layout:
             raise BadInput(f"not of format {self.name!r}: there is no {error.args[0]}") from None
 
 
-def _official(name: str, module: str, anchors: tuple[str, ...], process: str, source: str, **more: str) -> Layout:
+def _official(
+    name: str, module: str, anchors: tuple[str, ...], process: str, source: str, **more: str
+) -> ReleasedLayout:
     architecture = more.pop("architecture", name)
-    return Layout(name, architecture, f"priors.networks.official.{module}", anchors, process, source, **more)
+    return ReleasedLayout(name, architecture, f"priors.networks.official.{module}", anchors, process, source, **more)
 
 
-FORMATS: Mapping[str, Layout] = {
+FORMATS: Mapping[str, ReleasedLayout] = {
     layout.name: layout
     for layout in (
         _official(
@@ -99,7 +101,7 @@ FORMATS: Mapping[str, Layout] = {
 AUTOENCODER = _official("vqgan", "vqgan", ("encoder.conv_in.weight",), "", "Rombach et al. 2022, arXiv 2112.10752")
 
 
-def layout_named(name: str) -> Layout:
+def layout_named(name: str) -> ReleasedLayout:
     if name not in FORMATS:
         raise unknown_name("format", name, FORMATS)
     return FORMATS[name]
@@ -119,7 +121,7 @@ class Found:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def find(tree: Any, layout: Layout, path: Path) -> Found:
+def find(tree: Any, layout: ReleasedLayout, path: Path) -> Found:
     """The weights of `layout` in a checkpoint; BadInput where none of its anchors is in it."""
     place = _locate(tree, layout)
     if place is None:
@@ -144,7 +146,7 @@ def find(tree: Any, layout: Layout, path: Path) -> Found:
     )
 
 
-def _locate(tree: Any, layout: Layout) -> tuple[str, str, dict[str, Tensor]] | None:
+def _locate(tree: Any, layout: ReleasedLayout) -> tuple[str, str, dict[str, Tensor]] | None:
     """(wrapper, prefix, tensors under the wrapper) of the first place that has an anchor; averaged weights first."""
     for wrapper, tensors in _candidates(tree):
         for anchor in layout.anchors:
@@ -164,7 +166,7 @@ def _candidates(tree: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
             yield wrapper, tensors
 
 
-def rebuilt(layout: Layout, found: Found, path: Path, tree: Any) -> tuple[nn.Module, dict[str, Any]]:
+def rebuilt(layout: ReleasedLayout, found: Found, path: Path, tree: Any) -> tuple[nn.Module, dict[str, Any]]:
     """The network with its weights, and its settings; BadInput names keys that are missing, left over or misshapen."""
     shapes = shapes_of(found.weights)
     try:
@@ -205,7 +207,7 @@ def differences(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tup
     return "; ".join(told)
 
 
-def suggestion(tree: Any, tried: Layout) -> str:
+def suggestion(tree: Any, tried: ReleasedLayout) -> str:
     """The format that takes the file, as a sentence with a leading space; empty where none does."""
     for layout in (*FORMATS.values(), AUTOENCODER):
         place = None if layout.name == tried.name else _locate(tree, layout)

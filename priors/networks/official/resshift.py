@@ -72,7 +72,7 @@ class SwinUNet(nn.Module):
         left, features = [width], width
         for level, multiplier in enumerate(multipliers):
             for index in range(blocks[level]):
-                block = TimeBlock(features, multiplier * width, time)
+                block = TimeNormBlock(features, multiplier * width, time)
                 features = multiplier * width
                 carried = [layer(features, level)] if swin[level] and index == 0 else []
                 self.input_blocks.append(Stage(block, *carried))
@@ -82,12 +82,12 @@ class SwinUNet(nn.Module):
                 left.append(features)
         middle = len(multipliers) - 1
         self.middle_block = Stage(
-            TimeBlock(features, features, time), layer(features, middle), TimeBlock(features, features, time)
+            TimeNormBlock(features, features, time), layer(features, middle), TimeNormBlock(features, features, time)
         )
         self.output_blocks = nn.ModuleList()
         for level, multiplier in reversed(list(enumerate(multipliers))):
             for index in range(blocks[level] + 1):
-                parts: list[nn.Module] = [TimeBlock(features + left.pop(), multiplier * width, time)]
+                parts: list[nn.Module] = [TimeNormBlock(features + left.pop(), multiplier * width, time)]
                 features = multiplier * width
                 if swin[level] and index == 0:
                     parts.append(layer(features, level))
@@ -130,11 +130,11 @@ class Stage(nn.ModuleList):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         for part in self:
-            x = part(x, time) if isinstance(part, TimeBlock) else part(x)
+            x = part(x, time) if isinstance(part, TimeNormBlock) else part(x)
         return x
 
 
-class TimeBlock(nn.Module):
+class TimeNormBlock(nn.Module):
     """Norm, SiLU, convolution, twice, plus a shortcut; the time scales and shifts the second norm."""
 
     def __init__(self, width_in: int, width_out: int, time: int) -> None:

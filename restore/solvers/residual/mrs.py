@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from priors.residual.ir_sde import IRSDE
+from priors.residual.ir_sde import IRSDEProcess
 from priors.residual.process import Prediction
 
 from ..base import Solver, State, check_choice, check_range
@@ -94,7 +94,7 @@ class MRS(Solver):
             for i in range(1, count + 1)
         ]
 
-    def times(self, process: IRSDE) -> list[float]:
+    def times(self, process: IRSDEProcess) -> list[float]:
         """Real times, descending, `steps` + 1 of them."""
         return time_grid(process, self.grid, self.steps, lambda_min=self.lambda_min)
 
@@ -104,7 +104,7 @@ class MRS(Solver):
         yield from sample(problem, known, noise, times=self.times(process), step=step, legal=True)
 
 
-class Span(NamedTuple):
+class Stride(NamedTuple):
     """One step: its length in lambda, and alpha and sbar where it begins and ends."""
 
     h: float
@@ -117,7 +117,7 @@ class Span(NamedTuple):
 class Multistep:
     """The update, with the predictions of earlier times."""
 
-    def __init__(self, method: MRS, process: IRSDE) -> None:
+    def __init__(self, method: MRS, process: IRSDEProcess) -> None:
         self.method, self.process = method, process
         self.orders = method.orders()
         self.past: list[tuple[float, Tensor]] = []  # (lambda, q), newest first
@@ -134,7 +134,7 @@ class Multistep:
         self.past = [(now, q0), *self.past][:3]
         z = noise.normal("step", x) if method.equation == "sde" else None
         alpha, sbar = self.process.alpha, self.process.sigma_bar
-        span = Span(h, alpha(t), sbar(t), alpha(u), sbar(u))
+        span = Stride(h, alpha(t), sbar(t), alpha(u), sbar(u))
         terms = self.differences(h, order)
         move = self.from_data if method.prediction == "data" else self.from_noise
         return move(x, mu, terms, span, z)
@@ -166,7 +166,7 @@ class Multistep:
             weights = [weights[0], weights[1], weights[2] / 2]
         return sum((w * q for w, q in zip(weights[1:], terms[1:], strict=False)), start=weights[0] * terms[0])
 
-    def from_data(self, x: Tensor, mu: Tensor, terms: list[Tensor], span: Span, z: Tensor | None) -> Tensor:
+    def from_data(self, x: Tensor, mu: Tensor, terms: list[Tensor], span: Stride, z: Tensor | None) -> Tensor:
         """x_u from predictions of the picture."""
         h, a_t, s_t, a_u, s_u = span
         if z is None:
@@ -176,7 +176,7 @@ class Multistep:
         centre = mu * (1 - a_u / a_t * faded - a_u * (1 - faded))
         return s_u / s_t * math.exp(-h) * x + moved + centre + s_u * math.sqrt(1 - faded) * z
 
-    def from_noise(self, x: Tensor, mu: Tensor, terms: list[Tensor], span: Span, z: Tensor | None) -> Tensor:
+    def from_noise(self, x: Tensor, mu: Tensor, terms: list[Tensor], span: Stride, z: Tensor | None) -> Tensor:
         """x_u from predictions of the noise."""
         h, a_t, _, a_u, s_u = span
         moved = s_u * self._weighted(terms, growing(h))
@@ -206,7 +206,7 @@ def growing(h: float) -> list[float]:
     return [first, second, 2 * second / h - 1]
 
 
-def time_grid(process: IRSDE, grid: Grid, steps: int, *, lambda_min: float = -5.0) -> list[float]:
+def time_grid(process: IRSDEProcess, grid: Grid, steps: int, *, lambda_min: float = -5.0) -> list[float]:
     """steps + 1 real times, descending.
 
     A process whose sbar_0 is 0 has no finite lambda there: its grids end at t = 1 instead of 0.
