@@ -54,7 +54,7 @@ _KEPT = 4
 
 
 @dataclass(frozen=True)
-class Setting:
+class OracleSetting:
     """A measurement: registry name and parameters of the operator, and the noise's standard deviation."""
 
     operator: str
@@ -63,10 +63,10 @@ class Setting:
 
 
 SETTINGS = {
-    "denoise": Setting("identity", {}, 0.3),
-    "blur": Setting("blur", {"kernel": "gaussian", "size": 5, "sigma": 1.0}, 0.05),
-    "half": Setting("mask", {"kind": "random", "missing": 0.5}, 0.05),
-    "pool": Setting("downsample", {"factor": 2, "filter": "area"}, 0.05),
+    "denoise": OracleSetting("identity", {}, 0.3),
+    "blur": OracleSetting("blur", {"kernel": "gaussian", "size": 5, "sigma": 1.0}, 0.05),
+    "half": OracleSetting("mask", {"kind": "random", "missing": 0.5}, 0.05),
+    "pool": OracleSetting("downsample", {"factor": 2, "filter": "area"}, 0.05),
 }
 
 

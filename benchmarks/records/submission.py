@@ -43,7 +43,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedSubmission:
     """A submission as read. files: measurement -> file. problems: sentences on what is wrong."""
 
     method: str
@@ -54,7 +54,7 @@ class Checked:
     problems: tuple[str, ...]
 
 
-def validate(folder: Path, store: Store) -> Checked:
+def validate(folder: Path, store: Store) -> CheckedSubmission:
     """Read a submission and compare it with the latest run of a store; every fault is in `problems`.
 
     BadInput where there is no submission at all.
@@ -83,7 +83,9 @@ def validate(folder: Path, store: Store) -> Checked:
         problems.append(f"missing: {', '.join(missing[:SHOWN])}{more}")
     if not files and not problems:
         problems.append(f"no folder of a task: {', '.join(sorted(tasks))}")
-    return Checked(table["method"], table["source"], float(table["seconds"]), int(table["nfe"]), files, tuple(problems))
+    return CheckedSubmission(
+        table["method"], table["source"], float(table["seconds"]), int(table["nfe"]), files, tuple(problems)
+    )
 
 
 def submit(folder: Path, store: Store) -> int:
@@ -187,7 +189,7 @@ def _estimate(path: Path, item: Item) -> Tensor:
     return data
 
 
-def _item(item: Item, checked: Checked, label: str, path: Path, metrics: dict[str, str]) -> Item:
+def _item(item: Item, checked: CheckedSubmission, label: str, path: Path, metrics: dict[str, str]) -> Item:
     import dataclasses
 
     parameters = {"source": checked.source}
@@ -210,7 +212,7 @@ def _item(item: Item, checked: Checked, label: str, path: Path, metrics: dict[st
     )
 
 
-def _outcome(item: Item, checked: Checked, path: Path) -> Outcome:
+def _outcome(item: Item, checked: CheckedSubmission, path: Path) -> Outcome:
     estimate = _estimate(path, item)[None]
     case = open_case(item)
     try:

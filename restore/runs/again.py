@@ -24,7 +24,7 @@ TOLERANCE = 1e-5  # relative; what another processor or thread count may change 
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Repetition:
     """How the new answer compares. measurement: whether simulating y again gave the same numbers (None: no truth)."""
 
     bitwise: bool
@@ -58,7 +58,7 @@ class Verdict:
 
 def repeat(
     file: Path, *, prior: str | None = None, out: Path | None = None, overwrite: bool = False, quiet: bool = True
-) -> Verdict:
+) -> Repetition:
     """Run again what `file` holds and compare every sample; BadInput where prior or recipe are not what they were."""
     stored = read_result(file)
     if out is not None and out.exists() and not overwrite:
@@ -89,7 +89,7 @@ def repeat(
         dataclasses.replace(result, provenance={**provenance, **result.provenance}).save(out)
     old, new = stored.arrays["samples"], result.samples
     scale = float(old.abs().max()) or 1.0
-    return Verdict(
+    return Repetition(
         bitwise=torch.equal(old, new),
         difference=float((old - new).abs().max()) / scale,
         measurement=_measure_again(attributes["recipe"], stored, provenance["seed"]),
