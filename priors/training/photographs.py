@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import graphics
+from . import graphics, leaves
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 SUFFIXES = {".png", ".jpg", ".jpeg"}
@@ -27,13 +27,16 @@ SUFFIXES = {".png", ".jpg", ".jpeg"}
 class CropSource:
     """A folder of photographs: path relative to the data root, share of the crops, shrink factor (box mean).
 
-    drawn: that many pages of graphics instead of a folder.
+    files: which of them, as a pattern of file names. drawn: that many pages of graphics instead of a folder; leaves:
+    that many pictures of dead leaves.
     """
 
     folder: str = ""
     share: float = 1.0
     shrink: int = 1
     drawn: int = 0
+    leaves: int = 0
+    files: str = "*"
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,13 @@ class Photographs:
         self.augmentation = augmentation
         self.pictures: list[list[np.ndarray]] = []
         self.weights: list[np.ndarray] = []
-        decoded = functools.cache(lambda folder: _decode_folder(root / folder))
+        decoded = functools.cache(lambda folder, files: _decode_folder(root / folder, files))
+        drawn = functools.cache(leaves.pictures)
         for source in sources:
-            whole = graphics.pages(source.drawn) if source.drawn else decoded(source.folder)
+            if source.drawn:
+                whole = graphics.pages(source.drawn)
+            else:
+                whole = drawn(source.leaves) if source.leaves else decoded(source.folder, source.files)
             usable = [_box_mean(p, source.shrink) for p in whole]
             usable = [p for p in usable if min(p.shape[:2]) >= size]
             areas = np.array([p.shape[0] * p.shape[1] for p in usable], dtype=np.float64)
@@ -99,11 +106,11 @@ class Photographs:
             index += 1
 
 
-def _decode_folder(folder: Path) -> list[np.ndarray]:
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+def _decode_folder(folder: Path, files: str) -> list[np.ndarray]:
+    paths = sorted(p for p in folder.glob(files) if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not paths:
         raise FileNotFoundError(
-            f"no PNG or JPEG pictures in {folder}; name the folder that holds the training sets with --data "
+            f"no PNG or JPEG pictures {files} in {folder}; name the folder that holds the training sets with --data "
             "or RESTORE_DATA"
         )
     pictures = []

@@ -14,7 +14,7 @@ from operators import BadInput, Unavailable
 from priors.diffusion.edm import EDMObjective, EDMPrior
 from priors.files.checkpoints import load_network
 from priors.networks.unet import UNet
-from priors.training import graphics, recipe
+from priors.training import graphics, leaves, recipe
 from priors.training.loop import Trainer, TrainingSettings
 from priors.training.muon import orthogonalise
 from priors.training.photographs import Augmentation, CropSource, Photographs
@@ -153,6 +153,31 @@ def test_drawn_pages_are_the_same_for_a_seed_and_stand_beside_photographs(tmp_pa
     crop = drawn.crop(np.random.default_rng(0))
     assert crop.shape == (32, 32, 3)
     assert crop.min() >= 0.0 and crop.max() <= 1.0
+
+
+def test_dead_leaves_are_the_same_for_a_seed_and_have_the_spectrum_of_photographs(tmp_path: Path) -> None:
+    first = leaves.pictures(3, seed=4)
+    assert all(np.array_equal(one, two) for one, two in zip(first, leaves.pictures(3, seed=4), strict=True))
+    assert not np.array_equal(first[0], leaves.pictures(1, seed=5)[0])
+    # Power of photographs falls as |f|^-2 or so; averaged over directions, between 1/32 and 1/4 cycle a pixel.
+    gray = np.stack([one.mean(-1) for one in first])
+    power = (np.abs(np.fft.fft2(gray - gray.mean((1, 2), keepdims=True))) ** 2).mean(0)
+    radius = np.hypot(*np.meshgrid(*[np.fft.fftfreq(leaves.SIDE)] * 2))
+    bands = np.geomspace(1 / 32, 1 / 4, 7)
+    means = [power[(radius >= low) & (radius < high)].mean() for low, high in zip(bands[:-1], bands[1:], strict=True)]
+    slope = np.polyfit(np.log(np.sqrt(bands[:-1] * bands[1:])), np.log(means), 1)[0]
+    assert -3.5 < slope < -1.5
+    crops = Photographs(tmp_path, [CropSource(leaves=1)], size=32, augmentation=Augmentation())
+    assert crops.batch(2, np.random.default_rng(0)).shape == (2, 3, 32, 32)
+
+
+def test_a_source_may_be_some_files_of_a_folder(tmp_path: Path) -> None:
+    for name, level in (("free_1", 200), ("free_2", 210), ("other", 20)):
+        Image.fromarray(np.full((40, 40, 3), level, dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    crops = Photographs(tmp_path, [CropSource(files="free_*")], size=32, augmentation=Augmentation(0, 0, 0))
+    assert crops.batch(8, np.random.default_rng(0)).min() > 0.5
+    with pytest.raises(FileNotFoundError, match=r"no PNG or JPEG pictures none_\*"):
+        Photographs(tmp_path, [CropSource(files="none_*")], size=32, augmentation=Augmentation())
 
 
 def test_drawn_cloth_is_striped_finely() -> None:
