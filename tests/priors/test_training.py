@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +165,7 @@ def test_dead_leaves_are_the_same_for_a_seed_and_have_the_spectrum_of_photograph
     power = (np.abs(np.fft.fft2(gray - gray.mean((1, 2), keepdims=True))) ** 2).mean(0)
     radius = np.hypot(*np.meshgrid(*[np.fft.fftfreq(leaves.SIDE)] * 2))
     bands = np.geomspace(1 / 32, 1 / 4, 7)
-    means = [power[(radius >= low) & (radius < high)].mean() for low, high in zip(bands[:-1], bands[1:], strict=True)]
+    means = [power[(radius >= low) & (radius < high)].mean() for low, high in itertools.pairwise(bands)]
     slope = np.polyfit(np.log(np.sqrt(bands[:-1] * bands[1:])), np.log(means), 1)[0]
     assert -3.5 < slope < -1.5
     crops = Photographs(tmp_path, [CropSource(leaves=1)], size=32, augmentation=Augmentation())
