@@ -20,8 +20,13 @@ FAILED, INTERRUPTED = 1, 130
 
 def map_file(
     context: typer.Context,
-    task: Annotated[str, typer.Option("--task", help="Name of a task, or a TOML file.")],
-    input: Annotated[Path, typer.Option("--input", help="A large picture, a volume, a stack or a TIFF of pages.")],
+    task: Annotated[
+        str, typer.Option("--task", help="Name of a task, or a TOML file.", callback=options.there_if_file)
+    ],
+    input: Annotated[
+        Path,
+        typer.Option("--input", help="A large picture, a volume, a stack or a TIFF of pages.", callback=options.there),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="HDF5 file; default: restore-out/TASK-STEM-SEED.h5.")
     ] = None,
@@ -38,8 +43,12 @@ def map_file(
     peak: Annotated[
         float | None, typer.Option("--peak", help="With --measured: photons where the picture is 1.")
     ] = None,
-    kernel: Annotated[Path | None, typer.Option("--kernel", help="With --measured: the blur's kernel.")] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", help="With --measured: nonzero where measured.")] = None,
+    kernel: Annotated[
+        Path | None, typer.Option("--kernel", help="With --measured: the blur's kernel.", callback=options.there)
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", help="With --measured: nonzero where measured.", callback=options.there)
+    ] = None,
     solver: Annotated[str | None, typer.Option("--solver", help="Name of a solver, or module:attribute.")] = None,
     prior: Annotated[str | None, typer.Option("--prior", help="Name of a prior, or a safetensors file.")] = None,
     samples: Annotated[int, typer.Option("--samples", min=1, help="Draws of each piece.")] = 1,

@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="The file as released: .pth, .pt, .ckpt or .safetensors.")],
+    file: Annotated[
+        Path, typer.Argument(help="The file as released: .pth, .pt, .ckpt or .safetensors.", callback=options.there)
+    ],
     format: Annotated[str, typer.Option("--format", help="resshift, rddm, resfusion, ir-sde, refusion or mrs.")],
     name: Annotated[str | None, typer.Option("--name", help="Name of the prior; default: the file's.")] = None,
     out: Annotated[

@@ -39,10 +39,17 @@ def chosen(**options: Any) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def existing(path: Path, what: str) -> Path:
-    """The path, or BadInput where nothing is there."""
-    from operators.common.errors import BadInput
+def there(path: Path | None) -> Path | None:
+    """The path of an option, or BadInput where nothing is there: said at once, before torch is imported."""
+    from ..io.source import check_there
 
-    if not path.exists():
-        raise BadInput(f"no {what} at {path}", do="Check the path.")
+    if path is not None:
+        check_there(path)
     return path
+
+
+def there_if_file(name: str) -> str:
+    """The name of a task, or of its TOML file, which must be there."""
+    if name.endswith(".toml"):
+        there(Path(name))
+    return name

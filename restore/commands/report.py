@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
+from . import options
+
 
 def register(app: typer.Typer) -> None:
     app.command("report", help="Write report.html again from a result.h5 (and the metrics.json beside it).")(report)
 
 
 def report(
-    file: Annotated[Path, typer.Argument(help="A result.h5 that `restore run` wrote.")],
+    file: Annotated[Path, typer.Argument(help="A result.h5 that `restore run` wrote.", callback=options.there)],
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default: report.html beside it.")] = None,
 ) -> None:
     from .. import report as pages

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def rerun(
-    file: Annotated[Path, typer.Argument(help="A result.h5 that `restore run` wrote.")],
+    file: Annotated[Path, typer.Argument(help="A result.h5 that `restore run` wrote.", callback=options.there)],
     prior: Annotated[str | None, typer.Option("--prior", help="Where the prior's file is now.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the new result to this file.")] = None,
     overwrite: options.Overwrite = False,

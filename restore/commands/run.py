@@ -27,9 +27,17 @@ def register(app: typer.Typer) -> None:
 
 def run(
     context: typer.Context,
-    task: Annotated[str, typer.Option("--task", help="Name of a task (restore tasks), or a TOML file.")],
+    task: Annotated[
+        str,
+        typer.Option("--task", help="Name of a task (restore tasks), or a TOML file.", callback=options.there_if_file),
+    ],
     input: Annotated[
-        Path | None, typer.Option("--input", help="File or folder; default: a picture that ships with scikit-image.")
+        Path | None,
+        typer.Option(
+            "--input",
+            help="File or folder; default: a picture that ships with scikit-image.",
+            callback=options.there,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write; default: restore-out/TASK-STEM-SEED.")
@@ -41,9 +49,13 @@ def run(
         str | None, typer.Option("--sigma", help="With --measured: noise standard deviation, or 'estimate'.")
     ] = None,
     peak: Annotated[float | None, typer.Option("--peak", help="With --measured: peak of Poisson noise.")] = None,
-    kernel: Annotated[Path | None, typer.Option("--kernel", help="With --measured: file with the blur kernel.")] = None,
+    kernel: Annotated[
+        Path | None,
+        typer.Option("--kernel", help="With --measured: file with the blur kernel.", callback=options.there),
+    ] = None,
     mask: Annotated[
-        Path | None, typer.Option("--mask", help="With --measured: file with the mask, nonzero = measured.")
+        Path | None,
+        typer.Option("--mask", help="With --measured: file with the mask, nonzero = measured.", callback=options.there),
     ] = None,
     shape: Annotated[
         str | None, typer.Option("--shape", help="With --measured: C,H,W of the picture where y does not tell it.")

@@ -19,8 +19,8 @@ def register(app: typer.Typer) -> None:
 
 
 def score(
-    estimate: Annotated[Path, typer.Argument(help="File or folder of estimates.")],
-    truth: Annotated[Path, typer.Argument(help="File or folder of true pictures.")],
+    estimate: Annotated[Path, typer.Argument(help="File or folder of estimates.", callback=options.there)],
+    truth: Annotated[Path, typer.Argument(help="File or folder of true pictures.", callback=options.there)],
     metrics: Annotated[
         list[str] | None, typer.Option("--metrics", help="A convention such as 'psnr[y601,crop=4]'. Repeatable.")
     ] = None,

@@ -1,11 +1,15 @@
-"""`restore tasks | solvers | priors | operators`: what there is; with a name, one card."""
+"""`restore tasks | solvers | priors | operators | metrics | noise`: what there is; with a name, one card.
+
+All of it is read from the stored tables (`tabulated`): no part is imported, and so neither torch nor numpy.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module, resources
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +17,24 @@ import typer
 
 from . import options
 
-KINDS: Mapping[str, tuple[str, str]] = {
-    "tasks": ("restore.tasks", "Presets: operator, noise, default prior and solver, metrics."),
-    "solvers": ("restore.solvers", "Methods that estimate the picture."),
-    "priors": ("priors", "What is known about pictures before measuring."),
-    "operators": ("operators", "Forward operators: the physics of a measurement."),
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of parts. one: what a single one is called; text: what they are, for the help."""
+
+    one: str
+    text: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "tasks": Kind("task", "Presets: operator, noise, default prior and solver, metrics."),
+    "solvers": Kind("solver", "Methods that estimate the picture."),
+    "priors": Kind("prior", "What is known about pictures before measuring."),
+    "operators": Kind("operator", "Forward operators: the physics of a measurement."),
+    "metrics": Kind("metric", "Scores, and the options that make up their conventions."),
+    "noise": Kind("noise", "Noise laws: what falls on a measurement."),
 }
 
 
@@ -25,41 +42,58 @@ WIDE = 110  # columns from which the table has room for sources
 
 
 def register(app: typer.Typer) -> None:
-    for kind, (module, text) in KINDS.items():
-        app.command(kind, help=f"{text} With a name: its card.")(_command(kind, module))
+    for kind, words in KINDS.items():
+        app.command(kind, help=f"{words.text} With a name: its card.")(_command(kind))
 
 
-def _command(kind: str, module: str) -> Callable[..., None]:
+def _command(kind: str) -> Callable[..., None]:
     def command(
         name: Annotated[str | None, typer.Argument(help="Show one entry.")] = None,
         as_json: options.Json = False,
     ) -> None:
-        registry = import_module(module).REGISTRY
+        rows = rows_of(kind)
+        if name is not None and name not in rows:
+            from operators.common.registry import unknown_name
+
+            raise unknown_name(KINDS[kind].one, name, rows)
         if as_json:
-            shown = registry.describe(name) if name is not None else [registry.describe(each) for each in registry]
+            shown = list(rows.values()) if name is None else rows[name]
             sys.stdout.write(json.dumps(shown, indent=2, allow_nan=False) + "\n")
         elif name is not None:
-            _show_card(kind, registry.describe(name))
+            _show_card(kind, rows[name])
         else:
-            _show_table(kind, registry)
+            _show_table(kind, rows.values())
 
     return command
 
 
-def _show_table(kind: str, registry: Mapping[str, Any]) -> None:
+def rows_of(kind: str) -> dict[str, Row]:
+    """`{name, summary, parameters, source}` by name: of all that ships, and then of the user's own priors."""
+    from . import tabulated
+
+    rows: dict[str, Row] = {row["name"]: row for row in tabulated.stored(kind)}
+    if kind == "priors":
+        from priors import REGISTRY
+        from priors.files import store
+
+        rows.update({name: REGISTRY.describe(name) for name in store.stored() if name not in rows})
+    return rows
+
+
+def _show_table(kind: str, rows: Iterable[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    table.add_column(kind[:-1], no_wrap=True)
+    table.add_column(KINDS[kind].one, no_wrap=True)
     table.add_column("what it is")
     console = Console()
     wide = console.width >= WIDE
     if wide:
         table.add_column("source")
-    for name, entry in registry.items():
-        table.add_row(name, Text(entry.summary), *([Text(entry.source)] if wide else []))
+    for row in rows:
+        table.add_row(row["name"], Text(row["summary"]), *([Text(row["source"])] if wide else []))
     console.print(table)
     console.print(Text(f"restore {kind} NAME shows one; --json prints all for machines."), style="dim")
 

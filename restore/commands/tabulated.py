@@ -1,15 +1,15 @@
 """The tables of parts as files, so that showing them imports no part and no torch.
 
 `restore/_tables/KIND.json` is a list of `{name, summary, settings, source}`, each setting `{name, default, required,
-type, range, meaning}`. `python -m restore.commands.tabulated` writes all of them anew from the parts themselves; a test
-compares the two.
+type, range, meaning}`; a task has `parameters`, the sections of its file, instead. `python -m
+restore.commands.tabulated` writes all of them anew from the parts themselves; a test compares the two.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 Row = dict[str, Any]
 
 REGISTRIES: Mapping[str, str] = {
+    "tasks": "restore.tasks",
     "operators": "operators",
     "noise": "operators.noise",
     "solvers": "restore.solvers",
@@ -31,7 +32,11 @@ FOLDER = "_tables"
 def stored(kind: str) -> list[Row]:
     """The rows of a table as they were written, `{name, summary, parameters, settings, source}`."""
     rows = json.loads(resources.files("restore").joinpath(FOLDER, f"{kind}.json").read_text("utf-8"))
-    return [{**row, "parameters": {each["name"]: each["default"] for each in row["settings"]}} for row in rows]
+    return [{**row, "parameters": _defaults(row["settings"])} if "settings" in row else row for row in rows]
+
+
+def _defaults(settings: Sequence[Row]) -> Row:
+    return {each["name"]: each["default"] for each in settings}
 
 
 def live(kind: str) -> list[Row]:
@@ -44,10 +49,15 @@ def write(folder: Path) -> Iterator[Path]:
     """Write all tables into a folder; their paths."""
     folder.mkdir(exist_ok=True)
     for kind in REGISTRIES:
-        rows = [{key: value for key, value in row.items() if key != "parameters"} for row in live(kind)]
+        rows = [_once(row) for row in live(kind)]
         path = folder / f"{kind}.json"
         path.write_text(json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
         yield path
+
+
+def _once(row: Row) -> Row:
+    """The row without its defaults where each setting says its own."""
+    return {key: value for key, value in row.items() if key != "parameters"} if "settings" in row else row
 
 
 if __name__ == "__main__":

@@ -27,7 +27,11 @@ def train(
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option("--pairs", help="Folder with input/ and target/ (or HDF5 files of both) to learn from instead."),
+        typer.Option(
+            "--pairs",
+            help="Folder with input/ and target/ (or HDF5 files of both) to learn from instead.",
+            callback=options.there,
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", envvar="RESTORE_DATA", help="Folder with the training pictures.")

@@ -72,7 +72,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     """Look at a file without reading it whole; ReadError where it is missing, empty, no file or not readable."""
     named = Path(path)
     try:
-        status = named.stat()
+        status = _status(named)
         if stat.S_ISDIR(status.st_mode) and any((named / name).is_file() for name in ZARR_FILES):
             return Source(named, status.st_size, ZARR)
         if stat.S_ISDIR(status.st_mode):
@@ -83,15 +83,31 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         with named.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:
-        found, do = _REASONS.get(error.errno or 0, (f"cannot be opened ({one_line(error.strerror or error)})", ""))
-        if str(named) == "-":
-            found, do = "standard input is not read", "Save the data to a file and name that."
-        raise ReadError(named, found, "", do) from error
-    except ValueError as error:  # a zero byte in the name
-        raise ReadError(named, f"not a file name ({one_line(error)})", "", "Check the path.") from error
+        raise _unreadable(named, error) from error
     if not head:
         raise ReadError(named, "the file is empty (0 bytes)", "", "Get or export the file again.")
     return Source(named, status.st_size, head)
+
+
+def check_there(path: Path) -> None:
+    """ReadError where no file and no folder is at the path."""
+    _status(path)
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:  # a zero byte in the name
+        raise ReadError(path, f"not a file name ({one_line(error)})", "", "Check the path.") from error
+
+
+def _unreadable(path: Path, error: OSError) -> ReadError:
+    found, do = _REASONS.get(error.errno or 0, (f"cannot be opened ({one_line(error.strerror or error)})", ""))
+    if str(path) == "-":
+        found, do = "standard input is not read", "Save the data to a file and name that."
+    return ReadError(path, found, "", do)
 
 
 def check_whole(source: Source, shape: Sequence[int], options: Options) -> None:

@@ -38,6 +38,11 @@ class _Tasks(Mapping[str, Task]):
     def __len__(self) -> int:
         return len(names())
 
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """The names that come with the package."""
+        return tuple(names())
+
     def describe(self, name: str) -> dict[str, Any]:
         """`{name, summary, parameters, source}`, the row that tables and `--json` show."""
         task = self[name]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import restore
-from restore.commands.tables import KINDS
+from restore.commands.tables import KINDS, card_text, rows_of
 
 HEAVY = ("torch", "torchvision", "kornia", "piq", "lpips", "skimage", "scipy", "h5py", "pandas", "matplotlib")
 
@@ -33,6 +33,47 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
         "sys.stdout = io.StringIO()\nmain(['--help'])\nsys.stdout = sys.__stdout__"
     )
     assert not modules_after(code) & {*HEAVY, "numpy", "priors", "benchmarks"}
+
+
+def test_tables_and_cards_are_shown_without_torch_and_numpy() -> None:
+    # An answer within half a second rests on this.
+    calls = [
+        [kind, *more] for kind in KINDS for more in ([], ["--json"], [next(iter(rows_of(kind)))], ["no such name"])
+    ]
+    code = (
+        "import io, sys\nfrom restore.cli import main\n"
+        "out, sys.stdout, sys.stderr = sys.stdout, io.StringIO(), io.StringIO()\n"
+        f"ended = [main(call) for call in {calls!r}]\nsys.stdout = out\nassert ended == [0, 0, 0, 2] * {len(KINDS)}"
+    )
+    assert not modules_after(code) & {*HEAVY, "numpy"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--task", "sr4x", "--input"),
+        ("run", "--task", "deblur-motion", "--kernel"),
+        ("run", "--task", "inpaint-box", "--mask"),
+        ("run", "--task"),
+        ("score",),
+        ("report",),
+        ("rerun",),
+        ("import",),
+        ("bench", "map", "--task", "denoise", "--input"),
+        ("train", "rddm", "--pairs"),
+    ],
+    ids=" ".join,
+)
+def test_a_missing_file_is_named_before_anything_is_imported(arguments, command, monkeypatch) -> None:
+    for module in ("restore.driver", "restore.runs.plan", "restore.runs.scoring", "priors.training.recipe"):
+        monkeypatch.setitem(sys.modules, module, None)  # an import of it fails
+    ended = command(*arguments, "none.toml")
+    assert (ended.status, ended.err) == (2, "restore: none.toml: no such file. Check the path.\n")
+
+
+@pytest.mark.parametrize("kind", ["metrics", "noise", "operators", "solvers", "tasks"])
+def test_every_part_has_a_card(kind) -> None:
+    assert [name for name in rows_of(kind) if card_text(kind, name) is None] == []
 
 
 def test_importing_restore_and_listing_tasks_loads_no_optional_package() -> None:
