@@ -204,6 +204,10 @@ class Rule:
     def judge(self, value: Any) -> Verdict:
         return max(kind.judge(value) for kind in self.kinds)
 
+    def is_number(self, value: Any) -> bool:
+        """Whether the value is taken for a number."""
+        return any(isinstance(kind, Number) and kind.judge(value) is Verdict.FITS for kind in self.kinds)
+
     def constrained(self, by: Any) -> Rule:
         return replace(self, kinds=tuple(kind.constrained(by) for kind in self.kinds))
 

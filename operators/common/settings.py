@@ -14,8 +14,8 @@ setting, its value and what was wanted.
 
 A class that is no plain kind (a tensor, an array, a function) leaves its values to the constructor: `float | Tensor`
 takes a number of the declared range, or any array. What ties two settings together stays in the constructor too, and
-speaks through `at_most`. `operators.common.described` prints the same ranges. Numbers of numpy and torch without axes
-are numbers. Annotations are read at first use, and once.
+speaks through `above` and `at_most`. Numbers of numpy and torch without axes become plain numbers. Annotations are read
+at first use, and once. `operators.common.described` prints the same ranges.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ __all__ = [
     "Positive",
     "Range",
     "Seed",
+    "above",
     "at_most",
     "check",
     "checked",
@@ -87,17 +88,20 @@ def checked(function: Function) -> Function:
     @functools.wraps(function)
     def holding(*data: Any, **settings: Any) -> Any:
         known = rules(function)
-        for name, value in settings.items():
-            if name in known:
-                _hold(name, value, known[name])
-        return function(*data, **settings)
+        return function(*data, **{k: _held(k, v, known[k]) if k in known else v for k, v in settings.items()})
 
     return holding  # type: ignore[return-value]
 
 
 def check(name: str, value: Any, annotation: Any, *, where: str = "") -> None:
     """BadType or BadInput, naming the setting, unless the value is what the annotation (or a rule) says."""
-    _hold(name, value, annotation if isinstance(annotation, Rule) else _rule_of(annotation), where=where)
+    _held(name, value, annotation if isinstance(annotation, Rule) else _rule_of(annotation), where=where)
+
+
+def above(name: str, value: float, other: str, bound: float) -> None:
+    """BadInput unless one setting is above another one."""
+    if not value > bound:
+        raise BadInput(f"{name} is {value!r}", wanted=f"above {other}, which is {bound!r}")
 
 
 def at_most(name: str, value: float, other: str, bound: float) -> None:
@@ -118,10 +122,11 @@ def rules(target: Callable[..., Any]) -> Mapping[str, Rule]:
     return {p.name: ANYTHING if p.annotation is p.empty else rule(_resolved(p.annotation, names)) for p in parameters}
 
 
-def _hold(name: str, value: Any, allowed: Rule, *, where: str = "") -> None:
+def _held(name: str, value: Any, allowed: Rule, *, where: str = "") -> Any:
+    """The value, a plain number where it is one of numpy's or torch's; BadType or BadInput unless it is allowed."""
     verdict = allowed.judge(value)
     if verdict is Verdict.FITS:
-        return
+        return value.item() if getattr(value, "ndim", None) == 0 and allowed.is_number(value) else value
     error = BadType if verdict is Verdict.WRONG_KIND else BadInput
     found = f"{name} is {shown(value)}" + (f" for {where}" if where else "")
     near = closest(value, allowed.names) if isinstance(value, str) else ""
@@ -140,7 +145,10 @@ def shown(value: Any) -> str:
 def _check_fields(settings: object) -> None:
     of: Callable[..., Any] = type(settings)
     for name, allowed in rules(of).items():
-        _hold(name, getattr(settings, name), allowed)
+        value = getattr(settings, name)
+        held = _held(name, value, allowed)
+        if held is not value:
+            object.__setattr__(settings, name, held)
 
 
 def _after_fields(own: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,12 +10,13 @@ from torch import Tensor
 
 from ..common.errors import BadInput, BadType
 from ..common.randomness import NoiseSource
+from ..common.settings import Checked
 
 STREAM = "measurement"
 
 
 @dataclass(frozen=True)
-class NoiseModel:
+class NoiseModel(Checked):
     """The law of a measurement y given its clean value z, entry by entry; tensors B x ... of any shape.
 
     counts: whether z is an intensity, at least 0; below, the likelihood is continued, not defined.
@@ -51,14 +51,6 @@ class NoiseModel:
         counted = observed.to(variance.device).expand_as(variance)
         total = torch.where(counted, variance, torch.zeros_like(variance)).flatten(1).sum(1)
         return (total / counted.flatten(1).sum(1).clamp_min(1)).sqrt()
-
-
-def require(name: str, value: float, *, positive: bool) -> None:
-    """BadInput unless the parameter is finite and at least zero (above zero where `positive`)."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    ok = number and math.isfinite(value) and (value > 0 if positive else value >= 0)
-    if not ok:
-        raise BadInput(f"{name} is {value!r}", wanted="a finite number " + ("above 0" if positive else "of at least 0"))
 
 
 def refuse_negative(clean: Tensor, *, tolerance: float = 1e-6) -> Tensor:

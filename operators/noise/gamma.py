@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative, require
+from ..common.settings import Positive
+from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative
 
 FLOOR = 1e-6  # intensity; a mean of zero has no density
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gamma(NoiseModel):
-    """y = z g with g ~ Gamma(shape looks, scale 1 / looks): mean z, variance z^2 / looks.
-
-    looks: averaged looks, above 0.
-    """
+    """y = z g with g ~ Gamma(shape looks, scale 1 / looks): mean z, variance z^2 / looks."""
 
     counts: ClassVar[bool] = True
 
-    looks: float = 4.0
-
-    def __post_init__(self) -> None:
-        require("looks", self.looks, positive=True)
+    looks: Annotated[Positive, "averaged looks"] = 4.0
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         def speckle(generator: np.random.Generator, mean: np.ndarray) -> np.ndarray:

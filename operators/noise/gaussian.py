@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from .base import STREAM, NoiseModel, require
+from ..common.settings import NotNegative
+from .base import STREAM, NoiseModel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gaussian(NoiseModel):
-    """y = z + sigma n; for complex data, sigma is the standard deviation of each of the two parts.
+    """y = z + sigma n; for complex data, sigma is the standard deviation of each of the two parts."""
 
-    sigma: standard deviation in the units of y, at least 0; 0 is a measurement without noise.
-    """
-
-    sigma: float = 0.1
-
-    def __post_init__(self) -> None:
-        require("sigma", self.sigma, positive=False)
+    sigma: Annotated[NotNegative, "standard deviation in the units of y; 0: a measurement without noise"] = 0.1
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         return clean + self.sigma * source.normal(STREAM, clean) if self.sigma > 0 else clean.clone()

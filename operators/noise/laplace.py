@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from .base import STREAM, NoiseModel, refuse_broken, refuse_complex, require
+from ..common.settings import Positive
+from .base import STREAM, NoiseModel, refuse_broken, refuse_complex
 
 
 @dataclass(frozen=True, kw_only=True)
 class Laplace(NoiseModel):
-    """y = z + n with density exp(-|n| / b) / (2 b), b = sigma / sqrt(2).
+    """y = z + n with density exp(-|n| / b) / (2 b), b = sigma / sqrt(2)."""
 
-    sigma: standard deviation, above 0.
-    """
-
-    sigma: float = 0.1
-
-    def __post_init__(self) -> None:
-        require("sigma", self.sigma, positive=True)
+    sigma: Annotated[Positive, "standard deviation in the units of y"] = 0.1
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         scale = self.sigma / math.sqrt(2)

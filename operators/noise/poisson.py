@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative, require
+from ..common.settings import Positive
+from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative
 
 FLOOR = 1e-3  # counts; keeps the likelihood finite where an estimate is dark, and its gradient pointing up
 
 
 @dataclass(frozen=True, kw_only=True)
 class Poisson(NoiseModel):
-    """y = Poisson(peak z) / peak, so that E[y] = z.
-
-    peak: expected photons where z = 1, above 0.
-    """
+    """y = Poisson(peak z) / peak, so that E[y] = z."""
 
     counts: ClassVar[bool] = True
 
-    peak: float = 30.0
-
-    def __post_init__(self) -> None:
-        require("peak", self.peak, positive=True)
+    peak: Annotated[Positive, "expected photons where z = 1"] = 30.0
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         def counts(generator: np.random.Generator, mean: np.ndarray) -> np.ndarray:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from .base import NoiseModel, floored, refuse_complex, require
+from ..common.settings import NotNegative, Positive
+from .base import NoiseModel, floored, refuse_complex
 from .poisson import FLOOR, Poisson
 
 READ_OUT = "read-out"
@@ -22,17 +23,12 @@ class PoissonGaussian(NoiseModel):
 
     The likelihood is the Gaussian of the same mean and variance, z and z / peak + sigma^2 (A. Foi et al. 2008,
     equation 3): exact in its two moments, and close above a few photons.
-    peak: expected photons where z = 1, above 0. sigma: read-out noise in the units of y, at least 0.
     """
 
     counts: ClassVar[bool] = True
 
-    peak: float = 30.0
-    sigma: float = 0.02
-
-    def __post_init__(self) -> None:
-        require("peak", self.peak, positive=True)
-        require("sigma", self.sigma, positive=False)
+    peak: Annotated[Positive, "expected photons where z = 1"] = 30.0
+    sigma: Annotated[NotNegative, "standard deviation of the read-out noise in the units of y"] = 0.02
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         counted = Poisson(peak=self.peak).sample(clean, source)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from .base import STREAM, NoiseModel, refuse_broken, refuse_complex, require
+from ..common.settings import Positive, Range
+from .base import STREAM, NoiseModel, refuse_broken, refuse_complex
 
 FAR = 1e4  # standard deviations: the open end of the first and the last cell
 
@@ -19,17 +21,11 @@ class Quantised(NoiseModel):
     """y = round((z + sigma n) / d) d within [0, 1], d = 1 / (2^bits - 1).
 
     log p(y | z) = log(Phi((y + d/2 - z) / sigma) - Phi((y - d/2 - z) / sigma)); the cells of black and white reach to
-    infinity, which makes the likelihood of a saturated pixel one-sided. bits: 1 to 16. sigma: before rounding, above 0.
+    infinity, which makes the likelihood of a saturated pixel one-sided.
     """
 
-    bits: int = 8
-    sigma: float = 0.02
-
-    def __post_init__(self) -> None:
-        require("sigma", self.sigma, positive=True)
-        require("bits", self.bits, positive=True)
-        if not isinstance(self.bits, int) or self.bits > 16:
-            require("bits", float("nan"), positive=True)
+    bits: Annotated[int, Range(1, 16), "the levels are 2^bits"] = 8
+    sigma: Annotated[Positive, "standard deviation before rounding"] = 0.02
 
     @property
     def step(self) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from .base import STREAM, NoiseModel, refuse_complex, refuse_negative, require
+from ..common.settings import Positive
+from .base import STREAM, NoiseModel, refuse_complex, refuse_negative
 
 IMAGINARY = "imaginary"
 FLOOR = 1e-12
@@ -21,15 +22,11 @@ class Rician(NoiseModel):
     """y = |z + sigma (n1 + i n2)|, z >= 0: magnitude MRI.
 
     p(y | z) = y / sigma^2 exp(-(y^2 + z^2) / (2 sigma^2)) I0(y z / sigma^2) (Gudbjartsson, Patz 1995).
-    sigma: standard deviation of each part, above 0.
     """
 
     counts: ClassVar[bool] = True
 
-    sigma: float = 0.05
-
-    def __post_init__(self) -> None:
-        require("sigma", self.sigma, positive=True)
+    sigma: Annotated[Positive, "standard deviation of each part"] = 0.05
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         real = refuse_negative(clean) + self.sigma * source.normal(STREAM, clean)

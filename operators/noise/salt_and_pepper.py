@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from .base import STREAM, NoiseModel, refuse_broken, refuse_complex, require
+from ..common.settings import Fraction, Positive
+from .base import STREAM, NoiseModel, refuse_broken, refuse_complex
 
 VALUES = "values"
 
@@ -20,17 +22,10 @@ class SaltAndPepper(NoiseModel):
     """y = m + sigma n, where m is z, or with probability `share` 0 or 1 (each half of the time).
 
     log p(y | z) = log((1 - p) N(y; z, sigma) + p/2 N(y; 0, sigma) + p/2 N(y; 1, sigma)).
-    share: of replaced entries, 0 to 1. sigma: noise on all entries, above 0.
     """
 
-    share: float = 0.1
-    sigma: float = 0.02
-
-    def __post_init__(self) -> None:
-        require("sigma", self.sigma, positive=True)
-        require("share", self.share, positive=False)
-        if self.share > 1:
-            require("share", float("nan"), positive=False)
+    share: Annotated[Fraction, "of the entries that are replaced"] = 0.1
+    sigma: Annotated[Positive, "standard deviation of the noise on all entries"] = 0.02
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         def replaced(generator: np.random.Generator, kept: np.ndarray) -> np.ndarray:

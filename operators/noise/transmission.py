@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from ..common.errors import BadInput
 from ..common.randomness import NoiseSource
-from .base import STREAM, NoiseModel, refuse_complex, require
+from ..common.settings import NotNegative, Positive
+from .base import STREAM, NoiseModel, refuse_complex
 
 LEAST = 1.0  # counts; fewer are read as this many, so that the logarithm exists
 
@@ -20,17 +22,12 @@ LEAST = 1.0  # counts; fewer are read as this many, so that the logarithm exists
 class Transmission(NoiseModel):
     """y = -log(max(N, 1) / photons), N = Poisson(photons exp(-z)) + sigma n, for line integrals z (Beer, Lambert).
 
-    photons: expected counts of each cell without an object (I0), above 0. sigma: read-out noise in counts.
     Variance to first order: (1 / mean + sigma^2 / mean^2) with mean = photons exp(-z). Source: J. Fessler,
     "Statistical image reconstruction methods for transmission tomography", 2000.
     """
 
-    photons: float = 1e4
-    sigma: float = 0.0
-
-    def __post_init__(self) -> None:
-        require("photons", self.photons, positive=True)
-        require("sigma", self.sigma, positive=False)
+    photons: Annotated[Positive, "expected counts of each cell without an object (I0)"] = 1e4
+    sigma: Annotated[NotNegative, "standard deviation of the read-out noise in counts"] = 0.0
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         refuse_complex(clean)

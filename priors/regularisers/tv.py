@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput
+from operators.common.settings import Checked
 
 Kind = Literal["isotropic", "anisotropic", "vectorial"]
 FIRST_SPATIAL = 2  # B x C x spatial
@@ -45,7 +46,7 @@ def gradient_norm(spatial_axes: int) -> float:
 
 
 @dataclass(frozen=True)
-class TotalVariation:
+class TotalVariation(Checked):
     """TV(x) = sum over pixels of |gradient(x)| (Rudin, Osher, Fatemi 1992).
 
     kind: "isotropic" takes the length of the gradient in each channel, "anisotropic" the sum of its absolute
@@ -53,10 +54,6 @@ class TotalVariation:
     """
 
     kind: Kind = "isotropic"
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise BadInput(f"kind is {self.kind!r}", wanted=" or ".join(map(repr, get_args(Kind))))
 
     def value(self, x: Tensor) -> Tensor:
         """TV of each picture (B)."""

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from operators.common.errors import BadInput
+from operators.common.settings import Checked, Count, OneOf
+
+
+def orthogonal() -> list[str]:
+    """The orthogonal wavelets of PyWavelets."""
+    import pywt
+
+    return [name for name in pywt.wavelist(kind="discrete") if pywt.Wavelet(name).orthogonal]
+
+
+Family = Annotated[
+    str,
+    OneOf(orthogonal, text="haar, dbN, symN, coifN or dmey"),
+    "orthogonal wavelet of PyWavelets whose filters are used",
+]
 
 
 @dataclass(frozen=True)
-class Wavelets:
+class Wavelets(Checked):
     """The multi-level 2-D wavelet transform of Mallat 1989 with periodic borders; an orthonormal map.
-
-    name: an orthogonal wavelet of PyWavelets ("haar", "db4", "sym8", "coif2"), whose filters are used.
-    levels: how often the coarse picture is split again; sides must be divisible by 2^levels.
 
     Coefficients keep the picture's shape, coarse part in the top left corner (`pywt.coeffs_to_array`); they equal
     `pywt.wavedec2(mode="periodization")`.
     """
 
-    name: str = "db4"
-    levels: int = 4
-
-    def __post_init__(self) -> None:
-        if self.levels < 1:
-            raise BadInput(f"levels is {self.levels}", wanted="at least 1")
-        filters(self.name)
+    name: Family = "db4"
+    levels: Annotated[Count, "how often the coarse picture is split again; 2^levels must divide its sides"] = 4
 
     def forward(self, x: Tensor) -> Tensor:
         """Coefficients W x of B x C x H x W pictures, real or complex."""
@@ -83,12 +91,7 @@ def filters(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Analysis filters (low, high) of an orthogonal wavelet of PyWavelets."""
     import pywt
 
-    try:
-        wavelet = pywt.Wavelet(name)
-    except ValueError as error:
-        raise BadInput(f"unknown wavelet {name!r}", do="See pywt.wavelist(kind='discrete').") from error
-    if not wavelet.orthogonal:
-        raise BadInput(f"wavelet {name!r} is not orthogonal", wanted="haar, dbN, symN or coifN")
+    wavelet = pywt.Wavelet(name)
     return tuple(wavelet.dec_lo), tuple(wavelet.dec_hi)
 
 

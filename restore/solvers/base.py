@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from torch import Tensor
 
-from operators import BadInput, BadType
+from operators import BadInput
 from operators.common.randomness import Noise
+from operators.common.settings import Checked, OneOf, Range, check
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -35,8 +36,11 @@ class State:
 
 
 @dataclass(frozen=True)
-class Solver:
-    """Base of all solvers: a frozen dataclass of hyperparameters with one method, `iterate`.
+class Solver(Checked):
+    """Base of all solvers: a frozen dataclass of settings with one method, `iterate`.
+
+    A setting says its type, range and meaning in its annotation and is held against it at construction
+    (`operators.common.settings`).
 
     needs_prior: whether a prior is used. prior_kind: the kind of it, "diffusion" or a residual process (`Prior.kind`).
     differentiates: whether gradients pass through the prior.
@@ -75,18 +79,11 @@ def expect_prior(prior: DiffusionPrior | None, method: Solver) -> DiffusionPrior
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """BadInput unless `value` is one of `allowed`."""
-    if value not in allowed:
-        raise BadInput(f"{name} is {value!r}", wanted=" or ".join(map(repr, allowed)))
+    """BadInput unless `value` is one of `allowed`; an annotation `Literal[...]` says the same."""
+    check(name, value, Annotated[str, OneOf(allowed)])
 
 
-def check_range(name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False) -> None:
-    """BadInput unless low <= value <= high (low < value where `open_low`), BadType for what is no number."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise BadType(f"{name} is {value!r}", wanted="a number")
-    inside = (low < value if open_low else low <= value) and value <= high
-    if not inside:
-        bound = f"{'above' if open_low else 'at least'} {low:g}" + (
-            "" if high == float("inf") else f" and at most {high:g}"
-        )
-        raise BadInput(f"{name} is {value:g}", wanted=bound)
+def check_range(name: str, value: float, low: float, high: float | None = None, *, open_low: bool = False) -> None:
+    """BadInput unless low <= value <= high (low < value where `open_low`); an annotation `Range` says the same."""
+    bounds = Range(high=high, above=low) if open_low else Range(low, high)
+    check(name, value, Annotated[float, bounds])

@@ -12,18 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 import operators.noise
 from operators.common.randomness import Noise
+from operators.common.settings import Count, NotNegative, Positive
 from priors.regularisers.tv import FIRST_SPATIAL
 
-from ..base import Solver, State, check_choice, check_range
+from ..base import Solver, State
 from ..parts.lbfgs import minimise
-from ..parts.start import STARTS, Start, start_picture
+from ..parts.start import Start, start_picture
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -37,30 +38,19 @@ TYPICAL_STEP = 0.1  # mean length of the difference of neighbours, all channels 
 class Gradient(Solver):
     """Likelihood and smoothed total variation by L-BFGS.
 
-    weight: w above; None: sigma^2 / TYPICAL_STEP, Bayes' rule for differences of that mean size, or `noise_free_weight`
-    where sigma is 0. smoothing: e, in units of the picture. steps: iterations. memory: pairs L-BFGS keeps.
-    start: see `start_picture`.
+    Without a weight it is sigma^2 / TYPICAL_STEP, Bayes' rule for differences of that mean size.
     """
 
     needs_prior: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False
 
-    weight: float | None = None
-    noise_free_weight: float = 1e-4
-    smoothing: float = 1e-3
-    steps: int = 100
-    memory: int = 8
+    weight: Annotated[NotNegative | None, "w above; none: by Bayes' rule from sigma"] = None
+    noise_free_weight: Annotated[NotNegative, "w where sigma is 0"] = 1e-4
+    smoothing: Annotated[Positive, "e above, in units of the picture"] = 1e-3
+    steps: Annotated[Count, "iterations"] = 100
+    memory: Annotated[Count, "pairs that L-BFGS keeps"] = 8
     start: Start = "estimate"
-
-    def __post_init__(self) -> None:
-        if self.weight is not None:
-            check_range("weight", self.weight, 0)
-        check_range("noise_free_weight", self.noise_free_weight, 0)
-        check_range("smoothing", self.smoothing, 0, open_low=True)
-        check_range("steps", self.steps, 1)
-        check_range("memory", self.memory, 1)
-        check_choice("start", self.start, STARTS)
 
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         sigma = problem.sigma

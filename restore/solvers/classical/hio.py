@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from operators import BadInput
 from operators.common.randomness import Noise
+from operators.common.settings import Count, Fraction, Range, above
 from operators.optics.fienup import Fienup
 from operators.optics.modulus import Modulus
 
-from ..base import Solver, State, check_range
+from ..base import Solver, State
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -34,29 +35,21 @@ EVERY = 20  # iterations between states
 
 @dataclass(frozen=True)
 class HIO(Solver):
-    """Hybrid input-output, then error reduction.
-
-    steps: iterations of both. reduction: share of them that is error reduction, at the end. beta: feedback, 0 to 1.
-    starts: random starts. low, high: limits of the picture's values.
-    """
+    """Hybrid input-output, then error reduction."""
 
     needs_prior: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = False
     needs_modulus: ClassVar[bool] = True
 
-    steps: int = 400
-    reduction: float = 0.1
-    beta: float = 0.9
-    starts: int = 4
-    low: float = 0.0
-    high: float = 1.0
+    steps: Annotated[Count, "iterations of both"] = 400
+    reduction: Annotated[Fraction, "share of them that is error reduction, at the end"] = 0.1
+    beta: Annotated[float, Range(above=0, high=1), "feedback"] = 0.9
+    starts: Annotated[Count, "random starts"] = 4
+    low: Annotated[float, "least value of the picture"] = 0.0
+    high: Annotated[float, "largest value of the picture, above `low`"] = 1.0
 
     def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1)
-        check_range("reduction", self.reduction, 0, 1)
-        check_range("beta", self.beta, 0, 1, open_low=True)
-        check_range("starts", self.starts, 1)
-        check_range("high", self.high, self.low, open_low=True)
+        above("high", self.high, "low", self.low)
 
     @property
     def total(self) -> int:

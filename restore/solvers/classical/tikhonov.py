@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count, Fraction, NotNegative
 from operators.core.base import LinearOperator
 from operators.core.linear_solvers import conjugate_gradients
 from priors.regularisers.tv import divergence, gradient
 
-from ..base import Solver, State, check_choice, check_range
+from ..base import Solver, State
 from ..parts.discrepancy import Search, per_picture
 
 if TYPE_CHECKING:
@@ -37,31 +38,16 @@ NOISE_FREE_RTOL = 1e-6  # what y does not see has residuals of the size of rho
 
 @dataclass(frozen=True)
 class Tikhonov(Solver):
-    """Smooth least squares.
-
-    rho: strength of the penalty, in units of |A|^2; None: by the discrepancy principle, or `noise_free_rho` at sigma 0.
-    penalty: "gradient" (smooth pictures) or "identity" (small ones). noise_free_rho: strength where sigma is 0.
-    steps: most solves in the search for rho. iterations: most conjugate-gradient iterations in one solve.
-    rtol: relative residual at which a solve stops (noise-free: 1e-6).
-    """
+    """Smooth least squares. The strength of the penalty is in units of |A|^2."""
 
     needs_prior: ClassVar[bool] = False
 
-    rho: float | None = None
-    penalty: Penalty = "gradient"
-    noise_free_rho: float = 1e-3
-    steps: int = 12
-    iterations: int = 60
-    rtol: float = 1e-3
-
-    def __post_init__(self) -> None:
-        if self.rho is not None:
-            check_range("rho", self.rho, 0)
-        check_choice("penalty", self.penalty, ("gradient", "identity"))
-        check_range("noise_free_rho", self.noise_free_rho, 0)
-        check_range("steps", self.steps, 1)
-        check_range("iterations", self.iterations, 1)
-        check_range("rtol", self.rtol, 0, 1)
+    rho: Annotated[NotNegative | None, "strength of the penalty; none: by the discrepancy principle"] = None
+    penalty: Annotated[Penalty, "gradient: smooth pictures, identity: small ones"] = "gradient"
+    noise_free_rho: Annotated[NotNegative, "strength where sigma is 0"] = 1e-3
+    steps: Annotated[Count, "most solves in the search for rho"] = 12
+    iterations: Annotated[Count, "most conjugate-gradient iterations in one solve"] = 60
+    rtol: Annotated[Fraction, "relative residual at which a solve stops (noise-free: 1e-6)"] = 1e-3
 
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         unit = problem.linear.norm() ** 2

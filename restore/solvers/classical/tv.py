@@ -19,15 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count, NotNegative, Positive, Range
 from priors.regularisers.tv import FIRST_SPATIAL, Kind, TotalVariation, divergence, gradient, gradient_norm
 
-from ..base import Solver, State, check_range
+from ..base import Solver, State
 from ..parts.discrepancy import noise_energy, over_pixels
 from ..parts.start import start_estimate
 
@@ -41,28 +42,17 @@ EVERY = 10  # iterations between states
 
 @dataclass(frozen=True)
 class TV(Solver):
-    """Total variation.
-
-    weight: w above, in units of the picture; None: by the discrepancy principle. kind: "vectorial", "isotropic" or
-    "anisotropic", see priors.regularisers.tv. steps: iterations. balance: primal step, relative to the root mean square
-    of the picture; it changes the speed and not the answer. data_share: share of the step budget for the data term.
-    """
+    """Total variation. The kinds: see priors.regularisers.tv."""
 
     needs_prior: ClassVar[bool] = False
 
-    weight: float | None = None
-    kind: Kind = "vectorial"
-    steps: int = 200
-    balance: float = 0.02
-    data_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.weight is not None:
-            check_range("weight", self.weight, 0)
-        TotalVariation(self.kind)
-        check_range("steps", self.steps, 1)
-        check_range("balance", self.balance, 0, open_low=True)
-        check_range("data_share", self.data_share, 1e-3, 0.999)
+    weight: Annotated[NotNegative | None, "w above, in units of the picture; none: by the discrepancy principle"] = None
+    kind: Annotated[Kind, "how the gradients of the channels are summed"] = "vectorial"
+    steps: Annotated[Count, "iterations"] = 200
+    balance: Annotated[
+        Positive, "primal step, relative to the root mean square of the picture; changes the speed, not the answer"
+    ] = 0.02
+    data_share: Annotated[float, Range(1e-3, 0.999), "share of the step budget for the data term"] = 0.5
 
     @property
     def total(self) -> int:

@@ -16,16 +16,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from priors.regularisers.wavelet import Wavelets, soft_threshold
+from operators.common.settings import Count, NotNegative
+from priors.regularisers.wavelet import Family, Wavelets, soft_threshold
 
-from ..base import Solver, State, check_range
+from ..base import Solver, State
 from ..parts.discrepancy import Search, per_picture
 from ..parts.start import start_estimate
 
@@ -37,29 +38,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wavelet(Solver):
-    """Sparse wavelet coefficients.
-
-    weight: w above, in units of |A|^2 times the picture; None: by the discrepancy principle, or `noise_free_weight`
-    times the largest detail at sigma 0. family: an orthogonal wavelet of PyWavelets. levels: most levels.
-    steps: most stages. iterations: FISTA iterations in a stage.
-    """
+    """Sparse wavelet coefficients. Weights are in units of |A|^2 times the picture."""
 
     needs_prior: ClassVar[bool] = False
 
-    weight: float | None = None
-    noise_free_weight: float = 1e-3
-    family: str = "db4"
-    levels: int = 4
-    steps: int = 10
-    iterations: int = 15
-
-    def __post_init__(self) -> None:
-        if self.weight is not None:
-            check_range("weight", self.weight, 0)
-        check_range("noise_free_weight", self.noise_free_weight, 0)
-        check_range("steps", self.steps, 1)
-        check_range("iterations", self.iterations, 1)
-        Wavelets(self.family, self.levels)
+    weight: Annotated[NotNegative | None, "w above; none: by the discrepancy principle"] = None
+    noise_free_weight: Annotated[NotNegative, "w where sigma is 0, relative to the largest detail"] = 1e-3
+    family: Family = "db4"
+    levels: Annotated[Count, "most levels"] = 4
+    steps: Annotated[Count, "most stages"] = 10
+    iterations: Annotated[Count, "FISTA iterations in a stage"] = 15
 
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         frame = Frame(problem.operator.input_shape, self.family, self.levels)

@@ -23,14 +23,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from operators.common.randomness import Noise
+from operators.common.settings import Fraction, NotNegative, Positive, Range
 
-from ..base import Solver, State, check_choice, check_range, expect_prior
-from ..parts.start import STARTS, Start, start_picture, toward_measurement
+from ..base import Solver, State, expect_prior
+from ..parts.start import Start, start_picture, toward_measurement
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -42,15 +43,7 @@ LAST_TIME = 999
 
 @dataclass(frozen=True)
 class DiffPIR(Solver):
-    """DiffPIR. Published values: preset "paper" (deblurring and super-resolution; inpainting used zeta 1, 20 steps).
-
-    steps: times visited. lambda_: weight of the prior in the data step, 1 is Bayes' rule (published 1 is 0.25 here).
-    zeta: share of fresh noise in renoising, 0 (deterministic) to 1. spacing: "quad" spends its times at the clean end,
-    "uniform" spreads them. first_time: where the diffusion begins; lower trusts the start more. sigma_floor: least
-    noise assumed in y, native units (published 0.001 on [0, 1]). rho_floor: least rho, against rounding in single
-    precision. start: see `start_picture`.
-    answer: "clean" (last x0') or "iterate" (published: last x_t).
-    """
+    """DiffPIR. Published values: preset "paper" (deblurring and super-resolution; inpainting used zeta 1, 20 steps)."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
@@ -64,26 +57,15 @@ class DiffPIR(Solver):
         },
     }
 
-    steps: int = 20
-    lambda_: float = 1.0
-    zeta: float = 0.3
-    spacing: Literal["quad", "uniform"] = "quad"
-    first_time: int = LAST_TIME
-    sigma_floor: float = 0.002
-    rho_floor: float = 1e-6
+    steps: Annotated[int, Range(1, LAST_TIME + 1), "times visited"] = 20
+    lambda_: Annotated[Positive, "weight of the prior; 1: Bayes' rule (published 1 is 0.25 here)"] = 1.0
+    zeta: Annotated[Fraction, "share of fresh noise in renoising; 0: deterministic"] = 0.3
+    spacing: Annotated[Literal["quad", "uniform"], "quad: mostly at the clean end, uniform: spread"] = "quad"
+    first_time: Annotated[int, Range(1, LAST_TIME), "where it begins; lower trusts the start more"] = LAST_TIME
+    sigma_floor: Annotated[Positive, "least noise assumed in y, native units (published 0.001 on [0, 1])"] = 0.002
+    rho_floor: Annotated[NotNegative, "least rho, against rounding in single precision"] = 1e-6
     start: Start = "estimate"
-    answer: Literal["clean", "iterate"] = "clean"
-
-    def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1, LAST_TIME + 1)
-        check_range("lambda_", self.lambda_, 0, open_low=True)
-        check_range("zeta", self.zeta, 0, 1)
-        check_range("first_time", self.first_time, 1, LAST_TIME)
-        check_range("sigma_floor", self.sigma_floor, 0, open_low=True)
-        check_range("rho_floor", self.rho_floor, 0)
-        check_choice("start", self.start, STARTS)
-        check_choice("spacing", self.spacing, ("quad", "uniform"))
-        check_choice("answer", self.answer, ("clean", "iterate"))
+    answer: Annotated[Literal["clean", "iterate"], "the last x0', or the last x_t as published"] = "clean"
 
     @property
     def total(self) -> int:

@@ -22,15 +22,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count, NotNegative, Positive, at_most
 
-from ..base import Solver, State, check_choice, check_range, expect_prior
-from ..parts.start import STARTS, Start, start_picture, toward_measurement
+from ..base import Solver, State, expect_prior
+from ..parts.start import Start, start_picture, toward_measurement
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -42,11 +43,7 @@ if TYPE_CHECKING:
 class DPIR(Solver):
     """Plug-and-play half-quadratic splitting. Published values: preset "paper" (deblurring, 8 levels from 49/255).
 
-    steps: levels. first, last: highest and lowest noise level, in shares of the width of the prior's legal range (1
-    where it has none); last 0: the noise of y. lambda_: weight of the prior, 1 is Bayes' rule. sigma_floor: least
-    noise assumed in y, in the same shares. start: see `start_picture`. turning: "cycle" through the eight turns and
-    mirrors of the square, for priors of photographs, or "none". answer: "consistent" (after a last data step) or
-    "denoised" (published: z_K).
+    Noise levels are shares of the width of the prior's legal range (1 where it has none).
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -60,24 +57,19 @@ class DPIR(Solver):
         },
     }
 
-    steps: int = 30
-    first: float = 0.15
-    last: float = 0.005
-    lambda_: float = 1.0
-    sigma_floor: float = 1e-3
+    steps: Annotated[Count, "levels"] = 30
+    first: Annotated[Positive, "highest noise level"] = 0.15
+    last: Annotated[NotNegative, "lowest noise level, at most `first`; 0: the noise of y"] = 0.005
+    lambda_: Annotated[Positive, "weight of the prior; 1: Bayes' rule"] = 1.0
+    sigma_floor: Annotated[Positive, "least noise assumed in y"] = 1e-3
     start: Start = "estimate"
-    turning: Literal["none", "cycle"] = "none"
-    answer: Literal["consistent", "denoised"] = "consistent"
+    turning: Annotated[
+        Literal["none", "cycle"], "cycle through the eight turns and mirrors of the square, for priors of photographs"
+    ] = "none"
+    answer: Annotated[Literal["consistent", "denoised"], "after a last data step, or z_K as published"] = "consistent"
 
     def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1)
-        check_range("first", self.first, 0, open_low=True)
-        check_range("last", self.last, 0, self.first)
-        check_range("lambda_", self.lambda_, 0, open_low=True)
-        check_range("sigma_floor", self.sigma_floor, 0, open_low=True)
-        check_choice("start", self.start, STARTS)
-        check_choice("turning", self.turning, ("none", "cycle"))
-        check_choice("answer", self.answer, ("consistent", "denoised"))
+        at_most("last", self.last, "first", self.first)
 
     def levels(self, noise: float) -> list[float]:
         """s_1 ... s_K in shares of the range; noise: sigma_n in the same shares."""

@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -36,9 +36,10 @@ from torch import Tensor
 
 import operators.noise
 from operators.common.randomness import Noise
+from operators.common.settings import Fraction, NotNegative, Positive, Range
 from operators.core.base import LinearOperator
 
-from ..base import Solver, State, check_choice, check_range, expect_prior
+from ..base import Solver, State, expect_prior
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -52,12 +53,9 @@ LAST_TIME = 999
 class DPS(Solver):
     """DPS. Published values: preset "paper".
 
-    steps: times visited, network calls. zeta: strength of the guidance (published, rule "norm": 0.3 super-resolution
-    and deblurring, 0.5 random inpainting, 1 phase retrieval). rule: "variance" or "norm", see above. prior_std:
-    standard deviation of pictures in native units, for rule "variance". sampler: "ddpm" (ancestral) or "ddim"
-    (deterministic). variance: 0 to 1, "ddpm" noise between the smallest and the largest variance, geometrically; 0.5
-    is what a learned-range network gives where it has learned nothing. first_time: where the diffusion begins;
-    fifty steps from 999 do not find a photograph, from 400 they do.
+    Published zeta, with rule "norm": 0.3 super-resolution and deblurring, 0.5 random inpainting, 1 phase retrieval.
+    A variance of 0.5 is what a learned-range network gives where it has learned nothing. Fifty steps from time 999 do
+    not find a photograph, from 400 they do.
     """
 
     differentiates: ClassVar[bool] = True
@@ -74,22 +72,13 @@ class DPS(Solver):
         },
     }
 
-    steps: int = 50
-    zeta: float = 1.0
-    rule: Literal["variance", "norm"] = "variance"
-    prior_std: float = 0.5
-    sampler: Literal["ddpm", "ddim"] = "ddpm"
-    variance: float = 0.0
-    first_time: int = 400
-
-    def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1, LAST_TIME + 1)
-        check_range("zeta", self.zeta, 0)
-        check_range("prior_std", self.prior_std, 0, open_low=True)
-        check_range("variance", self.variance, 0, 1)
-        check_range("first_time", self.first_time, 0, LAST_TIME)
-        check_choice("rule", self.rule, ("variance", "norm"))
-        check_choice("sampler", self.sampler, ("ddpm", "ddim"))
+    steps: Annotated[int, Range(1, LAST_TIME + 1), "times visited, network calls"] = 50
+    zeta: Annotated[NotNegative, "strength of the guidance; with rule variance 1 is Bayes' rule"] = 1.0
+    rule: Annotated[Literal["variance", "norm"], "what scales the guidance; norm is published"] = "variance"
+    prior_std: Annotated[Positive, "standard deviation of pictures in native units, for rule variance"] = 0.5
+    sampler: Annotated[Literal["ddpm", "ddim"], "ancestral, or deterministic"] = "ddpm"
+    variance: Annotated[Fraction, "ddpm noise between the smallest and the largest variance, geometrically"] = 0.0
+    first_time: Annotated[int, Range(0, LAST_TIME), "where the diffusion begins"] = 400
 
     def times(self) -> list[int]:
         """`steps` times from first_time to 0, evenly spaced and rounded."""

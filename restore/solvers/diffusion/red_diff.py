@@ -22,15 +22,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import NotNegative, OneOf, Positive, Range
 
-from ..base import Solver, State, check_choice, check_range, expect_prior
-from ..parts.start import STARTS, Start, start_picture
+from ..base import Solver, State, expect_prior
+from ..parts.start import Start, start_picture
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -47,18 +48,11 @@ WEIGHTS: Mapping[str, Callable[[float], float]] = {
     "power2over3": lambda r: r ** (2 / 3),
     "constant": lambda r: 1.0,
 }
-Weight = Literal["linear", "sqrt", "square", "log", "trunc-linear", "power2over3", "constant"]
 
 
 @dataclass(frozen=True)
 class REDDiff(Solver):
-    """RED-Diff.
-
-    steps: network calls. lambda_: weight of the prior (published 0.25). data_weight: v (published 1). weight: f above.
-    lr: Adam's step (published 0.1; 0.25 inpainting, 0.5 deblurring). betas, eps: Adam's. sigma_x0: standard deviation
-    of q, native units. stop: noise level at which the descent ends, in units of the measurement's sigma (published 0).
-    first_time: where it begins. start: see `start_picture` (published "pinv").
-    """
+    """RED-Diff. Published values: preset "paper" (lr 0.25 for inpainting, 0.5 for deblurring)."""
 
     needs_linear: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -75,29 +69,19 @@ class REDDiff(Solver):
         },
     }
 
-    steps: int = 100
-    lambda_: float = 0.25
-    data_weight: float = 1.0
-    weight: Weight = "linear"
-    lr: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.99)
-    eps: float = 2e-3
-    sigma_x0: float = 0.0
-    stop: float = 1.0
-    first_time: int = TIMES
+    steps: Annotated[int, Range(1, TIMES), "network calls"] = 100
+    lambda_: Annotated[NotNegative, "weight of the prior"] = 0.25
+    data_weight: Annotated[NotNegative, "weight v of the data term"] = 1.0
+    weight: Annotated[str, OneOf(WEIGHTS), "f above, of the noise-to-signal ratio"] = "linear"
+    lr: Annotated[Positive, "Adam's step"] = 0.1
+    betas: Annotated[tuple[float, float], Range(0, below=1), "Adam's decay of both averages"] = (0.9, 0.99)
+    eps: Annotated[Positive, "Adam's floor of the root of the second average"] = 2e-3
+    sigma_x0: Annotated[NotNegative, "standard deviation of q, native units"] = 0.0
+    stop: Annotated[
+        NotNegative, "noise level at which the descent ends, in units of the measurement's sigma (published 0)"
+    ] = 1.0
+    first_time: Annotated[int, Range(1, TIMES), "where the descent begins"] = TIMES
     start: Start = "estimate"
-
-    def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1, TIMES)
-        for name in ("lambda_", "data_weight", "sigma_x0", "stop"):
-            check_range(name, getattr(self, name), 0)
-        for name in ("lr", "eps"):
-            check_range(name, getattr(self, name), 0, open_low=True)
-        for beta in self.betas:
-            check_range("betas", beta, 0, 1 - 1e-9)
-        check_range("first_time", self.first_time, 1, TIMES)
-        check_choice("weight", self.weight, tuple(WEIGHTS))
-        check_choice("start", self.start, STARTS)
 
     def times(self, last: int) -> list[int]:
         """`steps` times (as many as there are), evenly spaced downwards to `last`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -16,8 +16,10 @@ from ..classical.tikhonov import constant_start, smooth_solution
 if TYPE_CHECKING:
     from ...problem import Problem
 
-Start = Literal["estimate", "direct", "pinv", "zero", "biharmonic"]
-STARTS = ("estimate", "direct", "pinv", "zero", "biharmonic")
+Start = Annotated[
+    Literal["estimate", "direct", "pinv", "zero", "biharmonic"],
+    "the first picture: smooth least squares, the operator's own, A^+ y, zeros, holes filled with their slopes",
+]
 SMOOTHNESS = 1e-2  # least penalty, relative to |A|^2; more where the noise asks for it
 TYPICAL_SQUARED_STEP = 0.01  # mean squared difference of neighbours in pictures whose values span [-1, 1]
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count
 
-from ..base import Solver, State, check_range
+from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
@@ -28,15 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class I2SB(Solver):
-    """I2SB. steps: network calls, evenly spaced over the schedule (published: 2 to 1000)."""
+    """I2SB. Published: 2 to 1000 steps."""
 
     prior_kind: ClassVar[str] = "i2sb"
     needs_linear: ClassVar[bool] = False
 
-    steps: int = 10
-
-    def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1)
+    steps: Annotated[Count, "network calls, evenly spaced over the schedule"] = 10
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
         known, process = expect_residual(prior, self)

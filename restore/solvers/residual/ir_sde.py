@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count
 
-from ..base import Solver, State, check_choice, check_range
+from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
@@ -32,22 +33,15 @@ PUBLISHED = 100
 
 @dataclass(frozen=True)
 class IRSDE(Solver):
-    """IR-SDE.
-
-    steps: times visited, spread over the whole span; None: all of the prior's (100), as published. sampler:
-    "posterior" (published for deraining), "sde" (published elsewhere) or "ode". Euler steps need about 100.
-    """
+    """IR-SDE. Published: sampler "posterior" for deraining, "sde" elsewhere. Euler steps need about 100."""
 
     prior_kind: ClassVar[str] = "ir-sde"
     needs_linear: ClassVar[bool] = False
 
-    steps: int | None = None
-    sampler: Literal["posterior", "sde", "ode"] = "posterior"
-
-    def __post_init__(self) -> None:
-        if self.steps is not None:
-            check_range("steps", self.steps, 1)
-        check_choice("sampler", self.sampler, ("posterior", "sde", "ode"))
+    steps: Annotated[
+        Count | None, "times visited, spread over the whole span; none: all of the prior's (100), as published"
+    ] = None
+    sampler: Annotated[Literal["posterior", "sde", "ode"], "the reverse step"] = "posterior"
 
     @property
     def total(self) -> int:

@@ -21,17 +21,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count, Fraction, Range
 from priors.residual.ir_sde import IRSDEProcess
 from priors.residual.process import Prediction
 
-from ..base import Solver, State, check_choice, check_range
+from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
@@ -40,21 +41,15 @@ if TYPE_CHECKING:
     from ...problem import Problem
 
 Grid = Literal["linear-lambda", "linspace", "karras-n", "karras-t", "leading", "trailing"]
-GRIDS = ("linear-lambda", "linspace", "karras-n", "karras-t", "leading", "trailing")
 RHO = 7.0  # of the Karras grids
 MANY = 10  # from this many steps on, the step before the last keeps its full order
 
 
 @dataclass(frozen=True)
 class MRS(Solver):
-    """MR Sampler. Published values: preset "paper".
+    """MR Sampler. Published values: preset "paper" (5 to 20 steps).
 
-    steps: network calls (published: 5 to 20). order: 1 to 3. equation: "ode" or "sde". prediction: what is
-    extrapolated, "data" (stabler) or "noise". grid: "linear-lambda", "linspace", "karras-n", "karras-t", or the
-    released "leading" and "trailing", which do not cover the span. formulas: "consistent" or "released", see above.
-    lambda_min: where the grid of "linear-lambda" begins at the earliest. threshold: quantile above 1 to which
-    predicted pictures are compressed (dynamic thresholding, to at most threshold_max), or None. last: "step", or
-    "data" for the predicted picture of the last time but one.
+    The released grids "leading" and "trailing" do not cover the span. Of what is extrapolated, "data" is stabler.
     """
 
     prior_kind: ClassVar[str] = "ir-sde"
@@ -63,28 +58,20 @@ class MRS(Solver):
         "paper": {"steps": 20, "order": 2, "equation": "sde", "prediction": "data", "formulas": "released"},
     }
 
-    steps: int = 10
-    order: int = 2
-    equation: Literal["ode", "sde"] = "sde"
-    prediction: Literal["data", "noise"] = "data"
-    grid: Grid = "linear-lambda"
-    formulas: Literal["consistent", "released"] = "consistent"
-    lambda_min: float = -5.0
-    threshold: float | None = None
-    threshold_max: float = 1.5
-    last: Literal["step", "data"] = "step"
-
-    def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1)
-        check_range("order", self.order, 1, 3)
-        check_choice("equation", self.equation, ("ode", "sde"))
-        check_choice("prediction", self.prediction, ("data", "noise"))
-        check_choice("grid", self.grid, GRIDS)
-        check_choice("formulas", self.formulas, ("consistent", "released"))
-        check_choice("last", self.last, ("step", "data"))
-        if self.threshold is not None:
-            check_range("threshold", self.threshold, 0, 1)
-        check_range("threshold_max", self.threshold_max, 1)
+    steps: Annotated[Count, "network calls"] = 10
+    order: Annotated[int, Range(1, 3), "of the integrator"] = 2
+    equation: Annotated[Literal["ode", "sde"], "which of the two reverse equations"] = "sde"
+    prediction: Annotated[Literal["data", "noise"], "what is extrapolated"] = "data"
+    grid: Annotated[Grid, "the times"] = "linear-lambda"
+    formulas: Annotated[Literal["consistent", "released"], "see above"] = "consistent"
+    lambda_min: Annotated[float, "where the grid linear-lambda begins at the earliest"] = -5.0
+    threshold: Annotated[
+        Fraction | None, "quantile to which predicted pictures are compressed (dynamic thresholding), or none"
+    ] = None
+    threshold_max: Annotated[float, Range(1), "the most that quantile is taken for"] = 1.5
+    last: Annotated[
+        Literal["step", "data"], "the answer: the last step, or the predicted picture of the last time but one"
+    ] = "step"
 
     def orders(self) -> list[int]:
         """Order of each step: as much as the history gives; of few steps the last but one is of first order."""

@@ -16,11 +16,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count, Fraction
 
-from ..base import Solver, State, check_choice, check_range
+from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
@@ -31,23 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RDDM(Solver):
-    """RDDM.
-
-    steps: times visited (published: 5 for raindrops, 2 or 5 for low light). sampler: "implicit" (published for
-    restoration) or "ancestral". eta: share of fresh noise in an implicit step, 0 (published) to 1.
-    """
+    """RDDM. Published: implicit, eta 0, 5 steps for raindrops, 2 or 5 for low light."""
 
     prior_kind: ClassVar[str] = "rddm"
     needs_linear: ClassVar[bool] = False
 
-    steps: int = 5
-    sampler: Literal["implicit", "ancestral"] = "implicit"
-    eta: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1)
-        check_range("eta", self.eta, 0, 1)
-        check_choice("sampler", self.sampler, ("implicit", "ancestral"))
+    steps: Annotated[Count, "times visited"] = 5
+    sampler: Annotated[Literal["implicit", "ancestral"], "implicit is published for restoration"] = "implicit"
+    eta: Annotated[Fraction, "share of fresh noise in an implicit step"] = 0.0
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
         known, process = expect_residual(prior, self)

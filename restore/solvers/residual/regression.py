@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count
 
-from ..base import Solver, State, check_range
+from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
@@ -22,15 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Regression(Solver):
-    """Regression. steps: most calls; one is all there is."""
+    """One call of a network."""
 
     prior_kind: ClassVar[str] = "regression"
     needs_linear: ClassVar[bool] = False
 
-    steps: int = 1
-
-    def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1)
+    steps: Annotated[Count, "most calls; one is all there is"] = 1
 
     @property
     def total(self) -> int:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count
 
-from ..base import Solver, State, check_range
+from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
@@ -30,16 +31,12 @@ PUBLISHED = 5
 
 @dataclass(frozen=True)
 class Resfusion(Solver):
-    """Resfusion. steps: times visited; None: all T' the prior was trained on (5 of a schedule of 12), as published."""
+    """Resfusion. Published: all T' times, 5 of a schedule of 12."""
 
     prior_kind: ClassVar[str] = "resfusion"
     needs_linear: ClassVar[bool] = False
 
-    steps: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.steps is not None:
-            check_range("steps", self.steps, 1)
+    steps: Annotated[Count | None, "times visited; none: all that the prior was trained on, as published"] = None
 
     @property
     def total(self) -> int:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count
 
-from ..base import Solver, State, check_choice, check_range
+from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
@@ -31,22 +32,13 @@ LARGEST_PUBLISHED = 15
 
 @dataclass(frozen=True)
 class ResShift(Solver):
-    """ResShift.
-
-    steps: times visited; None: all the prior was trained on (4 or 15), as published. Fewer leave out the noisiest
-    ones, as the released respacing does, and are not recommended. sampler: "ancestral" (published) or "deterministic".
-    """
+    """ResShift. Fewer steps than the prior's leave out the noisiest, as the released respacing does; not advised."""
 
     prior_kind: ClassVar[str] = "resshift"
     needs_linear: ClassVar[bool] = False
 
-    steps: int | None = None
-    sampler: Literal["ancestral", "deterministic"] = "ancestral"
-
-    def __post_init__(self) -> None:
-        if self.steps is not None:
-            check_range("steps", self.steps, 1)
-        check_choice("sampler", self.sampler, ("ancestral", "deterministic"))
+    steps: Annotated[Count | None, "times visited; none: all the prior was trained on (4 or 15), as published"] = None
+    sampler: Annotated[Literal["ancestral", "deterministic"], "ancestral is published"] = "ancestral"
 
     @property
     def total(self) -> int:
