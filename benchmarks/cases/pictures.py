@@ -215,11 +215,11 @@ def of_task(
 
 def baseline(task: Task) -> tuple[str, Method]:
     """The simple method a task names."""
-    from restore import baselines
+    from restore import solvers
 
     given = dict(task.table["baseline"])
     name = given.pop("name")
-    module = baselines.REGISTRY[name].target.partition(":")[0]
+    module = solvers.REGISTRY[name].target.partition(":")[0]
     return f"{name} (baseline)", Method(BASELINE, name, given, "", (module,))
 
 

@@ -83,6 +83,23 @@ REGISTRY = Registry(
             "Nocedal 1980; Vogel, Oman 1996",
         ),
         "hio": Entry("restore.solvers.classical.hio:HIO", "phase retrieval by hybrid input-output", "Fienup 1982"),
+        "measurement": Entry(
+            "restore.solvers.classical.measurement:Measurement", "the measurement itself, clipped to [0, 1]"
+        ),
+        "direct": Entry(
+            "restore.solvers.classical.direct:Direct",
+            "the operator's own quick reconstruction (filtered back-projection, ...)",
+        ),
+        "bicubic": Entry(
+            "restore.solvers.classical.bicubic:Bicubic",
+            "MATLAB bicubic enlargement to the size of the picture",
+            "Keys 1981",
+        ),
+        "biharmonic": Entry(
+            "restore.solvers.classical.biharmonic:Biharmonic",
+            "holes filled by the biharmonic equation",
+            "Damelin, Hoang 2018",
+        ),
     },
 )
 

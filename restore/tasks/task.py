@@ -85,7 +85,7 @@ class Task:
         import priors
         import restore.metrics
 
-        from .. import baselines, solvers
+        from .. import solvers
 
         for section, registry in (("operator", operators.REGISTRY), ("noise", operators.noise.REGISTRY)):
             given = _parameters(self.table[section])
@@ -95,7 +95,7 @@ class Task:
         for name in {self.table["solver"]["name"], *self.table["solvers"]}:
             solvers.REGISTRY[name]
             self.solver_for(name)
-        baselines.REGISTRY[self.table["baseline"]["name"]]
+        self.baseline_solver()
         if not self.prior.endswith(".safetensors"):
             priors.REGISTRY[self.prior.partition(":")[0]]  # NAME or NAME:ADAPTER
         for convention in self.metrics.values():
@@ -205,9 +205,19 @@ class Task:
 
     def baseline(self, problem: Problem) -> Tensor:
         """The simple estimate this task must beat (B x input_shape)."""
-        from .. import baselines
+        from ..driver import solve
 
-        return baselines.run(self.table["baseline"]["name"], problem, _parameters(self.table["baseline"]))
+        return solve(problem, solver=self.baseline_solver()).estimate
+
+    def baseline_solver(self) -> Solver:
+        """The solver of that estimate; BadInput for one that needs a prior."""
+        from .. import solvers
+
+        name = self.table["baseline"]["name"]
+        solver = solvers.build(name, **_parameters(self.table["baseline"]))
+        if solver.needs_prior:
+            raise BadInput(f"baseline {name!r} needs a prior", wanted="a solver without one, such as 'direct' or 'tv'")
+        return solver
 
     # -- parts ----------------------------------------------------------------------------------------------------
 

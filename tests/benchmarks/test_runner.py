@@ -115,7 +115,8 @@ def test_killing_at_random_moments_and_starting_again_gives_the_table_of_an_unbr
     program = (
         "import os, sys; sys.path.insert(0, {here!r})\n"
         "import bench_helpers as t; from pathlib import Path\n"
-        "import restore.runs.judge, restore.driver, restore.baselines, restore.tasks.units, operators.noise.gaussian\n"
+        "import restore.runs.judge, restore.driver, restore.solvers.classical.measurement, restore.tasks.units\n"
+        "import operators.noise.gaussian\n"
         "import restore.metrics.pixelwise, restore.metrics.scores, operators.core.identity, bench_methods\n"
         "t.runner.plan(t.suite('slow_identity', 'identity'), t.context())\n"
         "while out := sys.stdin.readline().strip():\n"

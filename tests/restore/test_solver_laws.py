@@ -86,9 +86,14 @@ def _operator(name: str, keep: Tensor) -> Operator:
 
 
 def _build(name: str, **settings: Any) -> Solver:
-    known = {field.name for field in dataclasses.fields(solvers.REGISTRY.load(name))}
+    known = _settings(name)
     quick = {key: QUICK for key in ("steps", "iterations") if key in known}
     return solvers.build(name, **quick | settings)
+
+
+def _settings(name: str) -> dict[str, dataclasses.Field]:
+    """A solver's settings by name; a closed form has none."""
+    return {field.name: field for field in dataclasses.fields(solvers.REGISTRY.load(name))}
 
 
 def _states(solver: Solver, problem: Problem, *, seed: int = 0, device: str = "cpu") -> list[State]:
@@ -115,7 +120,8 @@ def test_states_are_finite_and_shaped_like_the_picture(name, sigma, device):
 
 @every_solver
 def test_one_step_is_legal(name):
-    states = _states(_build(name, steps=1), _problem(name, 1))
+    one = {"steps": 1} if "steps" in _settings(name) else {}
+    states = _states(_build(name, **one), _problem(name, 1))
     assert len(states) == 1
     assert bool(torch.isfinite(states[-1].estimate).all())
 
@@ -173,16 +179,16 @@ def test_double_precision_agrees_with_single_precision_of_any_device(name, devic
 @every_solver
 def test_settings_cannot_be_changed(name):
     solver = _build(name)
-    field = dataclasses.fields(solver)[0].name
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(solver, field, 1)
+    for field in [*_settings(name), "new"]:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(solver, field, 1)
 
 
 @every_solver
 def test_text_for_a_number_is_refused_by_its_name(name):
     rows = describe(solvers.REGISTRY.load(name))
     numbers = [row.name for row in rows if row.type.partition(" or ")[0] in ("whole number", "number")]
-    assert numbers
+    assert numbers or not rows
     for key in numbers:
         for value in ("text", True):
             with pytest.raises(BadType, match=key):
@@ -196,7 +202,7 @@ def test_it_has_a_card(name):
 
 @every_solver
 def test_unknown_settings_are_refused_with_a_suggestion(name):
-    with pytest.raises(BadType, match="step"):
+    with pytest.raises(BadType, match="step" if _settings(name) else "nothing"):
         solvers.build(name, stepps=3)
 
 

@@ -12,7 +12,7 @@ import operators
 import restore
 from operators import BadInput, BadType
 from operators.core.base import LinearOperator
-from restore import baselines, tasks
+from restore import tasks
 from restore.tasks import measurement, units
 from restore.tasks.table import override, parse
 
@@ -176,6 +176,7 @@ def test_a_wrong_task_file_is_refused_with_the_place(old: str, new: str, says: s
         ({"solver.steps": True}, "whole number"),
         ({"solver.name": "difpir"}, "diffpir"),
         ({"baseline.name": "bicubik"}, "bicubic"),
+        ({"baseline.name": "diffpir"}, "a solver without one"),
         ({"metrics.psnr": "pnsr[rgb]"}, "psnr"),
         ({"prior.name": "naturel"}, "natural"),
     ],
@@ -293,14 +294,14 @@ def test_every_task_has_a_baseline_that_runs(name: str, picture: torch.Tensor) -
 def test_the_bicubic_baseline_is_matlab_enlargement_of_y(picture: torch.Tensor) -> None:
     problem = tasks.load("sr2x").problem(picture)
     expected = operators.resampling.matrices.resize(problem.y, size=(64, 64)).clamp(0, 1)
-    assert torch.equal(baselines.run("bicubic", problem), expected)
+    assert torch.equal(restore.solve(problem, solver="bicubic").estimate, expected)
 
 
 def test_the_biharmonic_baseline_keeps_what_was_measured_and_is_exact_on_a_plane() -> None:
     rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     plane = (0.2 + 0.01 * rows + 0.008 * columns)[None].expand(3, -1, -1)
     problem = tasks.load("inpaint-random").problem(plane)
-    filled = baselines.run("biharmonic", problem)
+    filled = restore.solve(problem, solver="biharmonic").estimate
     observed = problem.operator.observed.expand(problem.y.shape)
     assert torch.equal(filled[observed], problem.y[observed])
     # The bilaplacian of a plane is zero; boundary stencils of the library leave a little.
@@ -311,7 +312,7 @@ def test_a_baseline_that_does_not_fit_says_so(picture: torch.Tensor) -> None:
     problem = tasks.load("cs4x").problem(picture)
     for name in ("measurement", "biharmonic"):
         with pytest.raises(BadInput, match="another baseline"):
-            baselines.run(name, problem)
+            restore.solve(problem, solver=name)
 
 
 def test_restore_gives_the_task_table_as_an_attribute() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from operators import BadInput
 from operators.core.base import LinearOperator
 
-from ... import baselines
+from ..classical.biharmonic import filled
 from ..classical.tikhonov import constant_start, smooth_solution
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def start_picture(problem: Problem, start: Start) -> Tensor:
         return _direct(problem)
     if start == "biharmonic":
         # The fill commutes with a change of units: it reproduces constants and is linear up to its clip to y's range.
-        return baselines.biharmonic(problem)
+        return filled(problem)
     if start == "pinv":
         return problem.linear.pinv(problem.y)
     if start == "estimate" and isinstance(operator, LinearOperator):
