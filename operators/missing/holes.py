@@ -192,23 +192,23 @@ def border(hole: Hole) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Kind:
+class HoleKind:
     """How a kind of mask is drawn, and which settings it takes beside the seed."""
 
     draw: Callable[[Hole], np.ndarray]
     takes: tuple[str, ...]
 
 
-KINDS: Mapping[str, Kind] = {
-    "random": Kind(random_pixels, ("missing",)),
-    "box": Kind(box_hole, ("box",)),
-    "random-box": Kind(random_box, ("box",)),
-    "strokes": Kind(strokes, ("missing", "width")),
-    "stripes": Kind(stripes, ("missing", "width", "direction")),
-    "dead": Kind(dead_pixels, ("missing",)),
-    "every": Kind(every, ("period", "direction")),
-    "half": Kind(half, ("direction",)),
-    "border": Kind(border, ("width",)),
+KINDS: Mapping[str, HoleKind] = {
+    "random": HoleKind(random_pixels, ("missing",)),
+    "box": HoleKind(box_hole, ("box",)),
+    "random-box": HoleKind(random_box, ("box",)),
+    "strokes": HoleKind(strokes, ("missing", "width")),
+    "stripes": HoleKind(stripes, ("missing", "width", "direction")),
+    "dead": HoleKind(dead_pixels, ("missing",)),
+    "every": HoleKind(every, ("period", "direction")),
+    "half": HoleKind(half, ("direction",)),
+    "border": HoleKind(border, ("width",)),
 }
 
 
