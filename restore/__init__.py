@@ -12,6 +12,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from .namesakes import refuse_namesakes
+
+refuse_namesakes()  # before the first import of a sister package
+
 __version__ = "0.1.0"
 
 _PACKAGES = {
