@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from operators.common.errors import BadInput
+from operators.common.settings import Checked, Count, Positive, Range, check, checked
 
 
 class Schedule(Protocol):
@@ -31,15 +32,15 @@ class Schedule(Protocol):
 
 
 @dataclass(frozen=True)
-class VP:
+class VP(Checked):
     """Discrete variance-preserving schedule (Ho et al. 2020, arXiv 2006.11239): beta linear from first to last.
 
     t is an index 0 .. steps - 1; t = -1 is the clean picture (alpha_bar = 1).
     """
 
-    steps: int = 1000
-    first: float = 1e-4
-    last: float = 2e-2
+    steps: Annotated[Count, "times of the schedule"] = 1000
+    first: Annotated[float, Range(above=0, below=1), "beta of the first time"] = 1e-4
+    last: Annotated[float, Range(above=0, below=1), "beta of the last time"] = 2e-2
 
     @cached_property
     def alpha_bars(self) -> np.ndarray:
@@ -87,10 +88,12 @@ class Flow:
         return float(t)
 
 
-def karras_sigmas(steps: int, *, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> np.ndarray:
+@checked
+def karras_sigmas(
+    steps: int, *, sigma_min: Positive = 0.002, sigma_max: Positive = 80.0, rho: Positive = 7.0
+) -> np.ndarray:
     """`steps` noise levels from sigma_max to sigma_min and a final 0 (Karras et al. 2022, arXiv 2206.00364, eq. 5)."""
-    if steps < 1:
-        raise BadInput(f"steps is {steps}", wanted="at least 1")
+    check("steps", steps, Count)
     ramp = np.linspace(0.0, 1.0, steps) if steps > 1 else np.zeros(1)
     levels = (sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))) ** rho
     return np.append(levels, 0.0)

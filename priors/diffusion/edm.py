@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
+
+from operators.common.settings import Checked, Fraction, Positive, at_most
 
 from ..base import DiffusionPrior
 
@@ -57,23 +59,26 @@ def alike_in_gray(noise: Tensor, clean: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class EDMObjective:
+class EDMObjective(Checked):
     """Mean squared error of F against its target, which is EDM's weighting lambda(sigma) = 1 / c_out^2.
 
     Noise levels: ln sigma ~ N(log_mean, log_std), and a share drawn log-uniformly over [sigma_min, sigma_max] so that
     the whole range a diffusion chain visits is trained; no level lies outside that range.
-    log_floor: where given, the loss is the mean of ln(log_floor + error of a picture). A picture then counts by how
+    With a log_floor the loss is the mean of ln(log_floor + error of a picture). A picture then counts by how
     much its error changes relative to itself, as in a mean of decibels (Chen et al. 2021, arXiv 2105.06086), so that
     smooth pictures, whose errors are small, are not left to the textured ones; the floor bounds their weight.
     """
 
-    sigma_data: float = 0.5
-    log_mean: float = -1.4
-    log_std: float = 1.1
-    uniform_share: float = 0.15
-    sigma_min: float = 0.002
-    sigma_max: float = 100.0
-    log_floor: float | None = None
+    sigma_data: Annotated[Positive, "standard deviation of clean pictures in native units"] = 0.5
+    log_mean: Annotated[float, "mean of ln sigma"] = -1.4
+    log_std: Annotated[Positive, "standard deviation of ln sigma"] = 1.1
+    uniform_share: Annotated[Fraction, "of levels that are drawn log-uniformly"] = 0.15
+    sigma_min: Annotated[Positive, "lowest level"] = 0.002
+    sigma_max: Annotated[Positive, "highest level"] = 100.0
+    log_floor: Annotated[Positive | None, "added to the error before its logarithm; none: the mean error"] = None
+
+    def __post_init__(self) -> None:
+        at_most("sigma_min", self.sigma_min, "sigma_max", self.sigma_max)
 
     def loss(self, network: nn.Module, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Scalar loss of one batch of clean pictures in native units (B x C x H x W).

@@ -16,37 +16,30 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import Range
 
-from .process import Clip, Marginal, Prediction, Process, check_at_least, check_steps, clipped
+from .process import Clip, Marginal, Prediction, Process, check_steps, clipped
 
 FIRST_LEVEL = 1e-4
 
 
 @dataclass(frozen=True)
 class I2SBProcess(Process):
-    """Defaults: the published models.
-
-    steps: N of the schedule (even). beta_max: height of the schedule. bridge: "sde", or "ode" for the optimal-transport
-    limit, whose states hold no noise (in training too). clip: range of the predicted picture, or None.
-    """
+    """Defaults: the published models. Bridge "ode" is the optimal-transport limit: no noise, in training neither."""
 
     kind = "i2sb"
     objectives = ("difference",)
 
-    steps: int = 1000
-    beta_max: float = 0.3
-    bridge: Literal["sde", "ode"] = "sde"
+    steps: Annotated[int, Range(2), "N of the schedule (published: even)"] = 1000
+    beta_max: Annotated[float, Range(FIRST_LEVEL), "height of the schedule"] = 0.3
+    bridge: Annotated[Literal["sde", "ode"], "with noise, or without"] = "sde"
     clip: Clip = None
-
-    def __post_init__(self) -> None:
-        check_at_least("steps", self.steps, 2)
-        check_at_least("beta_max", self.beta_max, FIRST_LEVEL)
 
     @property
     def length(self) -> int:

@@ -20,14 +20,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count, Positive, Range
 
-from .process import Marginal, Prediction, Process, check_at_least, check_objective, check_steps
+from .process import Marginal, Prediction, Process, check_steps
 
 LEAST_SHARE = 1e-20  # of dt: the floor of the posterior variance, which the last step draws too
 
@@ -36,15 +37,13 @@ LEAST_SHARE = 1e-20  # of dt: the floor of the posterior variance, which the las
 class IRSDEProcess(Process):
     """Defaults: the published super-resolution settings.
 
-    steps: T. max_sigma: lambda in 255ths (published: 10 deraining and deblurring, 30 super-resolution and inpainting,
-    50 universal models). schedule: of theta, "cosine", "linear" or "constant". eps: e^-Theta_T.
-    first_theta: "subtract" (published IR-SDE: Theta_0 = 0) or "keep" (published MR Sampler: alpha_0 = 0.99994, so that
-    the log signal-to-noise ratio is finite at t = 0). between: what is interpolated linearly between whole times:
-    "theta", from which alpha and sbar follow, so that every state lies on the process; or the "tables" of alpha and
-    sbar each for itself (published MR Sampler). objective: "noise" (published), "x0" or
-    "velocity" alpha lambda eps - (sbar / lambda)(x0 - mu). penalty: "step" (published: the mean of x_{t-1} is compared,
-    which gives the late times, where the picture is decided, a thousandth of the weight of the early ones) or "target"
-    (L1 on what the network gives, every time alike).
+    Published max_sigma: 10 deraining and deblurring, 30 super-resolution and inpainting, 50 universal models.
+    first_theta "subtract" is published IR-SDE (Theta_0 = 0), "keep" the published MR Sampler (alpha_0 = 0.99994, so
+    that the log signal-to-noise ratio is finite at t = 0). Between whole times "theta" is interpolated linearly, so that
+    every state lies on the process, or the "tables" of alpha and sbar each for itself (published MR Sampler).
+    Objective "noise" is published, "velocity" is alpha lambda eps - (sbar / lambda)(x0 - mu). Penalty "step" is
+    published: the mean of x_{t-1} is compared, which gives the late times, where the picture is decided, a thousandth
+    of the weight of the early ones; "target" is L1 on what the network gives, every time alike.
     """
 
     kind = "ir-sde"
@@ -52,19 +51,14 @@ class IRSDEProcess(Process):
     scale = 1.0
     objectives = ("noise", "x0", "velocity")
 
-    steps: int = 100
-    max_sigma: float = 30.0
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    eps: float = 0.005
-    first_theta: Literal["subtract", "keep"] = "subtract"
-    between: Literal["theta", "tables"] = "theta"
-    objective: Literal["noise", "x0", "velocity"] = "noise"
-    penalty: Literal["step", "target"] = "step"
-
-    def __post_init__(self) -> None:
-        check_at_least("steps", self.steps, 1)
-        check_at_least("max_sigma", self.max_sigma, 1e-6)
-        check_objective(self, self.objective)
+    steps: Annotated[Count, "T"] = 100
+    max_sigma: Annotated[Positive, "lambda, in 255ths"] = 30.0
+    schedule: Annotated[Literal["cosine", "linear", "constant"], "of theta"] = "cosine"
+    eps: Annotated[float, Range(above=0, below=1), "e^-Theta_T"] = 0.005
+    first_theta: Annotated[Literal["subtract", "keep"], "whether Theta begins at 0"] = "subtract"
+    between: Annotated[Literal["theta", "tables"], "what is interpolated between whole times"] = "theta"
+    objective: Annotated[Literal["noise", "x0", "velocity"], "what the network gives"] = "noise"
+    penalty: Annotated[Literal["step", "target"], "what the loss compares"] = "step"
 
     @property
     def length(self) -> int:

@@ -16,15 +16,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput
 from operators.common.randomness import Noise
+from operators.common.settings import Checked, Range, check
 
-Clip = tuple[float, float] | None
+Clip = Annotated[tuple[float, float] | None, "range that what is predicted is clamped to, or none"]
 
 
 class Marginal(NamedTuple):
@@ -49,7 +50,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Process:
+class Process(Checked):
     """Base of the processes, frozen dataclasses of their constants.
 
     kind: registry name. shift, scale: published native units, x_image = shift + scale * x. objectives: what a network
@@ -142,26 +143,8 @@ def clipped(x: Tensor, clip: Clip) -> Tensor:
     return x if clip is None else x.clamp(*clip)
 
 
-def check_objective(process: Process, objective: str) -> None:
-    """BadInput for an objective the process does not know."""
-    if objective not in process.objectives:
-        raise BadInput(
-            f"{type(process).__name__} has no objective {objective!r}",
-            wanted=" or ".join(map(repr, process.objectives)),
-        )
-
-
-def check_at_least(name: str, value: float, least: float) -> None:
-    """BadInput for a constant under its least legal value."""
-    if not value >= least:
-        raise BadInput(f"{name} is {value:g}", wanted=f"at least {least:g}")
-
-
 def check_steps(process: Process, steps: int | None, most: int) -> int:
     """The number of steps of a run: `most` where none was asked for, and never more."""
-    count = most if steps is None else steps
-    if not 1 <= count <= most:
-        raise BadInput(
-            f"steps is {count}", wanted=f"1 to {most}, the times of this {process.kind} process", do="Lower steps."
-        )
-    return count
+    if steps is not None:
+        check("steps", steps, Annotated[int, Range(1, most)], where=f"this {process.kind} process")
+    return most if steps is None else steps

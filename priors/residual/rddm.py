@@ -18,14 +18,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count, NotNegative
 
-from .process import Clip, Marginal, Prediction, Process, check_at_least, check_objective, check_steps, clipped
+from .process import Clip, Marginal, Prediction, Process, check_steps, clipped
 
 Shape = Literal["decreased", "average", "increased"]
 TINY = 1e-6  # the published stand-in for 1 - abar = 0 at the last time
@@ -33,30 +34,24 @@ TINY = 1e-6  # the published stand-in for 1 - abar = 0 at the last time
 
 @dataclass(frozen=True)
 class RDDMProcess(Process):
-    """Defaults: the published restoration settings.
+    """Defaults: the published restoration settings (sum_scale 1 for raindrops and deblurring).
 
-    steps: T of the schedule. sum_scale: noise variance at its end (published: 1 for raindrops and deblurring, 0.01 for
-    low light and shadows). alphas, betas: how the steps of abar and bbar^2 go: "decreased", "average", "increased".
-    objective: what the heads give: "res_noise" (R, eps), "res_add_noise" (R, R + eps), "x0_noise" (x0, eps),
-    "x0_add_noise" (x0, x0 + eps), "noise" (eps) or "res" (R). penalty: "l1", or "l2" (published for generation).
-    clip: range of predicted residual and picture, or None.
+    Heads: "res_noise" (R, eps), "res_add_noise" (R, R + eps), "x0_noise" (x0, eps), "x0_add_noise" (x0, x0 + eps),
+    "noise" (eps) or "res" (R). Penalty "l2" is published for generation. The clip is for residual and picture.
     """
 
     kind = "rddm"
     objectives = ("res_noise", "res_add_noise", "x0_noise", "x0_add_noise", "noise", "res")
 
-    steps: int = 1000
-    sum_scale: float = 0.01
-    alphas: Shape = "decreased"
-    betas: Shape = "increased"
-    objective: Literal["res_noise", "res_add_noise", "x0_noise", "x0_add_noise", "noise", "res"] = "res_noise"
-    penalty: Literal["l1", "l2"] = "l1"
+    steps: Annotated[Count, "T of the schedule"] = 1000
+    sum_scale: Annotated[NotNegative, "noise variance at the end of the schedule"] = 0.01
+    alphas: Annotated[Shape, "how the steps of abar go"] = "decreased"
+    betas: Annotated[Shape, "how the steps of bbar^2 go"] = "increased"
+    objective: Annotated[
+        Literal["res_noise", "res_add_noise", "x0_noise", "x0_add_noise", "noise", "res"], "what the heads give"
+    ] = "res_noise"
+    penalty: Annotated[Literal["l1", "l2"], "of the loss"] = "l1"
     clip: Clip = (-1.0, 1.0)
-
-    def __post_init__(self) -> None:
-        check_at_least("steps", self.steps, 1)
-        check_at_least("sum_scale", self.sum_scale, 0)
-        check_objective(self, self.objective)
 
     @property
     def heads(self) -> int:

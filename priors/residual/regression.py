@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
@@ -15,12 +15,12 @@ from .process import Marginal, Prediction, Process, check_steps
 
 @dataclass(frozen=True)
 class RegressionProcess(Process):
-    """x_0 = y, and the network gives the picture. penalty: "l1" (the median) or "l2" (the mean, E[x0 | y])."""
+    """x_0 = y, and the network gives the picture."""
 
     kind = "regression"
     objectives = ("x0",)
 
-    penalty: Literal["l1", "l2"] = "l2"
+    penalty: Annotated[Literal["l1", "l2"], "of the loss: l1 gives the median, l2 the mean E[x0 | y]"] = "l2"
 
     @property
     def objective(self) -> str:

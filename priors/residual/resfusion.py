@@ -20,7 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch.nn.functional as F
@@ -28,8 +28,9 @@ from torch import Tensor
 
 from operators.common.errors import BadInput
 from operators.common.randomness import Noise
+from operators.common.settings import Range, check
 
-from .process import Clip, Marginal, Prediction, Process, check_at_least, check_objective, check_steps, clipped
+from .process import Clip, Marginal, Prediction, Process, check_steps, clipped
 
 SMALLEST_LINEAR = 10  # below it betas of the scaled linear schedule exceed one before half the signal is gone
 CLOSE_TO_HALF = 0.01
@@ -37,25 +38,21 @@ CLOSE_TO_HALF = 0.01
 
 @dataclass(frozen=True)
 class ResfusionProcess(Process):
-    """Defaults: the published models.
-
-    schedule_steps: T of the uncut schedule. schedule: "linear" (betas scaled by 1000 / T) or "cosine".
-    objective: "resnoise" (all published results), "x0" or "residual". penalty: "l2" or "smooth-l1". clip: range of the
-    picture under "x0" and "residual", or None.
-    """
+    """Defaults: the published models. The clip serves "x0" and "residual"."""
 
     kind = "resfusion"
     objectives = ("resnoise", "x0", "residual")
 
-    schedule_steps: int = 12
-    schedule: Literal["linear", "cosine"] = "linear"
-    objective: Literal["resnoise", "x0", "residual"] = "resnoise"
-    penalty: Literal["l2", "smooth-l1"] = "l2"
+    schedule_steps: Annotated[int, Range(2), "T of the uncut schedule; at least 10 where it is linear"] = 12
+    schedule: Annotated[Literal["linear", "cosine"], "betas scaled by 1000 / T, or a cosine"] = "linear"
+    objective: Annotated[Literal["resnoise", "x0", "residual"], "what the network gives"] = "resnoise"
+    penalty: Annotated[Literal["l2", "smooth-l1"], "of the loss"] = "l2"
     clip: Clip = (-1.0, 1.0)
 
     def __post_init__(self) -> None:
-        check_objective(self, self.objective)
-        check_at_least("schedule_steps", self.schedule_steps, SMALLEST_LINEAR if self.schedule == "linear" else 2)
+        if self.schedule == "linear":
+            least = Annotated[int, Range(SMALLEST_LINEAR)]
+            check("schedule_steps", self.schedule_steps, least, where="schedule 'linear'")
 
     @property
     def length(self) -> int:

@@ -18,45 +18,37 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count, Positive, Range
 
-from .process import Clip, Marginal, Prediction, Process, check_at_least, check_objective, check_steps, clipped
+from .process import Clip, Marginal, Prediction, Process, check_steps, clipped
 
 
 @dataclass(frozen=True)
 class ResShiftProcess(Process):
     """Defaults: the published models of 4 steps. (15 steps: min_noise_level 0.04.)
 
-    steps: T. kappa: noise for a full shift. min_noise_level, etas_end, power: shape of the schedule.
-    objective: "x0" (all released models), "residual", "eps" or "scaled-eps" (kappa sqrt(eta) eps).
-    input_scaling: divisor of x_t before the network: "latent" sqrt(kappa^2 eta_t + 1), "pixel" 1 + 3 kappa sqrt(eta_t),
-    or "none". clip: range the predicted picture is clamped to (published: only without an autoencoder), or None.
-    weighting: "none", or "bound" for the weights of the variational bound.
+    All released models give "x0"; "scaled-eps" is kappa sqrt(eta) eps. x_t is divided by sqrt(kappa^2 eta_t + 1)
+    ("latent") or 1 + 3 kappa sqrt(eta_t) ("pixel") before the network. Published: no clip with an autoencoder.
     """
 
     kind = "resshift"
     objectives = ("x0", "residual", "eps", "scaled-eps")
 
-    steps: int = 4
-    kappa: float = 2.0
-    min_noise_level: float = 0.2
-    etas_end: float = 0.99
-    power: float = 0.3
-    objective: Literal["x0", "residual", "eps", "scaled-eps"] = "x0"
-    input_scaling: Literal["latent", "pixel", "none"] = "latent"
+    steps: Annotated[Count, "T"] = 4
+    kappa: Annotated[Positive, "noise for a full shift"] = 2.0
+    min_noise_level: Annotated[Positive, "of the schedule: noise of the first step"] = 0.2
+    etas_end: Annotated[float, Range(above=0, high=1), "of the schedule: sqrt(eta) at its end"] = 0.99
+    power: Annotated[Positive, "p, the shape of the schedule between its ends"] = 0.3
+    objective: Annotated[Literal["x0", "residual", "eps", "scaled-eps"], "what the network gives"] = "x0"
+    input_scaling: Annotated[Literal["latent", "pixel", "none"], "divisor of x_t before the network"] = "latent"
     clip: Clip = None
-    weighting: Literal["none", "bound"] = "none"
-
-    def __post_init__(self) -> None:
-        check_at_least("steps", self.steps, 1)
-        check_at_least("kappa", self.kappa, 1e-6)
-        check_at_least("min_noise_level", self.min_noise_level, 1e-6)
-        check_objective(self, self.objective)
+    weighting: Annotated[Literal["none", "bound"], "of the loss over times: none, or the variational bound's"] = "none"
 
     @property
     def length(self) -> int:

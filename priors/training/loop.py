@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from operators.common.settings import Checked, Count, Fraction, NotNegative, Positive, Range, Seed
 
 from .muon import Muon, split_parameters
 
@@ -31,24 +33,24 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Checked):
     """One recipe. The rate is constant after `warmup` and falls linearly to zero over the last `decay` share.
 
-    earlier_rounds: steps of each round before the last; after each, the rate has fallen to zero and rises once more,
-        to `later_peak` of its height. The last round takes what `steps` leaves.
+    After each of the earlier rounds the rate has fallen to zero and rises once more, to `later_peak` of its height. The
+    last round takes what `steps` leaves.
     """
 
-    steps: int
-    batch: int = 16
-    muon_lr: float = 2e-3
-    adam_lr: float = 1e-3
-    warmup: int = 100
-    decay: float = 0.3
-    earlier_rounds: Sequence[int] = ()
-    later_peak: float = 0.5
-    ema: float = 0.999
-    seed: int = 0
-    checkpoint_seconds: float = 120.0
+    steps: Annotated[Count, "of the optimiser, all rounds together"]
+    batch: Annotated[Count, "pictures of a step"] = 16
+    muon_lr: Annotated[Positive, "rate of the matrices"] = 2e-3
+    adam_lr: Annotated[Positive, "rate of everything else"] = 1e-3
+    warmup: Annotated[Count, "steps in which a round's rate rises"] = 100
+    decay: Annotated[Fraction, "share of a round in which its rate falls"] = 0.3
+    earlier_rounds: Annotated[Sequence[int], Range(1), "steps of each round before the last"] = ()
+    later_peak: Annotated[Positive, "height of the later rounds' rate, of that of the first"] = 0.5
+    ema: Annotated[float, Range(0, below=1), "decay of the averaged weights, by step"] = 0.999
+    seed: Seed = 0
+    checkpoint_seconds: Annotated[NotNegative, "between two checkpoints"] = 120.0
 
     def rate(self, step: int) -> float:
         """Factor on both learning rates at this step (0-based)."""

@@ -11,11 +11,14 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from operators.common.settings import Checked, Count, Fraction, Positive, Range
 
 from . import graphics, leaves
 
@@ -24,28 +27,24 @@ SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
 @dataclass(frozen=True)
-class CropSource:
-    """A folder of photographs: path relative to the data root, share of the crops, shrink factor (box mean).
+class CropSource(Checked):
+    """A folder of photographs, or pictures drawn here."""
 
-    files: which of them, as a pattern of file names. drawn: that many pages of graphics instead of a folder; leaves:
-    that many pictures of dead leaves.
-    """
-
-    folder: str = ""
-    share: float = 1.0
-    shrink: int = 1
-    drawn: int = 0
-    leaves: int = 0
-    files: str = "*"
+    folder: Annotated[str, "path relative to the data root"] = ""
+    share: Annotated[Positive, "of the crops, relative to the other sources"] = 1.0
+    shrink: Annotated[Count, "factor by which pictures are reduced (box mean)"] = 1
+    drawn: Annotated[int, Range(0), "that many pages of graphics instead of a folder"] = 0
+    leaves: Annotated[int, Range(0), "that many pictures of dead leaves instead of a folder"] = 0
+    files: Annotated[str, "which files of the folder, as a pattern of names"] = "*"
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Checked):
     """Probabilities of each change; flips and quarter turns are always drawn."""
 
-    saturation: float = 0.3  # chroma multiplied by U(1, 1.8)
-    channel_order: float = 0.15
-    gray: float = 0.08
+    saturation: Annotated[Fraction, "of chroma multiplied by U(1, 1.8)"] = 0.3
+    channel_order: Annotated[Fraction, "of colours in another order"] = 0.15
+    gray: Annotated[Fraction, "of a gray picture"] = 0.08
 
 
 class Photographs:

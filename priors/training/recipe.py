@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from operators.common.errors import BadInput
+from operators.common.settings import Checked, Count
 
 from .. import residual
 from ..diffusion.edm import EDMObjective
@@ -28,7 +29,7 @@ from .widening import widen
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Checked):
     """Everything a training run depends on, as read from its TOML file.
 
     network: settings of the U-Net before the objective adapts its channels. warm_start: name of a weights file of the
@@ -38,7 +39,7 @@ class Recipe:
 
     name: str
     settings: TrainingSettings
-    crop: int
+    crop: Annotated[Count, "side of the crops in pixels"]
     network: Mapping[str, Any]
     objective: EDMObjective | ResidualObjective
     augmentation: Augmentation

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
+
+from operators.common.settings import Checked, Positive
 
 from ..diffusion.edm import alike_in_gray
 from ..residual.network import outputs, to_settings, unet_settings
@@ -15,14 +17,11 @@ from ..residual.process import Process
 
 
 @dataclass(frozen=True)
-class ResidualObjective:
-    """Times uniform over the schedule, one draw of noise for each pair, the process's own loss.
-
-    gain: standard deviation of y - x0 in the process's units (see CompactPrior).
-    """
+class ResidualObjective(Checked):
+    """Times uniform over the schedule, one draw of noise for each pair, the process's own loss."""
 
     process: Process
-    gain: float = 0.1
+    gain: Annotated[Positive, "standard deviation of y - x0 in the process's units (see CompactPrior)"] = 0.1
 
     def loss(self, network: nn.Module, pairs: Tensor, generator: torch.Generator) -> Tensor:
         """Scalar loss of a batch: B x 2C x H x W, pictures first and measurements on their grid after them."""

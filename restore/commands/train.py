@@ -56,9 +56,6 @@ def train(
 
     recipe = recipes.load(name, steps=steps, batch=batch)
     recipe, origin = _named(recipe, task, pairs)
-    for key, value in (("--steps", steps), ("--batch", batch)):
-        if value is not None and value < 1:
-            raise BadInput(f"{key} is {value}", wanted="at least 1")
     if pairs is None and data is None:
         raise BadInput("no training pictures were named", do="Give their folder with --data, or set RESTORE_DATA.")
     if pairs is None and data is not None and not data.is_dir():
