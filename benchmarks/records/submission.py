@@ -40,6 +40,7 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "nfe": (int,),
 }
 SHOWN = 5
+MOST_CLAIMED = 1e9  # seconds or network calls of one picture
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,9 @@ def _table(folder: Path) -> dict[str, Any]:
             raise unknown_name(f"key of {path.name}", key, KEYS)
         if not isinstance(value, KEYS[key]) or isinstance(value, bool):
             raise BadInput(f"{key} of {path} is {value!r}", wanted=" or ".join(k.__name__ for k in KEYS[key]))
+    for key in ("seconds", "nfe"):
+        if not 0 <= raw.get(key, 0) <= MOST_CLAIMED:  # NaN too is refused here
+            raise BadInput(f"{key} of {path} is {raw[key]}", wanted=f"0 to {MOST_CLAIMED:g}")
     if not str(raw.get("method", "")).strip():
         raise BadInput(f"{path} names no method")
     return {"source": "", "seconds": 0.0, "nfe": 0, **raw}

@@ -12,6 +12,7 @@ import operators
 from operators import BadInput
 from operators.ct.filters import redundancy, view_weights
 from operators.ct.geometry import attenuation, hounsfield
+from operators.ct.scan import line_integrals
 
 SCANS = {"par_": {}, "par_ds0.75_": {"spacing": 0.75}, "par_offset2.5_": {"shift": 2.5}}
 
@@ -242,3 +243,12 @@ def test_axis_of_rotation_is_found_to_a_twentieth_of_a_cell() -> None:
     angles = torch.arange(91, dtype=torch.float64) * math.pi / 90
     a = operators.build("ct-parallel", (1, 64, 64), angles=angles.numpy(), shift=-3.4, detectors=96)
     assert centre(a(blob(64))[0, 0], angles) == pytest.approx(3.4, abs=0.051)
+
+
+def test_dead_cells_and_counts_below_the_dark_level_read_as_the_darkest_light_there_is() -> None:
+    white, dark = torch.full((2, 5), 110.0), torch.full((3, 5), 10.0)
+    white[:, 1] = 10.0  # dead: no light without an object either
+    counts = torch.tensor([[60.0, 300.0, 35.0, 110.0, 4.0], [85.0, 10.0, 60.0, 110.0, 60.0]])
+    integrals = line_integrals(counts, white, dark)
+    share = torch.tensor([[0.5, 0.25, 0.25, 1.0, 0.25], [0.75, 0.25, 0.5, 1.0, 0.5]])
+    torch.testing.assert_close(integrals, -share.log())

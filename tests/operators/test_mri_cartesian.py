@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -236,3 +237,14 @@ def test_bad_calibration_data_are_refused():
         espirit(torch.zeros(2, 30, 30, dtype=torch.complex64))
     with pytest.raises(BadInput, match="kernel"):
         espirit(torch.ones(2, 5, 5, dtype=torch.complex64))
+
+
+def test_the_quick_picture_of_unequal_maps_is_divided_by_their_power() -> None:
+    """Every line measured: A^H A = sum |s|^2, so A^H y over that is the picture, whatever the maps' size."""
+    generator = torch.Generator().manual_seed(3)
+    maps = torch.randn(4, 10, 12, generator=generator, dtype=torch.complex128) * torch.linspace(0.3, 0.9, 12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scan = operators.MultiCoilMri((1, 10, 12), maps=maps, mask=torch.ones(10, 12))
+    x = torch.randn(1, 1, 10, 12, generator=generator, dtype=torch.complex128)
+    torch.testing.assert_close(scan.direct(scan(x)), x)

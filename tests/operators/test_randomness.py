@@ -174,3 +174,16 @@ def test_image_ids_depend_on_values_and_shape_only():
     x = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0))
     assert image_id(x) == image_id(x.double()) == image_id(x.transpose(0, 1).clone().transpose(0, 1))
     assert len({image_id(x), image_id(x + 1), image_id(x.reshape(3, 2, 4)), image_id(x + 0j)}) == 4
+
+
+def test_numbers_drawn_on_the_device_depend_on_the_sample_the_seed_and_the_images() -> None:
+    like = torch.zeros(2, 3, 4)
+    drawn = {
+        (seed, images, sample): DeviceNoise(seed, images, sample=sample, device="cpu").normal("n", like)
+        for seed in (0, 1)
+        for images in (("a", "b"), ("a", "c"))
+        for sample in (0, 1)
+    }
+    for one, values in drawn.items():
+        for other, more in drawn.items():
+            assert torch.equal(values, more) == (one == other)
