@@ -4,9 +4,9 @@
     python -m benchmarks.studies.mutants --count 20 --seed 3 --only operators/ct/filters.py
 
 A fault changes one operator or one number of one expression: + and -, * and /, < and <=, == and !=, and and or, a
-number by one. Messages, annotations and defaults of settings are left alone: what they say is compared elsewhere. The faults
-are made in a copy of the checkout; the checkout itself is not touched. A fault that no test sees is printed with its
-line, for a person to say whether it is one.
+number by one. Messages, annotations and defaults of settings are left alone: what they say is compared elsewhere. The
+faults are made in a copy of the checkout; the checkout itself is not touched. A fault that no test sees is printed
+with its line, for a person to say whether it is one.
 """
 
 from __future__ import annotations
