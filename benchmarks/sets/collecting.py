@@ -7,18 +7,19 @@ import json
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from operators.common.errors import BadInput, Unavailable
 from restore.metrics.download import download
 
-from .datasets import SUFFIXES, data_root, find, user_entries, user_folder
+from .datasets import SUFFIXES, data_root, find, shipped, user_entries, user_folder
 
 
 def add(name: str, folder: Path) -> int:
     """Make the pictures of a folder the set `name`, with a manifest of what is there now; how many there are.
 
-    BadInput for a folder without pictures or a name that cannot be one.
+    BadInput for a folder without pictures, a name that cannot be one, or the name of a known set for other pictures.
     """
     from restore.io.atomic import atomic_path
 
@@ -29,11 +30,13 @@ def add(name: str, folder: Path) -> int:
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
         raise BadInput(f"no pictures in {folder}", wanted=", ".join(sorted(SUFFIXES)))
+    hashes = {p.name: _sha256(p) for p in files}
+    _check_known(name, hashes)
     entries = {**user_entries(), name: {"folder": str(folder.resolve()), "images": len(files)}}
     home = user_folder()
     home.mkdir(parents=True, exist_ok=True)
     with atomic_path(home / f"{name}.sha256") as temporary:
-        temporary.write_text("".join(f"{_sha256(p)}  {p.name}\n" for p in files), "utf-8")
+        temporary.write_text("".join(f"{digest}  {file}\n" for file, digest in hashes.items()), "utf-8")
     with atomic_path(home / "datasets.toml") as temporary:
         lines = [
             f"[{json.dumps(key)}]\nfolder = {json.dumps(line['folder'])}\nimages = {line['images']}\n"
@@ -41,6 +44,19 @@ def add(name: str, folder: Path) -> int:
         ]
         temporary.write_text("\n".join(lines), "utf-8")
     return len(files)
+
+
+def _check_known(name: str, hashes: Mapping[str, str]) -> None:
+    """BadInput where a set that ships under this name is made of other pictures: its results would be no results."""
+    known = shipped().get(name)
+    if known is None:
+        return
+    do = f"Give it a name of its own: restore data add my-{name} FOLDER."
+    listed, needed = set(known.hashes().values()), known.images or len(known.hashes())
+    matched = len(listed & set(hashes.values())) if listed else len(hashes)
+    if matched < needed:
+        found = f"{len(hashes)} pictures, of which {matched} are" if listed else f"{len(hashes)} pictures for"
+        raise BadInput(f"{found} those of the published set {name!r}", wanted=f"all {needed}", do=do)
 
 
 def fetch(name: str, root: Path | None = None) -> Path:

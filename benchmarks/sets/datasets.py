@@ -158,10 +158,15 @@ class DataSet:
         return Unavailable(f"data set {self.name!r}: {found}", wanted=count, do=do)
 
 
+def shipped() -> dict[str, DataSet]:
+    """The sets that the package knows."""
+    table = tomllib.loads((shipped_folder("data") / "datasets.toml").read_text("utf-8"))
+    return {name: DataSet(name=name, **line) for name, line in table.items()}
+
+
 def registry() -> dict[str, DataSet]:
     """All known sets, the user's own entries over the shipped ones."""
-    table = tomllib.loads((shipped_folder("data") / "datasets.toml").read_text("utf-8"))
-    sets = {name: DataSet(name=name, **line) for name, line in table.items()}
+    sets = shipped()
     for name, line in user_entries().items():
         known = sets.get(name)
         sets[name] = DataSet(

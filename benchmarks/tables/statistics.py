@@ -143,7 +143,8 @@ def _cell(metric: str, own: np.ndarray, base: np.ndarray | None, rows: Sequence[
     if base is not None and not is_base:
         both = np.isfinite(own) & np.isfinite(base)
         gain = interval(own[both] - base[both])
-        verdict = judge(metric, own[both], base[both])
+        there = ~np.isnan(own) & ~np.isnan(base)
+        verdict = judge(metric, own[there], base[there])
     reasons = [s.reason for row in rows if (s := row.scores.get(metric)) is not None and s.reason]
     infinite = int(np.isinf(own).sum())
     return Cell(
@@ -160,7 +161,7 @@ def _cell(metric: str, own: np.ndarray, base: np.ndarray | None, rows: Sequence[
 
 def judge(metric: str, own: np.ndarray, base: np.ndarray) -> str:
     """Whether paired scores differ: better, worse, not distinguishable, or unknown for fewer than LEAST pictures."""
-    found = interval(_goodness(metric, own) - _goodness(metric, base))
+    found = interval(np.subtract(*_bounded(_goodness(metric, own), _goodness(metric, base))))
     if found.low is None or found.high is None:
         return UNKNOWN
     return BETTER if found.low > 0 else WORSE if found.high < 0 else SAME
@@ -172,6 +173,16 @@ def _goodness(metric: str, values: np.ndarray) -> np.ndarray:
     if up.target is not None:
         return -np.abs(values - up.target)
     return values if up.higher else -values
+
+
+def _bounded(*columns: np.ndarray) -> list[np.ndarray]:
+    """The same scores with a number for infinity: by far better than any finite one, and equal to itself.
+
+    No difference and no mean exists with infinity itself, and an exact estimate is better than any other.
+    """
+    finite_ones = np.concatenate([column[np.isfinite(column)] for column in columns])
+    far = 10 * (1 + np.abs(finite_ones).max(initial=0.0))
+    return [np.clip(column, -far, far) for column in columns]
 
 
 def interval(values: np.ndarray) -> Interval:
@@ -251,14 +262,19 @@ def _ranked(
         for values in own.values():
             kept &= ~np.isnan(values)
     rankable = [m for m in own if (intersect and kept.any()) or whole[m]]
-    rankable = [m for m in rankable if next(line.role for line in lines if line.method == m) != REFERENCE]
-    means = {m: float(np.mean(_goodness(metrics[column], own[m][kept]))) for m in rankable}
+    roles = {line.method: line.role for line in lines}
+    twins = _twins(lines, tables)
+    rankable = [m for m in rankable if roles[m] != REFERENCE and m not in twins]
+    bounded = _bounded(*(_goodness(metrics[column], own[m][kept]) for m in rankable)) if rankable else []
+    means = {m: float(np.mean(values)) for m, values in zip(rankable, bounded, strict=True)}
     order = sorted(means, key=lambda m: -means[m])
     best = order[0] if order else ""
     ranked = []
     for line in lines:
         if line.role == REFERENCE:
             ranked.append(dataclasses.replace(line, unranked="reference"))
+        elif line.method in twins:
+            ranked.append(dataclasses.replace(line, unranked=f"the baseline itself, {twins[line.method]}"))
         elif line.method not in means:
             have = int((~np.isnan(own[line.method])).sum())
             ranked.append(dataclasses.replace(line, unranked=f"{have} of {len(kept)} pictures: not ranked"))
@@ -271,6 +287,21 @@ def _ranked(
             note = f"over the {int(kept.sum())} pictures that all methods have" if intersect and not kept.all() else ""
             ranked.append(dataclasses.replace(line, rank=rank, tied=tied, unranked=note))
     return ranked
+
+
+def _twins(lines: Sequence[Line], tables: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Methods that are the task's baseline under their own name: the same solver with the same scores throughout."""
+    base = next((line for line in lines if line.role == BASELINE), None)
+    if base is None:
+        return {}
+    scores = tables[base.method]
+    return {
+        line.method: base.method
+        for line in lines
+        if line is not base
+        and line.solver == base.solver
+        and np.array_equal(tables[line.method], scores, equal_nan=True)
+    }
 
 
 def by_family(line: Line) -> dict[str, Cell]:

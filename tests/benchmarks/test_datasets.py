@@ -50,6 +50,22 @@ def test_arrays_are_read_with_their_unit(data_root: Path) -> None:
     assert image.meta.unit == "hu" and float(image.data.min()) < -500
 
 
+@pytest.mark.parametrize(("name", "count"), [("kodak24", 24), ("set5", 5), ("urban100", 100)])
+def test_other_pictures_do_not_pass_under_the_name_of_a_published_set(tiny: Path, name: str, count: int) -> None:
+    with pytest.raises(RestoreError, match=rf"4 pictures.*'{name}'.*{count}.*my-{name}"):
+        collecting.add(name, tiny)
+    assert name not in datasets.user_entries()
+
+
+def test_a_published_set_in_another_folder_keeps_its_name(data_root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for picture in datasets.find("set5").pictures(data_root):
+        (folder / picture.path.name).write_bytes(picture.path.read_bytes())
+    assert collecting.add("set5", folder) == 5
+    assert datasets.find("set5").home == folder.resolve()
+
+
 def test_a_file_that_is_another_one_is_named(tiny: Path) -> None:
     picture = datasets.find("tiny").pictures()[0]
     picture.path.write_bytes((tiny / "p1.png").read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -106,6 +107,40 @@ def test_an_infinite_score_is_counted_and_kept_out_of_the_mean() -> None:
     rows += [row("own", "i0", 30.0), Row(row("own", "i1", 0.0).columns, {PSNR: ScoreRow(PSNR, None, "infinite")})]
     cell = lines(rows)["own"].cells[PSNR]
     assert cell.value.mean == 30.0 and cell.infinite == 1 and cell.missing == 0
+
+
+def test_one_exact_estimate_does_not_make_every_other_method_a_tie() -> None:
+    base = [20.0, 25, 30, 35, 28, 22, 31, 27]
+    best = [v + 5 for v in base]
+    exact = [math.inf, *best[1:]]
+    rows = table(base=base, best=best, exact=exact)
+    for one in rows:
+        if one.method == "exact" and one.image == "i0":
+            one.scores[PSNR] = ScoreRow(PSNR, None, flag="infinite")
+    found = lines(rows)
+    assert [found[name].rank for name in ("exact", "best", "base")] == [1, 2, 3]
+    assert found["best"].tied and not found["base"].tied
+    assert found["exact"].cells[PSNR].verdict == found["best"].cells[PSNR].verdict == "better"
+
+
+def test_two_exact_methods_share_the_first_rank() -> None:
+    rows = table(base=[20.0] * 8, one=[30.0] * 8, two=[30.0] * 8)
+    for row_ in rows:
+        if row_.role != "baseline":
+            row_.scores[PSNR] = ScoreRow(PSNR, None, flag="infinite")
+    found = lines(rows)
+    assert found["one"].rank == found["two"].rank == 1 and found["base"].rank == 3
+
+
+def test_the_baseline_entered_under_its_own_name_is_ranked_once() -> None:
+    base = [20.0, 25, 30, 35, 28, 22, 31, 27]
+    rows = table(base=base, again=base, other=[v + 1 for v in base])
+    rows = [
+        Row({**one.columns, "solver": "base"} if one.method == "again" else one.columns, one.scores) for one in rows
+    ]
+    found = lines(rows)
+    assert found["again"].rank is None and "baseline itself" in found["again"].unranked
+    assert (found["other"].rank, found["base"].rank) == (1, 2)
 
 
 def test_ties_with_the_best_are_marked() -> None:
