@@ -175,7 +175,7 @@ _ATTRIBUTES = {
     "from_scipy": "operators.core.interop:from_scipy",
     "from_deepinv": "operators.core.interop:from_deepinv",
     "NoiseSource": "operators.common.randomness:NoiseSource",
-    "DeviceNoise": "operators.common.randomness:DeviceNoise",
+    "DeviceNoise": "operators.common.device_noise:DeviceNoise",
     "Tape": "operators.common.randomness:Tape",
     "image_id": "operators.common.randomness:image_id",
 }

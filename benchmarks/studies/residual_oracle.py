@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from operators.common.errors import BadInput
 from operators.core.identity import Identity
 from operators.noise import Gaussian
 from priors.residual.analytic import GaussianPair
@@ -77,6 +78,12 @@ class Impulses:
         if self.drawn < len(out):
             out[self.drawn] = 1
         return out
+
+    def uniform(self, stream: str, like: Tensor) -> Tensor:
+        raise BadInput(f"stream {stream!r} is not normal", wanted="a method that is linear in normal draws")
+
+    def categorical(self, stream: str, logits: Tensor) -> Tensor:
+        raise BadInput(f"stream {stream!r} is not normal", wanted="a method that is linear in normal draws")
 
     def skip(self, stream: str, like: Tensor) -> None:
         """Draws that are thrown away weigh nothing."""

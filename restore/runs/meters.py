@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -124,13 +125,22 @@ class MeteredNoise:
         self.seconds = 0.0
 
     def normal(self, stream: str, like: Tensor) -> Tensor:
-        began = time.perf_counter()
-        drawn = self.source.normal(stream, like)
-        self.seconds += time.perf_counter() - began
-        return drawn
+        return self._timed(self.source.normal, stream, like)
+
+    def uniform(self, stream: str, like: Tensor) -> Tensor:
+        return self._timed(self.source.uniform, stream, like)
+
+    def categorical(self, stream: str, logits: Tensor) -> Tensor:
+        return self._timed(self.source.categorical, stream, logits)
 
     def skip(self, stream: str, like: Tensor) -> None:
         self.source.skip(stream, like)
+
+    def _timed(self, draw: Callable[[str, Tensor], Tensor], stream: str, like: Tensor) -> Tensor:
+        began = time.perf_counter()
+        drawn = draw(stream, like)
+        self.seconds += time.perf_counter() - began
+        return drawn
 
 
 def _now(data: Tensor) -> float:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from operators import BadInput, DeviceNoise, NoiseSource, Tape, image_id
+from operators import BadInput, BadType, DeviceNoise, NoiseSource, Tape, image_id
+from operators.common import inversion
+from operators.common.randomness import generator
+from restore.runs.meters import MeteredNoise
 
 LIKE = torch.zeros(3, 2, 4, 5)
 
@@ -187,3 +190,140 @@ def test_numbers_drawn_on_the_device_depend_on_the_sample_the_seed_and_the_image
     for one, values in drawn.items():
         for other, more in drawn.items():
             assert torch.equal(values, more) == (one == other)
+
+
+def test_entries_may_be_samples_of_one_picture_and_get_the_noise_of_the_loop():
+    images, samples = ["a", "b", "a", "b", "a"], [0, 0, 1, 1, 5]
+    like = torch.zeros(5, 2, 4, 5)
+    for stream in ("x", "y", "x"):
+        together = NoiseSource(3, images, sample=samples).normal(stream, like)
+        for k, (image, sample) in enumerate(zip(images, samples, strict=True)):
+            assert torch.equal(together[k], drawn([image], seed=3, sample=sample, stream=stream)[0])
+    with pytest.raises(BadInput, match="2 sample indices for 1"):
+        NoiseSource(0, ["a"], sample=[0, 1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["cpu", "device"])
+def test_uniform_numbers_fill_zero_to_one_and_never_reach_one(kind, dtype):
+    source = NoiseSource(0, ["a"]) if kind == "cpu" else DeviceNoise(0, ["a"], device="cpu")
+    values = source.uniform("u", torch.zeros(1, 200_000, dtype=dtype))
+    assert values.dtype == dtype and float(values.min()) >= 0 and float(values.max()) < 1
+    if dtype != torch.bfloat16:  # whose rounding is coarser than the errors below
+        moments = [float((values.double() ** k).mean()) for k in (1, 2, 3)]
+        # Five standard errors of the k-th moment of 200 000 draws; its variance is 1 / (2 k + 1) - 1 / (k + 1)^2.
+        for k, moment in enumerate(moments, start=1):
+            assert abs(moment - 1 / (k + 1)) < 5 * ((1 / (2 * k + 1) - 1 / (k + 1) ** 2) / 200_000) ** 0.5
+
+
+def test_uniform_numbers_that_round_to_one_stay_below_it():
+    nearly = torch.tensor([1 - 2**-53, 0.5], dtype=torch.float64)
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        rounded = inversion.below_one(nearly, dtype)
+        assert rounded.dtype == dtype and float(rounded[0]) < 1 and float(rounded[1]) == 0.5
+        assert float(torch.nextafter(rounded[:1], torch.ones(1, dtype=dtype))) == 1
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_uniform_and_categorical_draws_do_not_depend_on_the_batch(prefetch):
+    logits = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0))
+    images, samples = ["a", "b", "a", "b"], [0, 0, 1, 1]
+    together = NoiseSource(1, images, sample=samples, prefetch=prefetch)
+    uniform = [together.uniform("u", LIKE[:1].expand(4, -1, -1, -1)) for _ in range(3)]
+    classes = [together.categorical("c", logits) for _ in range(3)]
+    together.close()
+    assert classes[0].shape == (4, 3) and classes[0].dtype == torch.int64
+    for k in range(4):
+        alone = NoiseSource(1, images[k : k + 1], sample=samples[k])
+        assert all(torch.equal(alone.uniform("u", LIKE[:1])[0], drawn[k]) for drawn in uniform)
+        assert all(torch.equal(alone.categorical("c", logits[k : k + 1])[0], drawn[k]) for drawn in classes)
+
+
+def test_prefetch_refuses_a_stream_that_changes_its_law():
+    source = NoiseSource(0, ["a", "b", "c"], prefetch=True)
+    source.normal("x", LIKE)
+    with pytest.raises(BadInput, match="uniform numbers of shape"):
+        source.uniform("x", LIKE)
+    source.close()
+
+
+@pytest.mark.parametrize("kind", ["cpu", "device"])
+def test_classes_come_as_often_as_their_probabilities_say(kind):
+    probabilities = torch.tensor([0.5, 0.0, 0.3, 0.15, 0.05])
+    logits = (probabilities.log() + 7).expand(1, 40_000, 5)
+    source = NoiseSource(0, ["a"]) if kind == "cpu" else DeviceNoise(0, ["a"], device="cpu")
+    shares = source.categorical("c", logits).flatten().bincount(minlength=5) / 40_000
+    # Five standard errors of a share of 40 000 draws.
+    assert bool(((shares - probabilities).abs() <= 5 * (probabilities * (1 - probabilities) / 40_000).sqrt()).all())
+
+
+def test_a_class_is_where_the_running_sum_first_exceeds_the_uniform_number():
+    logits = torch.tensor([-torch.inf, 0.0, 0.0, -torch.inf, 0.0, 0.0, -torch.inf])  # 1/4 each, exactly
+    uniform = torch.tensor([0.0, 0.2499, 0.25, 0.5, 0.7499, 0.75, 1 - 2**-53], dtype=torch.float64)
+    chosen = inversion.categorical(uniform, logits.expand(7, 7))
+    assert chosen.tolist() == [1, 1, 2, 4, 4, 5, 5]
+    source, again = NoiseSource(0, ["a"]), NoiseSource(0, ["a"])
+    many = torch.randn(1, 200, 9, generator=torch.Generator().manual_seed(0))
+    expected = inversion.categorical(again.uniform("c", torch.zeros(1, 200, dtype=torch.float64)), many)
+    assert torch.equal(source.categorical("c", many), expected)
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [torch.zeros(1, 3, 0), torch.zeros(3), torch.full((1, 2, 3), -torch.inf), torch.tensor([[0.0, torch.nan]])],
+)
+def test_logits_that_name_no_class_are_refused(logits):
+    with pytest.raises(BadInput, match="logits"):
+        NoiseSource(0, ["a"]).categorical("c", logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_uniform_numbers_are_real(dtype):
+    for source in (NoiseSource(0, ["a"]), DeviceNoise(0, ["a"], device="cpu"), Tape([np.zeros(2)])):
+        with pytest.raises(BadType, match="uniform"):
+            source.uniform("u", torch.zeros(1, 2, dtype=dtype))
+
+
+def test_tape_replays_uniform_numbers_and_classes_in_the_order_of_all_draws():
+    logits = torch.tensor([0.25, 0.75]).log().expand(1, 3, 2)
+    tape = Tape([np.array([0.1, 0.25, 0.9]), np.array([1, 0, 1]), np.array([2.5]), np.array([0.5])])
+    assert tape.categorical("a", logits).tolist() == [[0, 1, 1]]
+    assert tape.categorical("b", logits).tolist() == [[1, 0, 1]]
+    assert tape.normal("a", torch.zeros(1, 1)).tolist() == [[2.5]]
+    assert tape.uniform("a", torch.zeros(1, 1)).tolist() == [[0.5]]
+
+
+def test_tape_refuses_what_is_neither_uniform_nor_a_class():
+    logits = torch.zeros(1, 1, 2)
+    with pytest.raises(BadInput, match="not uniform"):
+        Tape([np.array([1.5])]).uniform("u", torch.zeros(1, 1))
+    with pytest.raises(BadInput, match="not uniform"):
+        Tape([np.array([-0.5])]).categorical("u", logits)
+    with pytest.raises(BadInput, match="0 to 1"):
+        Tape([np.array([2])]).categorical("u", logits)
+
+
+def test_a_metered_source_passes_every_law_on_and_times_it():
+    noise = MeteredNoise(NoiseSource(0, ["a"]))
+    plain, like, logits = NoiseSource(0, ["a"]), torch.zeros(1, 7), torch.zeros(1, 7, 3)
+    assert torch.equal(noise.normal("n", like), plain.normal("n", like))
+    assert torch.equal(noise.uniform("u", like), plain.uniform("u", like))
+    assert torch.equal(noise.categorical("c", logits), plain.categorical("c", logits))
+    assert noise.seconds > 0
+
+
+@pytest.mark.parametrize("law", ["normal", "uniform"])
+def test_device_noise_of_a_sample_does_not_depend_on_the_samples_beside_it(law):
+    ids, like = ["a", "b"], torch.zeros(2, 3, 4)
+    together = DeviceNoise(5, ids * 3, sample=[0, 0, 1, 1, 2, 2], device="cpu")
+    alone = [DeviceNoise(5, ids, sample=s, device="cpu") for s in range(3)]
+    for _ in range(2):
+        whole = getattr(together, law)("x", torch.zeros(6, 3, 4))
+        assert torch.equal(whole, torch.cat([getattr(source, law)("x", like) for source in alone]))
+    assert getattr(DeviceNoise(0, [], device="cpu"), law)("x", torch.zeros(0, 2)).shape == (0, 2)
+
+
+def test_device_noise_keeps_the_numbers_it_has_always_had():
+    key = generator(5, "a\x1eb", 2, "x").integers(2**63 - 1)
+    expected = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(int(key)))
+    assert torch.equal(DeviceNoise(5, ["a", "b"], sample=2, device="cpu").normal("x", torch.zeros(2, 3, 4)), expected)
