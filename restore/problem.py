@@ -107,9 +107,11 @@ class Problem:
 
     def chi2(self, x: Tensor) -> float | None:
         """Mean squared whitened residual over observed entries: about 1 for a right answer. None without noise."""
-        if self.sigma == 0:
-            return None
-        return float(self._mean(self.whitened(x).abs() ** 2).mean())
+        return None if self.sigma == 0 else float(self.chi2_each(x).mean())
+
+    def chi2_each(self, x: Tensor) -> Tensor:
+        """Mean squared whitened residual of each picture (B); BadInput without noise."""
+        return self._mean(self.whitened(x).abs() ** 2)
 
     # -- units ----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from operators import image_id
 from operators.common.errors import BadInput
 from restore.io.image import Image
-from restore.metrics import Score, canonical, coverages, crps
+from restore.metrics import Evidence, Score, appraise, canonical
 from restore.problem import Problem
 from restore.tasks import Task
 
@@ -85,30 +85,19 @@ class Pictures:
 
     def scores(self, answer: Answer, names: Mapping[str, str]) -> dict[str, Score]:
         """Scores by short name; a score that cannot be had is None with its reason."""
-        from restore.runs import judge
         from restore.tasks import units
 
         estimate, samples, truth = self.presented(answer)
-        plain = {key: name for key, name in names.items() if name not in SAMPLE_METRICS.values() and name != "chi2"}
-        limits = units.data_range(self.problem)
-        scores: dict[str, Score] = judge.score(estimate, truth, plain, limits) or {}
-        for key, name in names.items():
-            if name == "chi2":
-                scores[key] = self._chi2(answer)
-            elif name not in plain.values():
-                scores[key] = _of_samples(name, samples, truth)
-        return scores
+        own = answer.estimate.to(self.problem.y)
+        return appraise(Evidence(estimate, truth, samples, units.data_range(self.problem), (self.problem, own)), names)
 
-    def presented(self, answer: Answer) -> tuple[Tensor, Tensor, Tensor]:
+    def presented(self, answer: Answer) -> tuple[Tensor, Tensor, Tensor | None]:
         """Estimate, draws and truth in the unit of the picture's file."""
         from restore.tasks import units
 
-        if self.problem.truth is None:
-            raise BadInput("no truth to score against")
-        estimate, samples, truth = (
-            units.to_file_units(x, self.problem) for x in (answer.estimate, answer.samples, self.problem.truth)
-        )
-        return estimate, samples, truth
+        estimate, samples = (units.to_file_units(x, self.problem) for x in (answer.estimate, answer.samples))
+        truth = self.problem.truth
+        return estimate, samples, None if truth is None else units.to_file_units(truth, self.problem)
 
     def restored(self, kept: Answer) -> Answer:
         """An answer kept in the unit of the file, in the problem's units again: the inverse of `presented`."""
@@ -127,13 +116,6 @@ class Pictures:
         posed = units.in_file_units(self.problem)
         shown, _ = pictures(posed, posed.truth if posed.truth is not None else posed.y)
         return {name: shown[name] for name in ("truth", "measurement") if name in shown}
-
-    def _chi2(self, answer: Answer) -> Score:
-        try:
-            value = self.problem.chi2(answer.estimate.to(self.problem.y))
-        except BadInput as error:
-            return Score("chi2", None, str(error))
-        return Score("chi2", value, None if value is not None else "the measurement has no noise")
 
 
 def item(
@@ -295,16 +277,6 @@ def physics_modules(task: Task) -> tuple[str, ...]:
         operators.noise.REGISTRY[task.table["noise"]["name"]].target,
     )
     return tuple(target.partition(":")[0] for target in targets)
-
-
-def _of_samples(name: str, samples: Tensor, truth: Tensor) -> Score:
-    try:
-        if name == "crps[any]":
-            return Score(name, float(crps(samples, truth).mean()))
-        level = name.partition("[")[2].rstrip("]")
-        return Score(name, coverages(samples, truth, levels=(int(level),))[level])
-    except BadInput as error:
-        return Score(name, None, str(error))
 
 
 __all__ = ["Pictures", "baseline", "centre", "centre_crop", "item", "method", "physics_modules"]

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from operators import NoiseSource
 from restore import io
-from restore.metrics import Score
 from restore.problem import Problem
 from restore.tasks import Task, measurement, units
 
@@ -54,20 +53,15 @@ class Windows(Pictures):
     def answer(self, item: Item, watch: Watch | None = None) -> Answer:
         return methods.answer(item, self.problem, methods.prior(item), samples=item.samples, watch=watch)
 
-    def scores(self, answer: Answer, names: Mapping[str, str]) -> dict[str, Score]:
-        if self.problem.truth is not None:
-            return super().scores(answer, names)
-        reason = "no truth is known"
-        return {k: self._chi2(answer) if n == "chi2" else Score(n, None, reason) for k, n in names.items()}
-
-    def presented(self, answer: Answer) -> tuple[Tensor, Tensor, Tensor]:
-        """The kept part of estimate and draws, and of the truth (of the estimate, where none is known)."""
-        known = self.problem.truth if self.problem.truth is not None else answer.estimate
+    def presented(self, answer: Answer) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The kept part of estimate, draws and truth."""
         rows, columns = self.kept or (slice(None), slice(None))
-        estimate, samples, truth = (
-            units.to_file_units(x, self.problem)[..., rows, columns] for x in (answer.estimate, answer.samples, known)
+        estimate, samples, truth = super().presented(answer)
+        return (
+            estimate[..., rows, columns],
+            samples[..., rows, columns],
+            None if truth is None else truth[..., rows, columns],
         )
-        return estimate, samples, truth
 
     def arrays(self) -> dict[str, Tensor]:
         """Nothing beside the estimate: the picture is put together from it."""

@@ -26,6 +26,7 @@ from torch import Tensor
 from operators import image_id
 from operators.common.errors import BadInput, RestoreError
 from operators.common.registry import unknown_name
+from restore.metrics import parse
 
 from ..cases import open_case
 from ..cases.methods import Answer
@@ -165,7 +166,7 @@ def _metrics(store: Store, problem: str, plan: Any) -> dict[str, str]:
     roles = (BASELINE, SOLVER)
     rows: list[Row] = [r for r in store.rows(plan) if r.problem == problem and r.role in roles and r.role != REFERENCE]
     names = dict.fromkeys(name for row in rows for name in row.scores)
-    return {name: name for name in names if not name.startswith(("coverage", "crps"))}
+    return {name: name for name in names if "samples" not in parse(name).NEEDS}
 
 
 def _estimate(path: Path, item: Item) -> Tensor:

@@ -83,7 +83,6 @@ def score_rows(case: Any, answer: Any, names: Any) -> tuple[ScoreRow, ...]:
 def metric_version(name: str) -> str:
     """The version of the code behind a score."""
     from restore.metrics import REGISTRY
-    from restore.metrics.directions import FIXED
 
     from ..records.versions import code_version
 
@@ -91,8 +90,6 @@ def metric_version(name: str) -> str:
     modules = {"mean-error", "covariance-error", "sliced-wasserstein"}
     if stem in modules:
         return code_version(("benchmarks.cases.oracle_scores",), core=False)
-    if name in FIXED:
-        return code_version(("restore.metrics.posterior", "restore.problem"), core=False)
     return code_version((REGISTRY[stem].target.partition(":")[0],), core=False)
 
 

@@ -90,7 +90,7 @@ def attainable(std: Tensor, draws: int, *, seed: int = 0) -> float:
 
 def measure(task: restore.tasks.Task, problem: Problem, prior: str, solver: restore.Solver, draws: int) -> Spread:
     """Draw one measured picture `draws` times and compare the draws with its truth."""
-    from restore.runs import judge
+    from restore.metrics import Evidence, appraise
 
     result = restore.solve(problem, prior or None, solver, samples=draws, seed=0)
     if problem.truth is None:
@@ -98,8 +98,7 @@ def measure(task: restore.tasks.Task, problem: Problem, prior: str, solver: rest
     samples, truth = result.samples.double(), problem.truth.double()
 
     def psnr(estimate: Tensor) -> float:
-        found = judge.score(estimate, problem.truth, {"psnr": task.metrics["psnr"]}, (0.0, 1.0))
-        value = found["psnr"].value if found else None
+        value = appraise(Evidence(estimate, problem.truth), {"psnr": task.metrics["psnr"]})["psnr"].value
         return math.nan if value is None else float(value)
 
     covered = coverages(samples, truth)

@@ -40,11 +40,11 @@ def grid(specifications: Sequence[str]) -> list[dict[str, Any]]:
 
 def score(task: restore.tasks.Task, estimate: Tensor, problem: Any) -> dict[str, float | None]:
     """The scores of the task's conventions, by short name."""
-    from restore.runs.judge import score as judged
+    from restore.metrics import Evidence, appraise
     from restore.tasks.units import data_range, to_file_units
 
     own, truth = to_file_units(estimate, problem), to_file_units(problem.truth, problem)
-    found = judged(own, truth, task.metrics, data_range(problem)) or {}
+    found = appraise(Evidence(own, truth, data_range=data_range(problem)), task.metrics)
     return {"psnr": None, "lpips": None, **{key: one.value for key, one in found.items()}}
 
 

@@ -108,6 +108,8 @@ def _show_card(kind: str, row: Mapping[str, Any]) -> None:
     console.print(Text(f"{row['name']}: {row['summary']}"), style="bold")
     if row["source"]:
         console.print(Text(row["source"]))
+    if "needs" in row:
+        console.print(Text(f"needs {' and '.join(row['needs'])}; {row['better']}"))
     table = Table(box=None, pad_edge=False, show_header=False)
     for line in _settings(row["settings"]) if "settings" in row else _flat(row["parameters"]):
         table.add_row(*map(Text, line))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.common.registry import Entry, Registry
+from operators.common.registry import Entry
 
-REGISTRY = Registry(
+from .table import MetricTable
+
+REGISTRY = MetricTable(
     "metric",
     {
         "psnr": Entry("restore.metrics.pixelwise:PSNR", "peak signal-to-noise ratio in dB"),
@@ -68,6 +70,18 @@ REGISTRY = Registry(
             "J. Zbontar et al. 2018, arXiv 1811.08839",
         ),
         "rmse-hu": Entry("restore.metrics.medical:RMSEHU", "root mean squared error in Hounsfield units"),
+        "chi2": Entry(
+            "restore.metrics.consistency:Chi2",
+            "squared residual over the noise variance; 1 is right",
+        ),
+        "coverage": Entry(
+            "restore.metrics.posterior:Coverage", "share of the truth inside the central intervals of the samples"
+        ),
+        "crps": Entry(
+            "restore.metrics.posterior:CRPS",
+            "continuous ranked probability score of the samples",
+            "C. Ferro 2014, doi:10.1002/qj.2270",
+        ),
         "fid": Entry(
             "restore.metrics.population:FID",
             "distance of Gaussians between sets of pictures, on network features; in suites only",
@@ -98,17 +112,22 @@ DEFAULT_CONVENTIONS = {
     "hfen": "hfen[log1.5]",
     "nmse": "nmse[any]",
     "rmse-hu": "rmse-hu[all]",
+    "chi2": "chi2",
+    "coverage": "coverage[90]",
+    "crps": "crps[any]",
     "fid": "fid[inception]",
     "kid": "kid[inception]",
 }
 
 _ATTRIBUTES = {
     "Metric": "restore.metrics.base:Metric",
-    "NotApplicable": "restore.metrics.base:NotApplicable",
+    "NotApplicable": "restore.metrics.evidence:NotApplicable",
     "parse": "restore.metrics.names:parse",
     "canonical": "restore.metrics.names:canonical",
     "Score": "restore.metrics.scores:Score",
     "Summary": "restore.metrics.scores:Summary",
+    "Evidence": "restore.metrics.evidence:Evidence",
+    "appraise": "restore.metrics.scores:appraise",
     "evaluate": "restore.metrics.scores:evaluate",
     "score_pair": "restore.metrics.scores:score_pair",
     "summarize": "restore.metrics.scores:summarize",

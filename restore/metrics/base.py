@@ -14,6 +14,8 @@ from operators.common.errors import BadInput
 from .checks import check_inside, check_pair, check_range, range_text
 from .colour import luma_bt601
 from .convention import Option, spell
+from .directions import Measure
+from .evidence import Evidence, Need, NotApplicable
 
 Range = tuple[float, float] | None
 
@@ -31,17 +33,19 @@ _ROUNDING = 1e-5
 _MEAN_SLACK = 0.1
 
 
-class NotApplicable(BadInput):
-    """The metric is not defined for this kind of picture (too small, wrong channels, no range); others may be."""
-
-
 @dataclass(frozen=True)
 class Metric:
-    """A number for each pair of pictures under a fixed convention; entries of a batch never touch each other."""
+    """A number for each picture under a fixed convention; entries of a batch never touch each other.
+
+    NEEDS: what it asks of the evidence. HIGHER_IS_BETTER, TARGET: which way is up, or the value that is right. A metric
+    of two pictures implements `picture`; one that asks for anything else implements `of`.
+    """
 
     FAMILY: ClassVar[str] = ""
     UNIT: ClassVar[str] = ""
+    NEEDS: ClassVar[tuple[Need, ...]] = ("truth",)
     HIGHER_IS_BETTER: ClassVar[bool] = False
+    TARGET: ClassVar[float | None] = None
     OPTIONS: ClassVar[tuple[Option, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -53,6 +57,15 @@ class Metric:
         """The canonical name, from which `parse` builds an equal metric."""
         defaults = {f.name: f.default for f in dataclasses.fields(self)}
         return spell(self.FAMILY, self.OPTIONS, dataclasses.asdict(self), defaults)
+
+    @property
+    def measure(self) -> Measure:
+        """Whether more or less is better, or which value is right."""
+        return Measure(higher=self.HIGHER_IS_BETTER, target=self.TARGET)
+
+    def of(self, evidence: Evidence) -> Tensor:
+        """The score of each batch entry, B numbers in float64; NotApplicable where what it needs is not there."""
+        return self(evidence.estimate, evidence.compared(), data_range=evidence.data_range)
 
     def __call__(self, estimate: Tensor, truth: Tensor, *, data_range: Range = (0.0, 1.0)) -> Tensor:
         """The score of each batch entry, B numbers in float64 on the CPU.
@@ -71,7 +84,8 @@ class Metric:
 
     def picture(self, estimate: Tensor, truth: Tensor, data_range: Range) -> float:
         """The score of one pair, C x ..., double precision on the CPU."""
-        raise TypeError(f"{type(self).__name__} does not implement picture")
+        needs = " and ".join(self.NEEDS)
+        raise NotApplicable(f"{self.FAMILY} is no function of two pictures: it needs {needs}", do="Use Metric.of.")
 
     def _placed(self, estimate: Tensor, truth: Tensor) -> Tensor:
         """The estimate as it is laid on the truth (both C x ...)."""

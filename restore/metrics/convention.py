@@ -16,7 +16,10 @@ from operators.common.errors import BadInput
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """One slot of a convention: the field it sets, the words it may be, or the key and type of its number."""
+    """One slot of a convention: the field it sets, the words it may be, or the key and type of its number.
+
+    A number without a key stands alone, as in `coverage[90]`.
+    """
 
     field: str
     words: tuple[str, ...] = ()
@@ -34,7 +37,8 @@ class Option:
         if legal and math.isfinite(value) and (value > 0 if self.positive else value >= 0):
             return
         number = "a whole number, 0 or more" if self.number is int else "a positive number"
-        wanted = [repr(word) for word in self.words] + ([f"{self.key}={number}"] if self.number else [])
+        numbers = [f"{self.key}={number}" if self.key else number] if self.number else []
+        wanted = [repr(word) for word in self.words] + numbers
         raise BadInput(f"{family} with {self.field}={value!r}", wanted=" or ".join(wanted))
 
 
@@ -45,7 +49,8 @@ def spell(family: str, options: Sequence[Option], values: Mapping[str, Any], def
         value = values[option.field]
         if value is None or value == defaults[option.field]:
             continue
-        tokens.append(value if isinstance(value, str) else f"{option.key}={value:.15g}")
+        key = f"{option.key}=" if option.key else ""
+        tokens.append(value if isinstance(value, str) else f"{key}{value:.15g}")
     return f"{family}[{','.join(tokens) or 'any'}]"
 
 
@@ -68,8 +73,10 @@ def _read(token: str, options: Sequence[Option], name: str) -> tuple[str, Any]:
     for option in options:
         if not equals and token in option.words:
             return option.field, token
-        if equals and option.number is not None and key == option.key:
+        if option.number is not None and key == option.key and equals:
             return option.field, _number(text, option.number, token, name)
+        if option.number is not None and not option.key and not equals:
+            return option.field, _number(token, option.number, token, name)
     known = [word for option in options for word in option.words] + [f"{o.key}=" for o in options if o.key]
     close = difflib.get_close_matches(f"{key}=" if equals else token, known, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known)}."

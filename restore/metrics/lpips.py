@@ -20,8 +20,9 @@ from torch import Tensor
 from operators.common.errors import import_extra
 
 from . import features
-from .base import CROP, FLIP, NotApplicable, Range, Turnable, cut, keep_limits, needs_range
+from .base import CROP, FLIP, Range, Turnable, cut, keep_limits, needs_range
 from .convention import Option
+from .evidence import NotApplicable
 
 # Below this the last pooling layer of the network has nothing to pool.
 SMALLEST = {"alex": 31, "vgg": 16}

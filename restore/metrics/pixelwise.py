@@ -18,7 +18,6 @@ from .base import (
     SPACE,
     Limit,
     Metric,
-    NotApplicable,
     Prepared,
     Range,
     Space,
@@ -30,6 +29,7 @@ from .base import (
 from .base import cut as cut_border
 from .colour import chroma_bt601
 from .convention import Option
+from .evidence import NotApplicable
 
 PEAK = Option("peak", words=("volume-max",), key="peak", number=float, positive=True)
 

@@ -8,8 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from . import distribution
-from .base import Metric, NotApplicable, Range
+from .base import Metric, Range
 from .convention import Option
+from .evidence import Evidence, Need, NotApplicable
 
 NETWORK = Option("network", words=("inception",))
 
@@ -21,6 +22,7 @@ class Population(Metric):
     least: pictures below which it means nothing (or cannot be computed).
     """
 
+    NEEDS: ClassVar[tuple[Need, ...]] = ("references",)
     OPTIONS: ClassVar[tuple[Option, ...]] = (NETWORK,)
 
     network: str | None = None
@@ -33,8 +35,14 @@ class Population(Metric):
         """The distance between features N x D and M x D."""
         raise TypeError(f"{type(self).__name__} does not implement distance")
 
+    def of(self, evidence: Evidence) -> Tensor:
+        raise self._not_of_one()
+
     def picture(self, estimate: Tensor, truth: Tensor, data_range: Range) -> float:
-        raise NotApplicable(
+        raise self._not_of_one()
+
+    def _not_of_one(self) -> NotApplicable:
+        return NotApplicable(
             f"{self.FAMILY} compares sets of pictures, not two of them", do="Name it among the metrics of a suite."
         )
 

@@ -4,13 +4,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput
 
+from .base import Metric
 from .checks import check_pair
+from .convention import Option
+from .directions import Measure
+from .evidence import Evidence, Need
+
+
+@dataclass(frozen=True)
+class Coverage(Metric):
+    """Share of pixels whose truth lies in the central interval of the samples. level: of the interval, in percent."""
+
+    FAMILY: ClassVar[str] = "coverage"
+    NEEDS: ClassVar[tuple[Need, ...]] = ("truth", "samples")
+    OPTIONS: ClassVar[tuple[Option, ...]] = (Option("level", number=float, positive=True),)
+
+    level: float = 90.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.level >= 100:
+            raise BadInput(f"coverage of the {self.level:g} % interval", wanted="a level between 0 and 100 percent")
+
+    @property
+    def name(self) -> str:
+        return f"{self.FAMILY}[{self.level:.15g}]"
+
+    @property
+    def measure(self) -> Measure:
+        return Measure(target=self.level / 100)
+
+    def of(self, evidence: Evidence) -> Tensor:
+        return coverage(*evidence.drawn(), self.level / 100)
+
+
+@dataclass(frozen=True)
+class CRPS(Metric):
+    """Continuous ranked probability score of the samples, mean over pixels, in the picture's units."""
+
+    FAMILY: ClassVar[str] = "crps"
+    NEEDS: ClassVar[tuple[Need, ...]] = ("truth", "samples")
+    OPTIONS: ClassVar[tuple[Option, ...]] = (Option("space", words=("any",)),)
+
+    space: Literal["any"] = "any"
+
+    def of(self, evidence: Evidence) -> Tensor:
+        return crps(*evidence.drawn())
 
 
 def coverage(samples: Tensor, truth: Tensor, level: float, *, where: Tensor | None = None) -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from operators.common.errors import Unavailable, import_extra
 
-from .base import CROP, Metric, NotApplicable, Range, cut, keep_limits, needs_range
+from .base import CROP, Metric, Range, cut, keep_limits, needs_range
 from .convention import Option
+from .evidence import NotApplicable
 
 _lock = threading.Lock()
 _dists: dict[str, Any] = {}

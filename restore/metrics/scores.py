@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput, MissingExtra, Unavailable
 
 from . import DEFAULT_CONVENTIONS
-from .base import NotApplicable, Range
+from .base import Metric, Range
 from .checks import check_pair, check_range
+from .evidence import Evidence, NotApplicable
 from .names import parse
 
 DEFAULT_NAMES = {family: DEFAULT_CONVENTIONS[family] for family in ("psnr", "ssim", "lpips")}
@@ -70,9 +72,46 @@ def evaluate(
         except (NotApplicable, Unavailable, MissingExtra) as error:
             scores[key] = Score(metric.name, None, str(error))
         else:
-            mean = sum(values) / len(values) if values else None
-            scores[key] = Score(metric.name, mean, None if values else "the batch is empty", values)
+            scores[key] = _meant(metric.name, values)
     return scores
+
+
+def appraise(evidence: Evidence, names: Mapping[str, str]) -> dict[str, Score]:
+    """The scores of an answer by the keys of `names`, each from what it needs; None with a reason where it cannot be.
+
+    An estimate that no comparison with the truth can be right for (its mean far outside the range, say) has none of
+    them, with that reason: whatever made it is kept.
+    """
+    metrics = {key: parse(name) for key, name in names.items()}
+    pairs = {key: metric.name for key, metric in metrics.items() if metric.NEEDS == ("truth",)}
+    compared = _compared(evidence, pairs)
+    return {key: compared[key] if key in pairs else _scored(metric, evidence) for key, metric in metrics.items()}
+
+
+def _compared(evidence: Evidence, names: Mapping[str, str]) -> dict[str, Score]:
+    """Scores of estimate and truth, all or none."""
+    try:
+        one, other = (_single(x) for x in (evidence.estimate, evidence.compared()))
+        return evaluate(one, other, names, data_range=evidence.data_range)
+    except BadInput as error:
+        return {key: Score(name, None, str(error)) for key, name in names.items()}
+
+
+def _scored(metric: Metric, evidence: Evidence) -> Score:
+    try:
+        values = tuple(metric.of(evidence).tolist())
+    except (BadInput, Unavailable, MissingExtra) as error:
+        return Score(metric.name, None, str(error))
+    return _meant(metric.name, values)
+
+
+def _meant(name: str, values: tuple[float, ...]) -> Score:
+    """The mean over the batch."""
+    return Score(name, sum(values) / len(values), None, values) if values else Score(name, None, "the batch is empty")
+
+
+def _single(x: Tensor) -> Tensor:
+    return x.to(torch.complex64 if x.is_complex() else torch.float32)
 
 
 def score_pair(

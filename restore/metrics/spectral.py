@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from .base import CROP, Metric, NotApplicable, Range, cut
+from .base import CROP, Metric, Range, cut
 from .convention import Option
+from .evidence import NotApplicable
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from .base import CROP, FLIP, LIMIT, SPACE, Limit, NotApplicable, Range, Space, Turnable, needs_range, prepare
+from .base import CROP, FLIP, LIMIT, SPACE, Limit, Range, Space, Turnable, needs_range, prepare
 from .convention import Option
+from .evidence import NotApplicable
 from .pixelwise import PEAK, peak_value
 
 K1, K2 = 0.01, 0.03

@@ -171,4 +171,4 @@ def test_fid_of_too_few_pictures_is_refused() -> None:
 @pytest.mark.parametrize("name", list(metrics.REGISTRY))
 def test_the_name_of_every_metric_builds_it_again(name: str) -> None:
     assert metrics.parse(metrics.parse(name).name) == metrics.parse(name)
-    assert "[" in metrics.canonical(name)
+    assert "[" in metrics.canonical(name) or name == "chi2"  # it has no options

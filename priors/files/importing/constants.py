@@ -20,7 +20,7 @@ RESSHIFT_NOISE = {15: 0.04, 4: 0.2}  # published min_noise_level by number of st
 
 
 @dataclass
-class Evidence:
+class Clues:
     """Settles settings one by one.
 
     asked: what the user set. settings: what is settled. assumed: sentences on what nobody said.
@@ -56,7 +56,7 @@ def _same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def resshift(evidence: Evidence) -> None:
+def resshift(evidence: Clues) -> None:
     """Steps from the released file names (..._s15_v1.pth, ..._s4.pth); the rest follows from them."""
     named = re.search(r"(?:^|_)s(\d+)(?=_|\.|$)", evidence.path.name)
     steps = evidence.settle(
@@ -72,7 +72,7 @@ def resshift(evidence: Evidence) -> None:
     evidence.settings["clip"] = None if latent else [-1.0, 1.0]
 
 
-def rddm(evidence: Evidence) -> None:
+def rddm(evidence: Clues) -> None:
     """Length, noise strength and shape from the schedule buffers, which are then checked entry by entry."""
     heads = 1 if evidence.network["encoder"] == "single" else 2
     evidence.settings["objective"] = evidence.asked.get("objective", "res" if heads == 1 else "res_noise")
@@ -88,7 +88,7 @@ def rddm(evidence: Evidence) -> None:
     evidence.settings.update(_shape(evidence, steps, scale, shifts, noises))
 
 
-def _shape(evidence: Evidence, steps: int, scale: float, shifts: np.ndarray, noises: np.ndarray) -> dict[str, Any]:
+def _shape(evidence: Clues, steps: int, scale: float, shifts: np.ndarray, noises: np.ndarray) -> dict[str, Any]:
     from ...residual.rddm import RDDMProcess
 
     known = ("decreased", "average", "increased")
@@ -104,7 +104,7 @@ def _shape(evidence: Evidence, steps: int, scale: float, shifts: np.ndarray, noi
     )
 
 
-def resfusion(evidence: Evidence) -> None:
+def resfusion(evidence: Clues) -> None:
     """Length from the hyper-parameters where they hold one; a stored table is checked."""
     notes = evidence.found.notes
     said = next((notes[key] for key in ("T", "timesteps", "schedule_steps") if isinstance(notes.get(key), int)), None)
@@ -122,8 +122,8 @@ def resfusion(evidence: Evidence) -> None:
         )
 
 
-def _mean_reverting(max_sigma: float, hint: str, **fixed: Any) -> Callable[[Evidence], None]:
-    def settle(evidence: Evidence) -> None:
+def _mean_reverting(max_sigma: float, hint: str, **fixed: Any) -> Callable[[Clues], None]:
+    def settle(evidence: Clues) -> None:
         evidence.settings.update(fixed)
         evidence.settle("steps", default=100, hint="as published")
         evidence.settle("max_sigma", default=max_sigma, hint=hint)
@@ -131,7 +131,7 @@ def _mean_reverting(max_sigma: float, hint: str, **fixed: Any) -> Callable[[Evid
     return settle
 
 
-CONSTANTS: Mapping[str, Callable[[Evidence], None]] = {
+CONSTANTS: Mapping[str, Callable[[Clues], None]] = {
     "resshift": resshift,
     "rddm": rddm,
     "resfusion": resfusion,
@@ -143,7 +143,7 @@ CONSTANTS: Mapping[str, Callable[[Evidence], None]] = {
 }
 
 
-def _table(evidence: Evidence, name: str) -> np.ndarray | None:
+def _table(evidence: Clues, name: str) -> np.ndarray | None:
     """A schedule buffer that stands beside the weights."""
     value = evidence.found.beside.get(name)
     if value is None or value.ndim != 1 or value.numel() == 0:

@@ -21,7 +21,7 @@ from ...residual.process import Process
 from .. import store
 from ..checkpoints import save_network
 from .card import card_of
-from .constants import CONSTANTS, Evidence
+from .constants import CONSTANTS, Clues
 from .layouts import AUTOENCODER, Found, ReleasedLayout, find, layout_named, rebuilt
 from .reading import read
 
@@ -144,7 +144,7 @@ def _process(
     for key in asked:
         if key not in known:
             raise unknown_name(f"setting of {layout.process}", key, known)
-    evidence = Evidence(file, found, shape, asked)
+    evidence = Clues(file, found, shape, asked)
     CONSTANTS[layout.name](evidence)
     settings = {**evidence.settings, **{k: v for k, v in asked.items() if k not in evidence.settings}}
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
