@@ -1,20 +1,5 @@
 """How good an estimate is, in numbers anyone can re-run: metrics, comparisons, and the runs behind the leaderboards."""
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import Any
-
-_SUBPACKAGES = ("metrics", "peers")
-
-__all__ = ["metrics", "peers"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"benchmarks.{name}")
-    raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBPACKAGES})
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, {"metrics", "peers"})

@@ -6,8 +6,9 @@ are attributes, imported at first use. Every entry of `REGISTRY` can be built fr
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
+
+import lazy_loader
 
 from .common.errors import BadInput, BadType, Diverged, MissingExtra, RestoreError, Unavailable
 from .common.registry import Entry, Registry
@@ -131,54 +132,47 @@ REGISTRY = Registry(
     },
 )
 
-_PACKAGES = {"noise": "operators.noise", "kernels": "operators.blurring.kernels", "mri": "operators.mri"}
-
-_ATTRIBUTES = {
-    "Operator": "operators.core.base:Operator",
-    "LinearOperator": "operators.core.base:LinearOperator",
-    "SVD": "operators.core.base:SVD",
-    "Identity": "operators.core.identity:Identity",
-    "Mask": "operators.missing.mask:Mask",
-    "Blur": "operators.blurring.blur:Blur",
-    "BlurDecimate": "operators.blurring.blur_decimate:BlurDecimate",
-    "SpatiallyVaryingBlur": "operators.blurring.blur_varying:SpatiallyVaryingBlur",
-    "Downsample": "operators.resampling.downsample:Downsample",
-    "Mosaic": "operators.camera.mosaic:Mosaic",
-    "Resize": "operators.resampling.resize:Resize",
-    "CompressedSensing": "operators.sensing.compressed_sensing:CompressedSensing",
-    "Hadamard": "operators.sensing.hadamard:Hadamard",
-    "SinglePixel": "operators.sensing.single_pixel:SinglePixel",
-    "CASSI": "operators.spectral.cassi:CASSI",
-    "SpectralResponse": "operators.spectral.response:SpectralResponse",
-    "BandMask": "operators.spectral.band_mask:BandMask",
-    "Pansharpen": "operators.spectral.pansharpen:Pansharpen",
-    "Mri": "operators.mri.cartesian:Mri",
-    "MultiCoilMri": "operators.mri.multicoil:MultiCoilMri",
-    "ParallelCT": "operators.ct.parallel:ParallelCT",
-    "FanCT": "operators.ct.fan:FanCT",
-    "ConeCT": "operators.ct.cone:ConeCT",
-    "Modulus": "operators.optics.modulus:Modulus",
-    "PhaseRetrieval": "operators.optics.phase_retrieval:PhaseRetrieval",
-    "Ptychography": "operators.optics.ptychography:Ptychography",
-    "Scattering": "operators.optics.scattering:Scattering",
-    "JPEG": "operators.camera.jpeg:JPEG",
-    "HDR": "operators.camera.tone:HDR",
-    "Quantise": "operators.camera.tone:Quantise",
-    "GammaBlur": "operators.camera.gamma_blur:GammaBlur",
-    "LowLight": "operators.camera.tone:LowLight",
-    "Haze": "operators.camera.tone:Haze",
-    "MriNufft": "operators.mri.nufft:MriNufft",
-    "stack": "operators.core.stack:stack",
-    "check": "operators.core.diagnosis:check",
-    "from_function": "operators.core.interop:from_function",
-    "from_matrix": "operators.core.interop:from_matrix",
-    "from_scipy": "operators.core.interop:from_scipy",
-    "from_deepinv": "operators.core.interop:from_deepinv",
-    "NoiseSource": "operators.common.randomness:NoiseSource",
-    "DeviceNoise": "operators.common.device_noise:DeviceNoise",
-    "Tape": "operators.common.randomness:Tape",
-    "image_id": "operators.common.randomness:image_id",
-}
+__getattr__, _, _LAZY = lazy_loader.attach(
+    __name__,
+    {"mri", "noise"},
+    {
+        "core.base": ["Operator", "LinearOperator", "SVD"],
+        "core.identity": ["Identity"],
+        "missing.mask": ["Mask"],
+        "blurring.blur": ["Blur"],
+        "blurring.blur_decimate": ["BlurDecimate"],
+        "blurring.blur_varying": ["SpatiallyVaryingBlur"],
+        "resampling.downsample": ["Downsample"],
+        "camera.mosaic": ["Mosaic"],
+        "resampling.resize": ["Resize"],
+        "sensing.compressed_sensing": ["CompressedSensing"],
+        "sensing.hadamard": ["Hadamard"],
+        "sensing.single_pixel": ["SinglePixel"],
+        "spectral.cassi": ["CASSI"],
+        "spectral.response": ["SpectralResponse"],
+        "spectral.band_mask": ["BandMask"],
+        "spectral.pansharpen": ["Pansharpen"],
+        "mri.cartesian": ["Mri"],
+        "mri.multicoil": ["MultiCoilMri"],
+        "ct.parallel": ["ParallelCT"],
+        "ct.fan": ["FanCT"],
+        "ct.cone": ["ConeCT"],
+        "optics.modulus": ["Modulus"],
+        "optics.phase_retrieval": ["PhaseRetrieval"],
+        "optics.ptychography": ["Ptychography"],
+        "optics.scattering": ["Scattering"],
+        "camera.jpeg": ["JPEG"],
+        "camera.tone": ["HDR", "Quantise", "LowLight", "Haze"],
+        "camera.gamma_blur": ["GammaBlur"],
+        "mri.nufft": ["MriNufft"],
+        "core.stack": ["stack"],
+        "core.diagnosis": ["check"],
+        "core.interop": ["from_function", "from_matrix", "from_scipy", "from_deepinv"],
+        "common.device_noise": ["DeviceNoise"],
+        "common.randomness": ["NoiseSource", "Tape", "image_id"],
+        "blurring": ["kernels"],
+    },
+)
 
 __all__ = [
     "REGISTRY",
@@ -189,7 +183,7 @@ __all__ = [
     "RestoreError",
     "Unavailable",
     "build",
-    *_ATTRIBUTES,
+    *_LAZY,
 ]
 
 
@@ -198,13 +192,5 @@ def build(name: str, input_shape: tuple[int, ...], **parameters: Any) -> Any:
     return REGISTRY.build(name, input_shape, **parameters)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return importlib.import_module(_PACKAGES[name])
-    if name in _ATTRIBUTES:
-        return Entry(_ATTRIBUTES[name], "").load()
-    raise AttributeError(f"module 'operators' has no attribute {name!r}")
-
-
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ATTRIBUTES, *_PACKAGES})
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import lazy_loader
+
 from operators.common.registry import Entry
 
 from .files.store import PriorRegistry, ShippedEntry
@@ -45,31 +47,28 @@ REGISTRY = PriorRegistry(
     },
 )
 
-_ATTRIBUTES = {
-    "DiffusionPrior": "priors.base:DiffusionPrior",
-    "EDMPrior": "priors.diffusion.edm:EDMPrior",
-    "Gaussian": "priors.analytic.gaussian:GaussianPrior",
-    "GaussianMixture": "priors.analytic.gaussian_mixture:GaussianMixture",
-    "Prior": "priors.base:Prior",
-    "ResidualPrior": "priors.residual.prior:ResidualPrior",
-    "load": "priors.files.loading:load",
-    "residual": "priors.residual",
-    "schedules": "priors.schedules",
-}
+_own, _, _LAZY = lazy_loader.attach(
+    __name__,
+    {"residual", "schedules"},
+    {
+        "base": ["DiffusionPrior", "Prior"],
+        "diffusion.edm": ["EDMPrior"],
+        "analytic.gaussian_mixture": ["GaussianMixture"],
+        "residual.prior": ["ResidualPrior"],
+        "files.loading": ["load"],
+    },
+)
 
-__all__ = ["REGISTRY", *_ATTRIBUTES]
+__all__ = ["REGISTRY", "Gaussian", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ATTRIBUTES:
-        raise AttributeError(f"module 'priors' has no attribute {name!r}")
-    target = _ATTRIBUTES[name]
-    if ":" in target:
-        return Entry(target, "").load()
-    import importlib
+    if name == "Gaussian":  # beside the noise law of that name the class is GaussianPrior
+        from .analytic.gaussian import GaussianPrior
 
-    return importlib.import_module(target)
+        return GaussianPrior
+    return _own(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ATTRIBUTES})
+    return sorted({*globals(), *__all__})

@@ -12,43 +12,34 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import lazy_loader
+
 from .namesakes import refuse_namesakes
 
 refuse_namesakes()  # before the first import of a sister package
 
 __version__ = "0.1.0"
 
-_PACKAGES = {
-    "operators": "operators",
-    "priors": "priors",
-    "benchmarks": "benchmarks",
-    "tasks": "restore.tasks",
-    "solvers": "restore.solvers",
-    "io": "restore.io",
-    "metrics": "restore.metrics",
-    "report": "restore.report",
-}
-_ATTRIBUTES = {
-    "read": "restore.io:read",
-    "write": "restore.io:write",
-    "solve": "restore.driver:solve",
-    "Problem": "restore.problem:Problem",
-    "Reconstruction": "restore.reconstruction:Reconstruction",
-    "Solver": "restore.solvers.base:Solver",
-    "State": "restore.solvers.base:State",
-}
+SISTERS = ("operators", "priors", "benchmarks")
 
-__all__ = ["__version__", *_PACKAGES, *_ATTRIBUTES]
+_own, _, _LAZY = lazy_loader.attach(
+    __name__,
+    {"tasks", "solvers", "io", "metrics", "report"},
+    {
+        "io": ["read", "write"],
+        "driver": ["solve"],
+        "problem": ["Problem"],
+        "reconstruction": ["Reconstruction"],
+        "solvers.base": ["Solver", "State"],
+    },
+)
+
+__all__ = ["__version__", *SISTERS, *_LAZY]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return importlib.import_module(_PACKAGES[name])
-    if name in _ATTRIBUTES:
-        module, _, attribute = _ATTRIBUTES[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
-    raise AttributeError(f"module 'restore' has no attribute {name!r}")
+    return importlib.import_module(name) if name in SISTERS else _own(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PACKAGES, *_ATTRIBUTES})
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import lazy_loader
+
 from ..common.registry import Entry, Registry
 from .base import NoiseModel
 
@@ -44,19 +46,22 @@ REGISTRY = Registry(
     },
 )
 
-_ATTRIBUTES = {
-    "Gaussian": "gaussian",
-    "Poisson": "poisson",
-    "PoissonGaussian": "poisson-gaussian",
-    "Gamma": "gamma",
-    "Transmission": "transmission",
-    "Laplace": "laplace",
-    "Quantised": "quantised",
-    "Rician": "rician",
-    "SaltAndPepper": "salt-and-pepper",
-}
+__getattr__, _, _LAZY = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "gaussian": ["Gaussian"],
+        "poisson": ["Poisson"],
+        "poisson_gaussian": ["PoissonGaussian"],
+        "gamma": ["Gamma"],
+        "transmission": ["Transmission"],
+        "laplace": ["Laplace"],
+        "quantised": ["Quantised"],
+        "rician": ["Rician"],
+        "salt_and_pepper": ["SaltAndPepper"],
+    },
+)
 
-__all__ = ["REGISTRY", "NoiseModel", "build", *_ATTRIBUTES]
+__all__ = ["REGISTRY", "NoiseModel", "build", *_LAZY]
 
 
 def build(name: str, **parameters: Any) -> NoiseModel:
@@ -65,7 +70,5 @@ def build(name: str, **parameters: Any) -> NoiseModel:
     return model
 
 
-def __getattr__(name: str) -> Any:
-    if name in _ATTRIBUTES:
-        return REGISTRY.load(_ATTRIBUTES[name])
-    raise AttributeError(f"module 'operators.noise' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,9 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    file: Annotated[
-        Path, typer.Argument(help="The file as released: .pth, .pt, .ckpt or .safetensors.", callback=options.there)
-    ],
+    file: Annotated[Path, typer.Argument(help="The file as released: .pth, .pt, .ckpt or .safetensors.")],
     format: Annotated[str, typer.Option("--format", help="resshift, rddm, resfusion, ir-sde, refusion or mrs.")],
     name: Annotated[str | None, typer.Option("--name", help="Name of the prior; default: the file's.")] = None,
     out: Annotated[
@@ -34,6 +32,10 @@ def run(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
+    from operators.common.errors import BadInput
+
+    if not file.exists():  # said before torch is imported
+        raise BadInput(f"no file at {file}", do="Check the path.")
     from priors.files import store
     from priors.files.importing.convert import import_checkpoint
 

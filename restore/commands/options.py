@@ -48,6 +48,15 @@ def there(path: Path | None) -> Path | None:
     return path
 
 
+def a_folder(path: Path | None) -> Path | None:
+    """The path of an option, or BadInput where no folder is there."""
+    from operators.common.errors import BadInput
+
+    if path is not None and not path.is_dir():
+        raise BadInput(f"{path} is not a folder", do="Check the path.")
+    return path
+
+
 def there_if_file(name: str) -> str:
     """The name of a task, or of its TOML file, which must be there."""
     if name.endswith(".toml"):

@@ -30,7 +30,7 @@ def train(
         typer.Option(
             "--pairs",
             help="Folder with input/ and target/ (or HDF5 files of both) to learn from instead.",
-            callback=options.there,
+            callback=options.a_folder,
         ),
     ] = None,
     data: Annotated[

@@ -7,8 +7,9 @@ restore.io.write_native("out/estimate", estimate, image.meta)
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .atomic import atomic_path
@@ -23,18 +24,21 @@ if TYPE_CHECKING:
     from .writing import write, write_native
 
 # Loaded at first use: the command line needs `atomic_path` and folder names without waiting for torch.
-_HOMES = {
-    "atomic": ("atomic_path",),
-    "errors": ("ReadError", "WriteError"),
-    "sizes": ("Extent", "extent"),
-    "folders": ("Pairs", "expand", "pair_by_stem"),
-    "formats": ("FORMATS",),
-    "image": ("Image", "Metadata"),
-    "parameters": ("read_array",),
-    "reading": ("read",),
-    "source": ("MAX_PIXELS",),
-    "writing": ("write", "write_native"),
-}
+__getattr__, _, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "atomic": ["atomic_path"],
+        "errors": ["ReadError", "WriteError"],
+        "sizes": ["Extent", "extent"],
+        "folders": ["Pairs", "expand", "pair_by_stem"],
+        "formats": ["FORMATS"],
+        "image": ["Image", "Metadata"],
+        "parameters": ["read_array"],
+        "reading": ["read"],
+        "source": ["MAX_PIXELS"],
+        "writing": ["write", "write_native"],
+    },
+)
 
 __all__ = [
     "FORMATS",
@@ -54,13 +58,6 @@ __all__ = [
     "write",
     "write_native",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,7 @@ pictures, `canonical(name)` the normalised name. Nothing here loads torch, torch
 
 from __future__ import annotations
 
-from typing import Any
+import lazy_loader
 
 from operators.common.registry import Entry
 
@@ -119,36 +119,30 @@ DEFAULT_CONVENTIONS = {
     "kid": "kid[inception]",
 }
 
-_ATTRIBUTES = {
-    "Metric": "restore.metrics.base:Metric",
-    "NotApplicable": "restore.metrics.evidence:NotApplicable",
-    "parse": "restore.metrics.names:parse",
-    "canonical": "restore.metrics.names:canonical",
-    "Score": "restore.metrics.scores:Score",
-    "Summary": "restore.metrics.scores:Summary",
-    "Evidence": "restore.metrics.evidence:Evidence",
-    "appraise": "restore.metrics.scores:appraise",
-    "evaluate": "restore.metrics.scores:evaluate",
-    "score_pair": "restore.metrics.scores:score_pair",
-    "summarize": "restore.metrics.scores:summarize",
-    "as_metrics_json": "restore.metrics.scores:as_metrics_json",
-    "to_json": "restore.metrics.scores:to_json",
-    "from_json": "restore.metrics.scores:from_json",
-    "coverage": "restore.metrics.posterior:coverage",
-    "coverages": "restore.metrics.posterior:coverages",
-    "crps": "restore.metrics.posterior:crps",
-    "fid": "restore.metrics.distribution:fid",
-    "kid": "restore.metrics.distribution:kid",
-}
+__getattr__, _, _LAZY = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "base": ["Metric"],
+        "evidence": ["Evidence", "NotApplicable"],
+        "names": ["parse", "canonical"],
+        "scores": [
+            "Score",
+            "Summary",
+            "appraise",
+            "evaluate",
+            "score_pair",
+            "summarize",
+            "as_metrics_json",
+            "to_json",
+            "from_json",
+        ],
+        "posterior": ["coverage", "coverages", "crps"],
+        "distribution": ["fid", "kid"],
+    },
+)
 
-__all__ = ["DEFAULT_CONVENTIONS", "REGISTRY", *_ATTRIBUTES]  # the lazy names come through __getattr__
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ATTRIBUTES:
-        return Entry(_ATTRIBUTES[name], "").load()
-    raise AttributeError(f"module 'restore.metrics' has no attribute {name!r}")
+__all__ = ["DEFAULT_CONVENTIONS", "REGISTRY", *_LAZY]
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ATTRIBUTES})
+    return sorted({*globals(), *__all__})

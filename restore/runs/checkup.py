@@ -17,9 +17,15 @@ import torch
 from operators import BadInput, RestoreError
 
 REQUIRED = ("torch", "numpy", "scipy", "scikit-image", "pillow", "kornia", "pywavelets", "lpips", "piq", "h5py")
-REQUIRED_TOO = ("typer", "rich", "jinja2", "pooch", "safetensors", "tifffile", "pypng")
+REQUIRED_TOO = ("typer", "rich", "jinja2", "pooch", "safetensors", "tifffile", "pypng", "lazy-loader")
 OPTIONAL = {"deepinv": "side-by-side runs with deepinv: pip install 'restore[peers]'"}
-MODULES = {"scikit-image": "skimage", "pillow": "PIL", "pywavelets": "pywt", "pypng": "png"}
+MODULES = {
+    "scikit-image": "skimage",
+    "pillow": "PIL",
+    "pywavelets": "pywt",
+    "pypng": "png",
+    "lazy-loader": "lazy_loader",
+}
 NETS = {"lpips": "alex", "lpips-vgg": "vgg"}
 
 

@@ -6,9 +6,13 @@ It writes nothing: whoever iterates commits the rows, so a lost process loses th
 
 from __future__ import annotations
 
-from typing import Any
+import lazy_loader
 
 from .base import Executor, Perform, warm
+
+__getattr__, _, _ = lazy_loader.attach(
+    __name__, submod_attrs={"serial": ["Serial"], "local": ["Local"], "cluster": ["Cluster"]}
+)
 
 __all__ = ["Cluster", "Executor", "Local", "Perform", "Serial", "make", "warm"]
 
@@ -30,12 +34,3 @@ def make(scheduler: str = "", *, workers: int = 0, threads: int = 0, devices: tu
     from .local import Local
 
     return Local(workers=workers, threads=threads, devices=devices)
-
-
-def __getattr__(name: str) -> Any:
-    homes = {"Serial": "serial", "Local": "local", "Cluster": "cluster"}
-    if name not in homes:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{homes[name]}"), name)
