@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from operators.common.settings import Checked, Count, Fraction, NotNegative, Positive, Range, Seed
 
-from .muon import Muon, split_parameters
+from .muon import load_moments, muon, split_parameters
 
 
 class Objective(Protocol):
@@ -96,7 +96,7 @@ class Trainer:
         self.objective, self.settings, self.checkpoint, self.device = objective, settings, checkpoint, device
         matrices, rest = split_parameters(self.network)
         self.optimisers: list[torch.optim.Optimizer] = [
-            Muon(matrices, lr=settings.muon_lr),
+            muon(matrices, lr=settings.muon_lr, bfloat16=fast_bfloat16(device)),
             torch.optim.AdamW(rest, lr=settings.adam_lr, betas=(0.9, 0.99), weight_decay=0.0),
         ]
         self.base_rates = [settings.muon_lr, settings.adam_lr]
@@ -142,8 +142,7 @@ class Trainer:
         autocast = torch.autocast(self.device, torch.bfloat16, enabled=fast_bfloat16(self.device))
         with autocast:
             loss = self.objective.loss(self.network, clean.to(self.device), generator)
-        for optimiser in self.optimisers:
-            optimiser.zero_grad()
+        self.network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimiser in self.optimisers:
@@ -188,7 +187,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+            load_moments(optimiser, saved)
         self.step, self.seconds, self.smoothed = state["step"], state["seconds"], state["smoothed"]
 
 

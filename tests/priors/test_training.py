@@ -17,7 +17,7 @@ from priors.files.checkpoints import load_network
 from priors.networks.unet import UNet
 from priors.training import graphics, leaves, recipe
 from priors.training.loop import Trainer, TrainingSettings
-from priors.training.muon import orthogonalise
+from priors.training.muon import GramMuon, as_matrix, load_moments, muon, orthogonalise, split_parameters
 from priors.training.photographs import Augmentation, CropSource, Photographs
 from priors.training.widening import widen
 
@@ -91,6 +91,53 @@ def test_an_orthogonalised_matrix_has_singular_values_near_one() -> None:
     values = torch.linalg.svdvals(orthogonalise(matrix))
     # The quintic of the paper lands in about [0.7, 1.2] by design, not at one.
     assert float(values.min()) > 0.6 and float(values.max()) < 1.3
+
+
+def stepped(*, bfloat16: bool, steps: int, moments: dict | None = None) -> tuple[torch.optim.Optimizer, torch.Tensor]:
+    """A convolution after steps of Muon along fixed gradients, and the optimiser."""
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.randn(12, 10, 3, 3, generator=draw).to(memory_format=torch.channels_last).requires_grad_()
+    optimiser = muon([weight], lr=0.01, bfloat16=bfloat16)
+    if moments is not None:
+        load_moments(optimiser, moments)
+    for _ in range(steps):
+        weight.grad = torch.randn(weight.shape, generator=draw)
+        optimiser.step()
+    return optimiser, weight.detach()
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+def test_torchs_muon_and_ours_take_the_same_steps_to_the_precision_of_bfloat16() -> None:
+    torchs, there = stepped(bfloat16=True, steps=5)
+    ours, here = stepped(bfloat16=False, steps=5)
+    assert isinstance(torchs, torch.optim.Muon) and isinstance(ours, GramMuon)
+    start = stepped(bfloat16=False, steps=0)[1]
+    assert float((there - here).norm()) < 0.03 * float((here - start).norm())
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_moments_pass_from_either_muon_to_the_other(bfloat16: bool) -> None:
+    saved = stepped(bfloat16=not bfloat16, steps=2)[0].state_dict()
+    passed = stepped(bfloat16=bfloat16, steps=1, moments=saved)[1]
+    alike = stepped(bfloat16=bfloat16, steps=1, moments=stepped(bfloat16=bfloat16, steps=2)[0].state_dict())[1]
+    torch.testing.assert_close(passed, alike)
+
+
+def test_moments_of_an_older_checkpoint_are_taken() -> None:
+    saved = stepped(bfloat16=False, steps=2)[0].state_dict()
+    buffer = saved["state"][0]["momentum_buffer"]
+    four_axes = buffer.clone().reshape(12, 3, 3, 10).permute(0, 3, 1, 2)
+    assert torch.equal(as_matrix(four_axes), buffer)
+    older = {"state": {0: {"momentum": four_axes}}, "param_groups": []}
+    one, other = (stepped(bfloat16=False, steps=1, moments=moments)[1] for moments in (saved, older))
+    torch.testing.assert_close(one, other)
+
+
+def test_hidden_convolutions_are_matrices_in_the_memory_of_the_network(tmp_path: Path) -> None:
+    run = trainer(tmp_path / "run.ckpt", 1)
+    (group,) = run.optimisers[0].param_groups
+    weights, _ = split_parameters(run.network)
+    assert [m.data_ptr() for m in group["params"]] == [w.data_ptr() for w in weights]
 
 
 def test_exported_weights_rebuild_the_same_prior(pictures: Photographs, tmp_path: Path) -> None:
