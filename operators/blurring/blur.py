@@ -10,12 +10,26 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
-from ..common.registry import unknown_name
+from ..common.settings import Seed
 from ..core.base import SVD, LinearOperator, Shape, check_shape
 from . import kernels
 from .bases import Axes, Basis, Cosine, Fourier, is_even
 from .convolution import WINDOW_UP_TO, MovingWindow, Spectral, output_shape, rank_one
-from .padding import BOUNDARIES
+from .kernels.settings import (
+    Amplitude,
+    Angle,
+    Correlation,
+    Intensity,
+    KernelSource,
+    Length,
+    Normalise,
+    Obstruction,
+    Radius,
+    Sigma,
+    Size,
+    Zernike,
+)
+from .padding import Boundary
 
 AXES_UP_TO = 1024  # longest side whose matrices are decomposed; that takes a second, and grows with the cube
 
@@ -23,15 +37,9 @@ AXES_UP_TO = 1024  # longest side whose matrices are decomposed; that takes a se
 class Blur(LinearOperator):
     """y[p] = sum_q h[q] x[p - q + c]: a true convolution, centre c = size // 2 on each axis, the same for each channel.
 
-    input_shape: (..., H, W). kernel: gaussian, motion, trajectory, gaussian-process, disk, airy or box
-    (`operators.kernels`); a measured one as an array (h x w: array, tensor or nested list) or as the name of a file
-    that holds it (.npy, .npz, .txt, .csv). boundary: circular, symmetric, reflect, replicate, zero, or valid (y is
-    H - h + 1 by W - w + 1). normalise: divide a measured kernel by its sum.
-
-    The others are settings of the named kernels; None is the kernel's own default, and one that it does not take is
-    refused. size in pixels, number or (h, w); sigma of gaussian, number or (along, across); angle in degrees of
-    gaussian and motion; length in pixels of motion and trajectory; radius in pixels of disk and airy; obstruction and
-    zernike of airy; intensity of trajectory; correlation and amplitude of gaussian-process; seed of both.
+    input_shape: (..., H, W). Named kernels: gaussian, motion, trajectory, gaussian-process, disk, airy or box
+    (`operators.kernels`), whose settings are None for the kernel's own default; one that it does not take is refused.
+    Under boundary "valid" y is H - h + 1 by W - w + 1.
 
     Closed forms: circular (Fourier basis), symmetric with an even kernel (cosine basis), rank-1 kernels up to
     AXES_UP_TO pixels a side (singular vectors of each axis). Elsewhere `svd` is None and solve and pinv are conjugate
@@ -45,26 +53,24 @@ class Blur(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        kernel: str | Tensor | np.ndarray | list[Any] = "gaussian",
-        boundary: str = "circular",
-        size: int | tuple[int, int] | None = None,
-        sigma: float | tuple[float, float] | None = None,
-        angle: float | None = None,
-        length: float | None = None,
-        radius: float | None = None,
-        intensity: float | None = None,
-        correlation: float | None = None,
-        amplitude: float | None = None,
-        obstruction: float | None = None,
-        zernike: tuple[float, ...] | None = None,
-        seed: int | None = None,
-        normalise: bool = True,
+        kernel: KernelSource = "gaussian",
+        boundary: Boundary = "circular",
+        size: Size = None,
+        sigma: Sigma | None = None,
+        angle: Angle | None = None,
+        length: Length | None = None,
+        radius: Radius | None = None,
+        intensity: Intensity | None = None,
+        correlation: Correlation | None = None,
+        amplitude: Amplitude | None = None,
+        obstruction: Obstruction | None = None,
+        zernike: Zernike | None = None,
+        seed: Seed | None = None,
+        normalise: Normalise = True,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) < 2:
             raise BadInput(f"input_shape is {shape}", wanted="(..., H, W)")
-        if boundary not in BOUNDARIES:
-            raise unknown_name("boundary", boundary, BOUNDARIES)
         settings = {
             "size": size,
             "sigma": sigma,

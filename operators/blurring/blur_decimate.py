@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.errors import BadInput
+from ..common.settings import Count, Range, Seed, check
 from ..core.base import LinearOperator, Shape, check_rho
 from .bases import divide
 from .blur import Blur
 from .convolution import real_pairs, wrapped
+from .kernels.settings import Angle, Intensity, KernelSource, Length, Normalise, Radius, Sigma, Size
+from .padding import Boundary
 
 
 class BlurDecimate(LinearOperator):
     """y = (h * x)[o::s, o::s]: true convolution as in `blur`, then decimation from pixel o on.
 
-    input_shape: (..., H, W). factor: s, a whole number. offset: o, 0 to s - 1, for both axes or (rows, columns); with
-    o = 0 the first pixel of y sits on the first pixel of x (the convention of USRNet and others), and a kernel that is
-    to reduce without a shift must be moved by (s - 1) / 2. kernel, size, sigma, angle, length, radius, intensity,
-    seed, normalise: as in `blur`. boundary: circular, symmetric, reflect, replicate, zero or valid. y has
-    ceil((H - o) / s) rows.
+    input_shape: (..., H, W). With o = 0 the first pixel of y sits on the first pixel of x (the convention of USRNet and
+    others), and a kernel that is to reduce without a shift must be moved by (s - 1) / 2. Kernel and boundary: as in
+    `blur`. y has ceil((H - o) / s) rows.
 
     For a circular boundary and a factor that divides H and W, A A^T is diagonal in the Fourier basis of the small
     picture: its symbol is the mean of |H|^2 over the s^2 frequencies that alias into one. solve, pinv and norm follow
@@ -38,18 +38,18 @@ class BlurDecimate(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        factor: int = 4,
-        offset: int | tuple[int, int] = 0,
-        kernel: str | Tensor | np.ndarray | list[Any] = "gaussian",
-        boundary: str = "circular",
-        size: int | tuple[int, int] | None = None,
-        sigma: float | tuple[float, float] | None = None,
-        angle: float | None = None,
-        length: float | None = None,
-        radius: float | None = None,
-        intensity: float | None = None,
-        seed: int | None = None,
-        normalise: bool = True,
+        factor: Annotated[Count, "s, pixels from one that is kept to the next"] = 4,
+        offset: Annotated[int | tuple[int, int], Range(0), "o, below s, for both axes or (rows, columns)"] = 0,
+        kernel: KernelSource = "gaussian",
+        boundary: Boundary = "circular",
+        size: Size = None,
+        sigma: Sigma | None = None,
+        angle: Angle | None = None,
+        length: Length | None = None,
+        radius: Radius | None = None,
+        intensity: Intensity | None = None,
+        seed: Seed | None = None,
+        normalise: Normalise = True,
     ) -> None:
         blur = Blur(
             input_shape,
@@ -64,16 +64,10 @@ class BlurDecimate(LinearOperator):
             seed=seed,
             normalise=normalise,
         )
-        if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
-            raise BadInput(f"factor is {factor!r}", wanted="a whole number of at least 1")
         offsets = tuple(offset) if isinstance(offset, tuple | list) else (offset, offset)
         blurred = blur.output_shape[-2:]
-        if (
-            len(offsets) != 2
-            or any(isinstance(o, bool) or not isinstance(o, int) or not 0 <= o < factor for o in offsets)
-            or any(o >= n for o, n in zip(offsets, blurred, strict=True))
-        ):
-            raise BadInput(f"offset is {offset!r}", wanted=f"0 to {factor - 1}, within the picture")
+        for o, n in zip(offsets, blurred, strict=True):
+            check("offset", o, Annotated[int, Range(0, min(factor, n) - 1)], where=f"factor {factor}")
         lengths = [-(-(n - o) // factor) for n, o in zip(blurred, offsets, strict=True)]
         super().__init__(blur.input_shape, (*blur.input_shape[:-2], *lengths))
         self.factor, self.offset, self.boundary = factor, (offsets[0], offsets[1]), boundary

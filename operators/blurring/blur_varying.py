@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
-from ..common.registry import unknown_name
+from ..common.settings import Count, Positive, Range
 from ..core.base import LinearOperator, Shape, check_shape
 from . import kernels as shapes
 from .convolution import PeriodicGrid, output_shape, real_pairs
-from .padding import BOUNDARIES
+from .kernels.settings import Normalise
+from .padding import Boundary
 
 
 class SpatiallyVaryingBlur(LinearOperator):
     """y = sum_i h_i * (w_i x): pixels near the weight w_i are spread by the kernel h_i.
 
-    input_shape: (..., H, W). kernel: K x h x w, the kernels h_i (array, tensor or nested list); without it, `count`
-    Gaussians whose standard deviation (pixels) runs from sigma[0] to sigma[1], which a lens mixes by the distance from
-    the centre of the picture. weights: K x H x W, w_i; without them, kernels of one's own sit at the nodes of a
-    `grid` (rows, columns) that spans the picture, in reading order, and are interpolated linearly between nodes
-    (efficient filter flow). Weights should sum to 1 in every pixel. boundary: what lies beyond the edges of w_i x; any
-    of `blur`'s. normalise: divide every kernel by its sum.
+    input_shape: (..., H, W). Without kernels, `count` Gaussians whose standard deviation runs from sigma[0] to sigma[1]
+    are mixed, as a lens does, by the distance from the centre of the picture. Without weights, kernels of one's own sit
+    at the nodes of a grid that spans the picture, in reading order, and are interpolated linearly between nodes
+    (efficient filter flow). Weights should sum to 1 in every pixel.
 
     One FFT of K pictures and one back, in one batch. No closed form: solve and pinv are conjugate gradients.
 
@@ -41,19 +40,17 @@ class SpatiallyVaryingBlur(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        kernel: Tensor | np.ndarray | list[Any] | None = None,
-        weights: Tensor | np.ndarray | list[Any] | None = None,
-        grid: tuple[int, int] | None = None,
-        count: int = 3,
-        sigma: tuple[float, float] = (0.5, 1.5),
-        boundary: str = "reflect",
-        normalise: bool = True,
+        kernel: Annotated[Tensor | np.ndarray | list[Any] | None, "the kernels h_i, K x h x w"] = None,
+        weights: Annotated[Tensor | np.ndarray | list[Any] | None, "w_i, K x H x W"] = None,
+        grid: Annotated[tuple[Count, Count] | None, "(rows, columns) of the nodes where kernels sit"] = None,
+        count: Annotated[int, Range(2), "Gaussians where no kernels are given"] = 3,
+        sigma: Annotated[tuple[Positive, Positive], "theirs in pixels, in the centre and in the corners"] = (0.5, 1.5),
+        boundary: Boundary = "reflect",
+        normalise: Normalise = True,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) < 2:
             raise BadInput(f"input_shape is {shape}", wanted="(..., H, W)")
-        if boundary not in BOUNDARIES:
-            raise unknown_name("boundary", boundary, BOUNDARIES)
         picture = (shape[-2], shape[-1])
         if kernel is None:
             if grid is not None or weights is not None:
@@ -113,15 +110,10 @@ def _stack(values: Any, name: str) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _lens(picture: tuple[int, int], count: int, sigma: Any) -> tuple[np.ndarray, np.ndarray]:
+def _lens(picture: tuple[int, int], count: int, sigma: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Gaussians from sigma[0] in the centre to sigma[1] in the corners, and hats over the radius."""
-    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
-        raise BadInput(f"count is {count!r}", wanted="at least 2 kernels")
-    pair = tuple(sigma) if isinstance(sigma, tuple | list) else ()
-    if len(pair) != 2:
-        raise BadInput(f"sigma is {sigma!r}", wanted="two numbers: in the centre and in the corners")
-    side = shapes.gaussian(sigma=max(pair)).shape[0]
-    h = np.stack([shapes.gaussian(size=side, sigma=float(s)) for s in np.linspace(*pair, count)])
+    side = shapes.gaussian(sigma=max(sigma)).shape[0]
+    h = np.stack([shapes.gaussian(size=side, sigma=float(s)) for s in np.linspace(*sigma, count)])
     rows, columns = ((np.arange(n) - (n - 1) / 2) / max((n - 1) / 2, 1) for n in picture)
     radius = np.hypot(rows[:, None], columns[None, :]) / 2**0.5
     return h, _hat(radius * (count - 1), count)
@@ -130,8 +122,6 @@ def _lens(picture: tuple[int, int], count: int, sigma: Any) -> tuple[np.ndarray,
 def _hats(picture: tuple[int, int], grid: Any, count: int) -> np.ndarray:
     """Products of hats over the rows and columns of a grid of nodes that spans the picture."""
     nodes = (1, count) if grid is None else tuple(grid)
-    if len(nodes) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in nodes):
-        raise BadInput(f"grid is {grid!r}", wanted="(rows, columns)")
     if nodes[0] * nodes[1] != count:
         raise BadInput(f"a grid of {nodes[0]} x {nodes[1]} for {count} kernels", wanted="as many nodes as kernels")
     rows, columns = (

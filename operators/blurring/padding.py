@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ..common.settings import OneOf
 
 BOUNDARIES = {
     "circular": "the picture repeats",
@@ -18,6 +21,7 @@ BOUNDARIES = {
     "zero": "black",
     "valid": "nothing: y is smaller than the picture and sees only pixels of it",
 }
+Boundary = Annotated[str, OneOf(BOUNDARIES), "what lies beyond the edges of the picture"]
 OUTSIDE = -1
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-import numpy as np
 from torch import Tensor
 
 from ..blurring.blur import Blur
-from ..common.errors import BadInput
+from ..blurring.kernels.settings import Angle, KernelSource, Length, Sigma, Size
+from ..blurring.padding import Boundary
+from ..common.settings import Range
 from ..core.base import Operator, Shape
 
 FLOOR = 1e-4  # intensity under which a root's slope would grow without bound
@@ -18,8 +19,7 @@ class GammaBlur(Operator):
     """y = (h * x^g)^(1/g): stored values are bent by a tone curve, blur happens to the light before it.
 
     The kernel-free form of non-linear blur; saturated highlights spread further than in a blur of stored values.
-    gamma: g, at least 1 (2.2 is customary). kernel, boundary, size, sigma, angle, length: those of `blur`.
-    Values under FLOOR are taken as FLOOR.
+    Settings of the kernel are those of `blur`. Values under FLOOR are taken as FLOOR.
     """
 
     beside_array = ("boundary", "gamma")
@@ -29,17 +29,14 @@ class GammaBlur(Operator):
         self,
         input_shape: Shape,
         *,
-        gamma: float = 2.2,
-        kernel: str | Tensor | np.ndarray | list[Any] = "gaussian",
-        boundary: str = "circular",
-        size: int | tuple[int, int] | None = None,
-        sigma: float | tuple[float, float] | None = None,
-        angle: float | None = None,
-        length: float | None = None,
+        gamma: Annotated[float, Range(1), "g; 2.2 is customary"] = 2.2,
+        kernel: KernelSource = "gaussian",
+        boundary: Boundary = "circular",
+        size: Size = None,
+        sigma: Sigma | None = None,
+        angle: Angle | None = None,
+        length: Length | None = None,
     ) -> None:
-        number = isinstance(gamma, int | float) and not isinstance(gamma, bool)
-        if not number or not 1 <= gamma < float("inf"):
-            raise BadInput(f"gamma is {gamma!r}", wanted="a finite number of at least 1")
         blur = Blur(input_shape, kernel=kernel, boundary=boundary, size=size, sigma=sigma, angle=angle, length=length)
         super().__init__(blur.input_shape, blur.output_shape)
         self.blur, self.gamma = blur, float(gamma)

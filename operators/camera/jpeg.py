@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.errors import BadInput
-from ..common.registry import unknown_name
+from ..common.settings import OneOf, Range, check
 from ..core.base import Operator, Shape, check_shape
 
 SUBSAMPLING = {"4:4:4": 1, "4:2:0": 2}
-UPSAMPLING = ("triangle", "replicate")
+Quality = Annotated[int, Range(1, 100), "scales the tables T of Annex K as libjpeg does"]
 BLOCK = 8
 ROOT8, PASS_SCALE = math.sqrt(8.0), 4  # libjpeg scales each pass by sqrt(8) and keeps two more bits between them
 # ITU-T T.81, Annex K, tables K.1 and K.2, row-major.
@@ -40,12 +40,10 @@ Planes = tuple[Tensor, ...]
 class JPEG(Operator):
     """y = clip(decode(round(DCT(YCbCr(x)) / T))): the picture a decoder shows, in [0, 1].
 
-    input_shape: C x H x W in [0, 1], C 1 (luma alone) or 3 (RGB). quality: 1 to 100, which scales the tables T of
-    Annex K as libjpeg does. subsampling: "4:2:0" (means of 2 x 2 for Cb and Cr) or "4:4:4". upsampling of 4:2:0:
-    "triangle" (libjpeg's) or "replicate" (then decoding and encoding again changes nothing). limit: "clip" to [0, 1],
-    as a stored picture is, or "unclipped". Sides that no block divides are continued by their last row and column.
-
-    samples: "integer" rounds luma and colour differences to 8 bits before the transform, as encoders do, or "exact".
+    input_shape: C x H x W in [0, 1], C 1 (luma alone) or 3 (RGB). "4:2:0" takes means of 2 x 2 for Cb and Cr, enlarged
+    again by libjpeg's triangle, or by replication (then decoding and encoding again changes nothing). Encoders round
+    luma and colour differences to 8 bits before the transform (samples "integer"). Sides that no block divides are
+    continued by their last row and column.
 
     Values of y stay real: a decoder's own rounding to 8 bits is left to the measurement. Rounding and clipping pass
     gradients straight through; with 4:4:4 the derivative is the identity, with 4:2:0 the smoothing of the colours
@@ -58,25 +56,15 @@ class JPEG(Operator):
         self,
         input_shape: Shape,
         *,
-        quality: int = 10,
-        subsampling: str = "4:2:0",
-        upsampling: Literal["triangle", "replicate"] = "triangle",
-        limit: Literal["clip", "unclipped"] = "clip",
-        samples: Literal["integer", "exact"] = "integer",
+        quality: Quality = 10,
+        subsampling: Annotated[str, OneOf(SUBSAMPLING), "of the colours"] = "4:2:0",
+        upsampling: Annotated[Literal["triangle", "replicate"], "of the colours of 4:2:0"] = "triangle",
+        limit: Annotated[Literal["clip", "unclipped"], "to [0, 1], as a stored picture is, or none"] = "clip",
+        samples: Annotated[Literal["integer", "exact"], "what is transformed: bytes, or numbers"] = "integer",
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) != 3 or shape[0] not in (1, 3):
             raise BadInput(f"input_shape is {shape}", wanted="(1, H, W) or (3, H, W)")
-        if subsampling not in SUBSAMPLING:
-            raise unknown_name("subsampling", subsampling, SUBSAMPLING)
-        choices = (
-            ("upsampling", upsampling, UPSAMPLING),
-            ("limit", limit, ("clip", "unclipped")),
-            ("samples", samples, ("integer", "exact")),
-        )
-        for name, value, known in choices:
-            if value not in known:
-                raise BadInput(f"{name} is {value!r}", wanted=" or ".join(map(repr, known)))
         super().__init__(shape, shape)
         self.quality, self.subsampling, self.upsampling, self.limit = quality, subsampling, upsampling, limit
         self.samples = samples
@@ -240,8 +228,7 @@ class Smoothed(Operator):
 
 def quality_tables(quality: int) -> tuple[np.ndarray, np.ndarray]:
     """Luma and colour tables (8 x 8 integers) at a quality of 1 to 100, in libjpeg's scaling."""
-    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
-        raise BadInput(f"quality is {quality!r}", wanted="an integer from 1 to 100")
+    check("quality", quality, Quality)
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     luma, chroma = (
         np.clip((np.array(base.split(), dtype=np.int64).reshape(BLOCK, BLOCK) * scale + 50) // 100, 1, 255)

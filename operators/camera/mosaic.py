@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
-from ..common.registry import unknown_name
+from ..common.settings import OneOf
 from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
 from .demosaic import interpolate, malvar
 
@@ -28,10 +28,10 @@ FORMS = {"masked": "3 x H x W, 0 where a colour was not measured", "packed": "1 
 class Mosaic(LinearOperator):
     """y[p] = x[c(p), p]: of the three colours of pixel p, the one that its filter lets through.
 
-    input_shape: (3, H, W), red, green, blue. pattern: RGGB, BGGR, GRBG or GBRG (Bayer 1976: the top left 2 x 2 pixels
-    in reading order), quad-RGGB and so on (each filter over 2 x 2 pixels), x-trans, or the rows of a tile of one's own,
-    such as ["RGB", "GBR"]. form: "masked" (y is 3 x H x W with 0 in the colours that a pixel did not measure, which are
-    not `observed`) or "packed" (y is 1 x H x W).
+    input_shape: (3, H, W), red, green, blue. A pattern of Bayer (1976) names the top left 2 x 2 pixels in reading
+    order; of a quad pattern each filter lies over 2 x 2 pixels; a tile of one's own is given by its rows, such as
+    ["RGB", "GBR"]. In form "masked" y is 3 x H x W with 0 in the colours that a pixel did not measure, which are not
+    `observed`; in form "packed" it is 1 x H x W.
 
     A A^T = I (packed) and A^T A = diag(m), so that pinv, solve and svd are exact. `direct` demosaics:
     gradient-corrected linear interpolation for Bayer patterns (Malvar, He, Cutler 2004), interpolated colour
@@ -42,12 +42,18 @@ class Mosaic(LinearOperator):
     colour: Tensor
     others: Tensor
 
-    def __init__(self, input_shape: Shape, *, pattern: str | Sequence[str] = "RGGB", form: str = "masked") -> None:
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        pattern: Annotated[
+            Annotated[str, OneOf(PATTERNS)] | Sequence[str], "of the filters: a name, or the rows of a tile"
+        ] = "RGGB",
+        form: Annotated[str, OneOf(FORMS), "of y"] = "masked",
+    ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) != 3 or shape[0] != 3:
             raise BadInput(f"input_shape is {shape}", wanted="(3, H, W): red, green and blue")
-        if form not in FORMS:
-            raise unknown_name("form of a mosaic", form, FORMS)
         super().__init__(shape, shape if form == "masked" else (1, *shape[1:]))
         self.pattern, self.form = pattern if isinstance(pattern, str) else tuple(pattern), form
         tile = _tile(pattern)
@@ -136,8 +142,6 @@ class Mosaic(LinearOperator):
 def _tile(pattern: Any) -> np.ndarray:
     """The colours (0, 1, 2) of the tile that a pattern repeats."""
     if isinstance(pattern, str):
-        if pattern not in PATTERNS:
-            raise unknown_name("colour filter pattern", pattern, PATTERNS)
         rows: Sequence[str] = PATTERNS[pattern]
     else:
         rows = list(pattern)

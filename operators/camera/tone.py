@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
-from ..common.numbers import finite, positive
+from ..common.settings import Positive, Range
 from ..core.base import Operator, Shape, check_shape
 
 TINY = 1e-12
@@ -18,16 +19,19 @@ TINY = 1e-12
 class HDR(Operator):
     """y = clip(pivot + gain (x - pivot), 0, 1): an exposure that saturates.
 
-    gain: above 0. pivot: the value that stays: 0 for light hitting a sensor, 0.5 for the benchmark problem
-    clip(2 z, -1, 1) on z = 2 x - 1 (Zheng et al. 2025). The derivative is gain where nothing is clipped and 0 where
-    something is, which is the gradient of a one-sided likelihood: a saturated pixel pulls only an estimate that would
-    not saturate. `direct` undoes the gain.
+    The pivot is 0 for light hitting a sensor, 0.5 for the benchmark problem clip(2 z, -1, 1) on z = 2 x - 1 (Zheng et
+    al. 2025). The derivative is gain where nothing is clipped and 0 where something is, which is the gradient of a
+    one-sided likelihood: a saturated pixel pulls only an estimate that would not saturate. `direct` undoes the gain.
     """
 
-    def __init__(self, input_shape: Shape, *, gain: float = 2.0, pivot: float = 0.0) -> None:
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        gain: Annotated[Positive, "of the exposure"] = 2.0,
+        pivot: Annotated[float, "the value that stays"] = 0.0,
+    ) -> None:
         shape = check_shape(input_shape, "input_shape")
-        positive("gain", gain)
-        finite("pivot", pivot)
         super().__init__(shape, shape)
         self.gain, self.pivot = float(gain), float(pivot)
 
@@ -54,14 +58,12 @@ class HDR(Operator):
 class Quantise(Operator):
     """y = round((2^bits - 1) clip(x, 0, 1)) / (2^bits - 1): few grey levels.
 
-    bits: 1 to 16. Gradients pass straight through the rounding (`relaxed` is the clipping alone). The exact likelihood
+    Gradients pass straight through the rounding (`relaxed` is the clipping alone). The exact likelihood
     of a level is that of noise model "quantised".
     """
 
-    def __init__(self, input_shape: Shape, *, bits: int = 3) -> None:
+    def __init__(self, input_shape: Shape, *, bits: Annotated[int, Range(1, 16), "the levels are 2^bits"] = 3) -> None:
         shape = check_shape(input_shape, "input_shape")
-        if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 16:
-            raise BadInput(f"bits is {bits!r}", wanted="an integer from 1 to 16")
         super().__init__(shape, shape)
         self.bits = bits
 
@@ -91,15 +93,16 @@ class Quantise(Operator):
 
 
 class LowLight(Operator):
-    """y = scale x^gamma, x floored at 0: a dark exposure seen through a tone curve.
+    """y = scale x^gamma, x floored at 0: a dark exposure seen through a tone curve."""
 
-    scale: above 0. gamma: above 0; above 1 darkens.
-    """
-
-    def __init__(self, input_shape: Shape, *, scale: float = 0.5, gamma: float = 2.2) -> None:
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        scale: Annotated[Positive, "of the exposure"] = 0.5,
+        gamma: Annotated[Positive, "of the tone curve; above 1 darkens"] = 2.2,
+    ) -> None:
         shape = check_shape(input_shape, "input_shape")
-        positive("scale", scale)
-        positive("gamma", gamma)
         super().__init__(shape, shape)
         self.scale, self.gamma = float(scale), float(gamma)
 
@@ -116,18 +119,22 @@ class LowLight(Operator):
 
 
 class Haze(Operator):
-    """y = t x + (1 - t) a (Koschmieder 1924): scattered light over an attenuated scene.
-
-    transmission: t, one number in (0, 1], or an array of one's own that broadcasts to input_shape. airlight: a.
-    """
+    """y = t x + (1 - t) a (Koschmieder 1924): scattered light over an attenuated scene."""
 
     transmission: Tensor
 
     def __init__(
-        self, input_shape: Shape, *, transmission: float | Tensor | np.ndarray = 0.5, airlight: float = 0.9
+        self,
+        input_shape: Shape,
+        *,
+        transmission: Annotated[
+            float | Tensor | np.ndarray,
+            Range(above=0, high=1),
+            "t: a number, or an array that broadcasts to the picture",
+        ] = 0.5,
+        airlight: Annotated[float, "a"] = 0.9,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
-        finite("airlight", airlight)
         given = np.asarray(transmission, dtype=np.float64)
         try:
             np.broadcast_to(given, shape)

@@ -53,7 +53,7 @@ class Number:
     def wanted(self) -> str:
         """a whole number from 1 to 1000, a finite number above 0."""
         closed = self.range.low is not None and self.range.high is not None
-        article = f"a {self.name}" if self.whole or closed else f"a finite {self.name}"
+        article = f"a {self.name}" if self.whole or self.range.is_bounded else f"a finite {self.name}"
         if not str(self.range):
             return article
         joint = "from " if closed else "of " if str(self.range).startswith("at ") else ""

@@ -29,6 +29,11 @@ class Range:
             and (self.below is None or number < self.below)
         )
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it has two ends."""
+        return (self.low, self.above) != (None, None) and (self.high, self.below) != (None, None)
+
     def __str__(self) -> str:
         """1 to 1000, above 0, at least 0 and below 1."""
         if self.text:

@@ -93,9 +93,9 @@ def checked(function: Function) -> Function:
     return holding  # type: ignore[return-value]
 
 
-def check(name: str, value: Any, annotation: Any, *, where: str = "") -> None:
-    """BadType or BadInput, naming the setting, unless the value is what the annotation (or a rule) says."""
-    _held(name, value, annotation if isinstance(annotation, Rule) else _rule_of(annotation), where=where)
+def check(name: str, value: Any, annotation: Any, *, where: str = "") -> Any:
+    """The value; BadType or BadInput, naming the setting, unless it is what the annotation (or a rule) says."""
+    return _held(name, value, annotation if isinstance(annotation, Rule) else _rule_of(annotation), where=where)
 
 
 def above(name: str, value: float, other: str, bound: float) -> None:

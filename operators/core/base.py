@@ -3,6 +3,15 @@
 from .differentiation import full_precision
 from .linear import SVD, LinearOperator
 from .operator import Operator
-from .shapes import Shape, check_rho, check_shape
+from .shapes import ComplexPictures, Shape, check_rho, check_shape
 
-__all__ = ["SVD", "LinearOperator", "Operator", "Shape", "check_rho", "check_shape", "full_precision"]
+__all__ = [
+    "SVD",
+    "ComplexPictures",
+    "LinearOperator",
+    "Operator",
+    "Shape",
+    "check_rho",
+    "check_shape",
+    "full_precision",
+]

@@ -7,16 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-from .base import SVD, LinearOperator, Shape, check_rho
+from .base import SVD, ComplexPictures, LinearOperator, Shape, check_rho
 
 
 class Identity(LinearOperator):
     """A = I: the measurement is the picture, and only noise has fallen on it.
 
-    input_shape: any, without the batch. complex_values: whether pictures may be complex.
+    input_shape: any, without the batch.
     """
 
-    def __init__(self, input_shape: Shape, *, complex_values: bool = False) -> None:
+    def __init__(self, input_shape: Shape, *, complex_values: ComplexPictures = False) -> None:
         super().__init__(input_shape, input_shape, complex_input=complex_values, complex_output=complex_values)
 
     def _forward(self, x: Tensor) -> Tensor:

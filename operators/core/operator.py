@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..common.errors import BadInput, BadType
+from ..common.settings import Checked
 from .differentiation import full_precision
 from .shapes import Shape, check_shape
 
@@ -20,10 +21,11 @@ _BUFFERS = threading.RLock()
 SINGLE_OF = {torch.float64: torch.complex128, torch.float32: torch.complex64}
 
 
-class Operator(nn.Module):
+class Operator(Checked, nn.Module):
     """A differentiable map y = A(x) from B x input_shape to B x output_shape.
 
-    A subclass sets its shapes in the constructor and implements `_forward`. Non-linear operators get `jvp` and `vjp`
+    A subclass sets its shapes in the constructor, whose keyword-only parameters are its settings, held against their
+    annotations (`operators.common.settings`), and implements `_forward`. Non-linear operators get `jvp` and `vjp`
     from automatic differentiation. Arrays are kept as float64 buffers and cast to the data's dtype by `constant`,
     so the same operator serves float32 reconstructions and float64 checks.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from ..common.errors import BadInput
 
 Shape = tuple[int, ...]
+ComplexPictures = Annotated[bool, "whether pictures may be complex"]
 
 
 def check_shape(shape: Any, name: str) -> Shape:

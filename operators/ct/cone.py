@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
-from ..common.numbers import count, finite, positive
+from ..common.settings import Count, Positive
 from ..core.base import Shape
 from .fan import Orbit, full_span
 from .filters import padded, ramp
@@ -20,6 +19,20 @@ from .geometry import Grid, cone_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
+from .settings import (
+    Angles,
+    DetectorDistance,
+    Detectors,
+    Pixel,
+    Scan,
+    Shift,
+    Source,
+    Spacing,
+    Span,
+    Start,
+    ViewCount,
+    Window,
+)
 
 
 class ConeCT(Tomography):
@@ -27,8 +40,8 @@ class ConeCT(Tomography):
 
     input_shape: (C, D, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, rows, detectors).
 
-    rows, row_spacing, row_shift: of the detector along z, which is the axis of rotation; None: as many rows as see the
-    whole volume, one voxel high on the axis. The other settings are those of the fan beam, which is the middle slice.
+    The detector's rows lie along z, which is the axis of rotation. The settings that name no rows are those of the fan
+    beam, which is the middle slice.
 
     A sparse matrix and its transpose, made at first use and folded by the symmetries of the orbit; of a scan whose
     matrix would not fit, parts are made anew for every product.
@@ -41,33 +54,33 @@ class ConeCT(Tomography):
         self,
         input_shape: Shape,
         *,
-        views: int | None = None,
-        start: float = 0.0,
-        scan: str = "full",
-        span: float | None = None,
-        angles: Sequence[float] | Any | None = None,
-        source: float | None = None,
-        detector: float | None = None,
-        detectors: int | None = None,
-        rows: int | None = None,
-        spacing: float | None = None,
-        row_spacing: float | None = None,
-        shift: float = 0.0,
-        row_shift: float = 0.0,
-        pixel: float = 1.0,
-        filter: str = "ram-lak",
+        views: ViewCount = None,
+        start: Start = 0.0,
+        scan: Scan = "full",
+        span: Span | None = None,
+        angles: Angles = None,
+        source: Source = None,
+        detector: DetectorDistance = None,
+        detectors: Detectors = None,
+        rows: Annotated[Count | None, "of the detector; none: as many as see the whole volume"] = None,
+        spacing: Spacing = None,
+        row_spacing: Annotated[Positive | None, "height of a cell; none: its width"] = None,
+        shift: Shift = 0.0,
+        row_shift: Annotated[float, "of the detector along z"] = 0.0,
+        pixel: Pixel = 1.0,
+        filter: Window = "ram-lak",
     ) -> None:
         shape = tuple(int(n) for n in tuple(input_shape))
         if len(shape) < 3:
             raise BadInput(f"input_shape is {shape}", wanted="(C, D, H, W)")
-        grid = Grid(shape[-3:], positive("pixel", pixel))
+        grid = Grid(shape[-3:], float(pixel))
         orbit = Orbit(grid, source, detector)
-        width = orbit.magnification * grid.pixel if spacing is None else positive("spacing", spacing)
-        height = width if row_spacing is None else positive("row_spacing", row_spacing)
-        cells = 2 * math.ceil(orbit.half_width / width) if detectors is None else count("detectors", detectors)
+        width = orbit.magnification * grid.pixel if spacing is None else float(spacing)
+        height = width if row_spacing is None else float(row_spacing)
+        cells = 2 * math.ceil(orbit.half_width / width) if detectors is None else detectors
         # The nearest edge of the volume has the largest shadow.
         tallest = shape[-3] * grid.pixel / 2 * (orbit.source + orbit.detector) / (orbit.source - grid.radius)
-        lines = 2 * math.ceil(tallest / height) if rows is None else count("rows", rows)
+        lines = 2 * math.ceil(tallest / height) if rows is None else rows
         chosen = view_angles(
             angles,
             views=2 * max(shape[-2:]) if views is None else views,
@@ -76,8 +89,8 @@ class ConeCT(Tomography):
         )
         super().__init__(input_shape, (*shape[:-3], len(chosen), lines, cells))
         self.source, self.detector, self.pixel, self.filter = orbit.source, orbit.detector, grid.pixel, filter
-        self.detectors, self.spacing, self.shift = cells, width, finite("shift", shift)
-        self.rows, self.row_spacing, self.row_shift = lines, height, finite("row_shift", row_shift)
+        self.detectors, self.spacing, self.shift = cells, width, float(shift)
+        self.rows, self.row_spacing, self.row_shift = lines, height, float(row_shift)
         self.register_buffer("angles", torch.from_numpy(chosen))
         self._grid, self._orbit = grid, orbit
         ramp(cells, spacing=width, window=filter)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.errors import BadInput
-from ..common.numbers import count, finite, positive
+from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
 from .filters import padded, ramp, redundancy, view_weights
@@ -21,9 +19,22 @@ from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
 from .parallel import picture_shape
+from .settings import (
+    Angles,
+    DetectorDistance,
+    Detectors,
+    Pixel,
+    Scan,
+    Shift,
+    Source,
+    Spacing,
+    Span,
+    Start,
+    ViewCount,
+    Window,
+)
 
 PROJECTORS = ("footprint", "joseph")
-SCANS = ("full", "short")
 
 
 class FanCT(Tomography):
@@ -31,13 +42,9 @@ class FanCT(Tomography):
 
     input_shape: (C, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, detectors), without a unit.
 
-    source, detector: distances from the axis of rotation; None: two and one times the longer side of the picture.
-    angles: radians; None: `views` equidistant ones from `start` over `span`, the end left out. views None: twice the
-    longer side of the picture in pixels. span None: a full turn, or half a turn and the fan's angle where `scan` is
-    "short". detectors: cells; None: as many as see the whole picture. spacing: width of a cell on the detector; None:
-    one pixel on the axis of rotation. shift: of the detector along itself. pixel: side of a pixel.
-    projector: "footprint", means over the width of the cells; "joseph", lines through their middles. filter: of
-    `direct`, one of operators.ct.filters.WINDOWS.
+    Without angles or views there are twice as many as the longer side of the picture has pixels, over the range that
+    `scan` names. Without a spacing a cell is as wide as one pixel on the axis of rotation looks on the detector.
+    Projector "footprint" takes means over the width of the cells, "joseph" lines through their middles.
 
     A sparse matrix and its transpose, made at first use and folded by the symmetries of the scan.
     """
@@ -46,27 +53,25 @@ class FanCT(Tomography):
         self,
         input_shape: Shape,
         *,
-        views: int | None = None,
-        start: float = 0.0,
-        scan: str = "full",
-        span: float | None = None,
-        angles: Sequence[float] | Any | None = None,
-        source: float | None = None,
-        detector: float | None = None,
-        detectors: int | None = None,
-        spacing: float | None = None,
-        shift: float = 0.0,
-        pixel: float = 1.0,
-        projector: str = "footprint",
-        filter: str = "ram-lak",
+        views: ViewCount = None,
+        start: Start = 0.0,
+        scan: Scan = "full",
+        span: Span | None = None,
+        angles: Angles = None,
+        source: Source = None,
+        detector: DetectorDistance = None,
+        detectors: Detectors = None,
+        spacing: Spacing = None,
+        shift: Shift = 0.0,
+        pixel: Pixel = 1.0,
+        projector: Annotated[str, OneOf(PROJECTORS), "what a cell measures"] = "footprint",
+        filter: Window = "ram-lak",
     ) -> None:
         shape = picture_shape(input_shape)
-        if projector not in PROJECTORS:
-            raise BadInput(f"projector is {projector!r}", wanted=f"one of {', '.join(PROJECTORS)}")
-        grid = Grid(shape[-2:], positive("pixel", pixel))
+        grid = Grid(shape[-2:], float(pixel))
         orbit = Orbit(grid, source, detector)
-        width = orbit.magnification * grid.pixel if spacing is None else positive("spacing", spacing)
-        cells = 2 * math.ceil(orbit.half_width / width) if detectors is None else count("detectors", detectors)
+        width = orbit.magnification * grid.pixel if spacing is None else float(spacing)
+        cells = 2 * math.ceil(orbit.half_width / width) if detectors is None else detectors
         chosen = view_angles(
             angles,
             views=2 * max(shape[-2:]) if views is None else views,
@@ -76,7 +81,7 @@ class FanCT(Tomography):
         super().__init__(input_shape, (*shape[:-2], len(chosen), cells))
         self.projector, self.filter = projector, filter
         self.source, self.detector = orbit.source, orbit.detector
-        self.detectors, self.spacing, self.shift, self.pixel = cells, width, finite("shift", shift), grid.pixel
+        self.detectors, self.spacing, self.shift, self.pixel = cells, width, float(shift), grid.pixel
         self.register_buffer("angles", torch.from_numpy(chosen))
         self._orbit = orbit
         ramp(cells, spacing=width, window=filter)
@@ -149,9 +154,7 @@ class Orbit:
 
 def full_span(scan: str, span: float | None, orbit: Orbit, width: float) -> float:
     """The range of angles: as given, a full turn, or half a turn and the whole fan."""
-    if scan not in SCANS:
-        raise BadInput(f"scan is {scan!r}", wanted=f"one of {', '.join(SCANS)}")
     if span is not None:
-        return positive("span", span)
+        return float(span)
     fan = 2 * math.atan(width / 2 / (orbit.source + orbit.detector))
     return 2 * math.pi if scan == "full" else math.pi + fan

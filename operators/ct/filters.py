@@ -8,18 +8,18 @@ doi:10.1118/1.595078.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
 
-from ..common.errors import BadInput
+from ..common.settings import OneOf, check
 
 WINDOWS = ("ram-lak", "shepp-logan", "cosine", "hamming", "hann", "none")
 
 
 def ramp(cells: int, *, spacing: float, window: str) -> np.ndarray:
     """The filter's transfer function on the rfft grid of `padded(cells)`, times the spacing of the convolution sum."""
-    if window not in WINDOWS:
-        raise BadInput(f"filter is {window!r}", wanted=f"one of {', '.join(WINDOWS)}")
+    check("filter", window, Annotated[str, OneOf(WINDOWS)])
     length = padded(cells)
     if window == "none":
         return np.ones(length // 2 + 1)

@@ -19,15 +19,16 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from ..common.errors import BadInput
-from ..common.numbers import count, finite, positive
+from ..common.settings import Count, Positive, checked
 
 WATER = 0.0193  # attenuation of water in 1/mm near 70 keV, the mean of a 120 kV scanner (Hubbell, Seltzer 1995)
 AIR_HU = -1000.0
+Water = Annotated[Positive, "attenuation of water in 1/mm"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +137,11 @@ def cone_views(
     return Views(False, lifted(flat.beam, 0.0), lifted(flat.centre, shift[0]), axes, cells)
 
 
-def view_angles(angles: Sequence[float] | Any | None, *, views: int, start: float, span: float) -> np.ndarray:
+@checked
+def view_angles(angles: Sequence[float] | Any | None, *, views: Count, start: float, span: Positive) -> np.ndarray:
     """The given angles, or `views` equidistant ones from `start`, the end of the span left out."""
     if angles is None:
-        length, number = positive("span", span), count("views", views)
-        return np.asarray(finite("start", start) + length * np.arange(number) / number)
+        return np.asarray(start + span * np.arange(views) / views)
     given = np.asarray(angles, dtype=np.float64)
     if given.ndim != 1 or given.size == 0:
         raise BadInput(f"angles has shape {given.shape}", wanted="a list of at least one angle")
@@ -156,22 +157,24 @@ def view_angles(angles: Sequence[float] | Any | None, *, views: int, start: floa
 
 def check_distances(grid: Grid, source: float, detector: float) -> None:
     """BadInput for a source inside the picture's circle or a detector behind the source."""
-    if positive("source", source) <= grid.radius:
+    if source <= grid.radius:
         raise BadInput(
             f"source is {source:g} from the axis, inside the picture's circle of radius {grid.radius:g}",
             wanted="a source outside the object",
         )
-    if finite("detector", detector) <= -source:
+    if detector <= -source:
         raise BadInput(
             f"detector is {detector:g} from the axis", wanted=f"more than -{source:g}: in front of the source"
         )
 
 
-def attenuation(hu: Any, *, water: float = WATER) -> Any:
+@checked
+def attenuation(hu: Any, *, water: Water = WATER) -> Any:
     """Linear attenuation in 1/mm of Hounsfield values (arrays or tensors); air is 0, denser than water is more."""
-    return (hu - AIR_HU) * (positive("water", water) / -AIR_HU)
+    return (hu - AIR_HU) * (water / -AIR_HU)
 
 
-def hounsfield(mu: Any, *, water: float = WATER) -> Any:
+@checked
+def hounsfield(mu: Any, *, water: Water = WATER) -> Any:
     """Hounsfield values of linear attenuation in 1/mm."""
-    return mu * (-AIR_HU / positive("water", water)) + AIR_HU
+    return mu * (-AIR_HU / water) + AIR_HU

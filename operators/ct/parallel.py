@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
-from ..common.numbers import count, finite, positive
+from ..common.settings import OneOf, check
 from ..core.base import Shape
 from .backproject import sampling_weights
 from .filters import padded, ramp, view_weights
@@ -20,6 +20,7 @@ from .geometry import Grid, parallel_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
+from .settings import Angles, Detectors, Pixel, Shift, Spacing, Span, Start, ViewCount, Window
 
 PROJECTORS = ("fourier", "strip", "joseph")
 
@@ -29,12 +30,9 @@ class ParallelCT(Tomography):
 
     input_shape: (C, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, detectors), without a unit.
 
-    angles: radians; None: `views` equidistant ones from `start` over `span`, the end left out. views None: the longer
-    side of the picture in pixels. detectors: cells; None: as many as see the whole picture at every angle. spacing:
-    width of a cell; None: one pixel. shift: of the detector along itself. pixel: side of a pixel. The last three in
-    the same unit of length.
-    projector: "fourier", strip integrals within the detector's band limit by non-uniform FFTs; "strip", exact areas;
-    "joseph", lines through the middle of the cells. filter: of `direct`, one of operators.ct.filters.WINDOWS.
+    Without angles or views there are as many as the longer side of the picture has pixels. Spacing, shift and pixel are
+    in the same unit of length. Projector "fourier" takes strip integrals within the detector's band limit by
+    non-uniform FFTs, "strip" exact areas, "joseph" lines through the middle of the cells.
 
     Each projector has its exact adjoint. The two others are sparse matrices, made at first use.
     """
@@ -43,27 +41,25 @@ class ParallelCT(Tomography):
         self,
         input_shape: Shape,
         *,
-        views: int | None = None,
-        start: float = 0.0,
-        span: float = math.pi,
-        angles: Sequence[float] | Any | None = None,
-        detectors: int | None = None,
-        spacing: float | None = None,
-        shift: float = 0.0,
-        pixel: float = 1.0,
-        projector: str = "fourier",
-        filter: str = "ram-lak",
+        views: ViewCount = None,
+        start: Start = 0.0,
+        span: Span = math.pi,
+        angles: Angles = None,
+        detectors: Detectors = None,
+        spacing: Spacing = None,
+        shift: Shift = 0.0,
+        pixel: Pixel = 1.0,
+        projector: Annotated[str, OneOf(PROJECTORS), "what a cell measures"] = "fourier",
+        filter: Window = "ram-lak",
     ) -> None:
         shape = picture_shape(input_shape)
-        grid = Grid(shape[-2:], positive("pixel", pixel))
-        width = grid.pixel if spacing is None else positive("spacing", spacing)
+        grid = Grid(shape[-2:], float(pixel))
+        width = grid.pixel if spacing is None else float(spacing)
         chosen = view_angles(angles, views=max(shape[-2:]) if views is None else views, start=start, span=span)
-        cells = 2 * math.ceil(grid.radius / width) if detectors is None else count("detectors", detectors)
-        if projector not in PROJECTORS:
-            raise BadInput(f"projector is {projector!r}", wanted=f"one of {', '.join(PROJECTORS)}")
+        cells = 2 * math.ceil(grid.radius / width) if detectors is None else detectors
         super().__init__(input_shape, (*shape[:-2], len(chosen), cells))
         self.projector, self.filter = projector, filter
-        self.detectors, self.spacing, self.shift = cells, width, finite("shift", shift)
+        self.detectors, self.spacing, self.shift = cells, width, float(shift)
         self.pixel = grid.pixel
         self.register_buffer("angles", torch.from_numpy(chosen))
         ramp(cells, spacing=width, window=filter)
@@ -78,8 +74,10 @@ class ParallelCT(Tomography):
     def told_by(cls, output_shape: Shape, settings: Mapping[str, Any]) -> tuple[Shape | None, dict[str, int]]:
         """The square as wide as the detector, which all views see whole but for its corners."""
         _, told = super().told_by(output_shape, settings)
-        pixel = positive("pixel", settings.get("pixel", 1.0))
-        spacing = pixel if settings.get("spacing") is None else positive("spacing", settings["spacing"])
+        pixel, spacing = settings.get("pixel", 1.0), settings.get("spacing")
+        check("pixel", pixel, Pixel)
+        check("spacing", spacing, Spacing)
+        spacing = pixel if spacing is None else spacing
         side = max(1, round(told["detectors"] * spacing / pixel))
         return (*output_shape[:-2], side, side), told
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from ..common.errors import BadInput, BadType
 from ..common.randomness import generator
-from ..common.registry import unknown_name
+from ..common.settings import OneOf, check
 from ..core.base import Shape
 
 SIDES = ("right", "left", "top", "bottom")
@@ -38,21 +38,15 @@ class Hole:
         return (1, self.plane[0]) if len(self.plane) == 1 else (self.plane[-2], self.plane[-1])
 
     def share(self, default: float) -> float:
-        value = default if self.missing is None else self.missing
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-            raise BadInput(f"missing is {value!r}", wanted="a share of at least 0 and under 1")
-        return float(value)
+        return float(default if self.missing is None else self.missing)
 
     def pixels(self, name: str, default: int) -> int:
         value = getattr(self, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
-            raise BadInput(f"{name} is {value!r}", wanted="a whole number of pixels, at least 1")
         return default if value is None else int(value)
 
     def one_of(self, known: tuple[str, ...]) -> str:
         value = known[0] if self.direction is None else self.direction
-        if value not in known:
-            raise unknown_name("direction", value, dict.fromkeys(known))
+        check("direction", value, Annotated[str, OneOf(known)])
         return value
 
     def generator(self) -> np.random.Generator:
@@ -214,8 +208,6 @@ KINDS: Mapping[str, HoleKind] = {
 
 def draw(kind: str, hole: Hole) -> np.ndarray:
     """The mask of that kind, shaped like the plane; BadInput for a setting that the kind does not take."""
-    if kind not in KINDS:
-        raise unknown_name("kind of mask", kind, KINDS)
     for name in ("missing", "box", "width", "period", "direction"):
         if getattr(hole, name) is not None and name not in KINDS[kind].takes:
             fitting = " or ".join(f"kind={other!r}" for other, entry in KINDS.items() if name in entry.takes)

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
-from ..common.randomness import check_seed
-from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
-from .holes import Hole, draw
+from ..common.settings import Count, Length, OneOf, Range, Seed
+from ..core.base import SVD, ComplexPictures, LinearOperator, Shape, check_rho, check_shape
+from .holes import AXES, KINDS, SIDES, Hole, draw
 
 
 class Mask(LinearOperator):
     """A = diag(m), m in {0, 1}: y = m x, in the picture's own size, 0 where nothing was measured.
 
-    input_shape: C x ... x H x W, or H x W. kind: what is missing, the same in all channels.
-    "random": single pixels, an exact count; "dead": defects of a sensor, single and in clusters; "strokes": of a brush;
-    "stripes": columns or rows; "box", "random-box": a rectangle; "half"; "border": a frame; "every": all rows or
-    columns but each n-th. mask: an array that takes the place of `kind`: true or 1 where a pixel was measured, H x W,
-    C x H x W, or what broadcasts to input_shape (array, tensor or nested list).
+    input_shape: C x ... x H x W, or H x W. The same is missing in all channels: "random": single pixels, an exact
+    count; "dead": defects of a sensor, single and in clusters; "strokes": of a brush; "stripes": columns or rows;
+    "box", "random-box": a rectangle; "half"; "border": a frame; "every": all rows or columns but each n-th.
 
-    Settings of the kinds; None is the kind's own default, and one that it does not take is refused. missing: the share
-    removed, 0 to 1, of random (0.7), strokes (0.3), stripes (0.1) and dead (0.01). box: (top, left, height, width), or
-    (height, width) or one side for a hole in the middle (box) or anywhere (random-box); half of each side. width in
-    pixels: of strokes (24 in 256), stripes (1) and border (an eighth of the smaller side). period: of every (2).
-    direction: rows or columns, of every (rows) and stripes (columns); right, left, top or bottom, of half (right).
-    seed: of what is random. complex_values: whether pictures may be complex.
+    Settings of the kinds are None for the kind's own default, and one that it does not take is refused. Defaults of
+    missing: random 0.7, strokes 0.3, stripes 0.1, dead 0.01; of width: strokes 24 in 256, stripes 1, border an eighth
+    of the smaller side; of box: half of each side; of period: 2; of direction: rows (every), columns (stripes) and
+    right (half).
 
     `observed` says which entries of y are measured; `compact()` is the packed form. m is its own square, so that
     A^+ = A and (A^T A + rho)^-1 r = r / (m + rho); what a mask removes is removed even where it is NaN.
@@ -41,24 +37,32 @@ class Mask(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        kind: str = "random",
-        missing: float | None = None,
-        box: tuple[int, ...] | int | None = None,
-        width: int | None = None,
-        period: int | None = None,
-        direction: str | None = None,
-        mask: Tensor | np.ndarray | list[Any] | None = None,
-        seed: int = 0,
-        complex_values: bool = False,
+        kind: Annotated[str, OneOf(KINDS), "what is missing"] = "random",
+        missing: Annotated[
+            float | None, Range(0, below=1), "share removed, of random, strokes, stripes and dead"
+        ] = None,
+        box: Annotated[
+            tuple[int, ...] | int | None,
+            Range(0),
+            Length(2, 4),
+            "(top, left, height, width), or (height, width) or one side in the middle (box) or anywhere (random-box)",
+        ] = None,
+        width: Annotated[Count | None, "pixels, of strokes, stripes and border"] = None,
+        period: Annotated[Count | None, "of every: rows or columns from one measured one to the next"] = None,
+        direction: Annotated[str | None, OneOf((*AXES, *SIDES)), "of every and stripes, or of half"] = None,
+        mask: Annotated[
+            Tensor | np.ndarray | list[Any] | None,
+            "in place of `kind`: true or 1 where a pixel was measured; broadcasts to the picture",
+        ] = None,
+        seed: Seed = 0,
+        complex_values: ComplexPictures = False,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         super().__init__(shape, shape, complex_input=complex_values, complex_output=complex_values)
         if mask is None:
             # The first axis holds channels, and a pixel is missing in all of them.
             plane = shape[1:] if len(shape) > 2 else shape
-            hole = Hole(
-                plane, missing=missing, box=box, width=width, period=period, direction=direction, seed=check_seed(seed)
-            )
+            hole = Hole(plane, missing=missing, box=box, width=width, period=period, direction=direction, seed=seed)
             keep = draw(kind, hole)
         else:
             keep = _binary(mask)

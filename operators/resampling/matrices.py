@@ -12,13 +12,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
-from ..common.registry import unknown_name
+from ..common.settings import Checked, Count, OneOf, Positive, checked
 
 DENSE_UP_TO = 128  # longest axis kept as one block; longer ones are cut
 BLOCK = 64  # length of the longer side of a block of a cut axis: 32 and 128 were slower from 256 to 1024 pixels
@@ -94,25 +95,20 @@ FILTERS = {
 }
 
 
+Filter = Annotated[str, OneOf(FILTERS), "kernel of the resampling"]
+Edge = Annotated[str, OneOf(BOUNDARIES), "what lies beyond the edges of the picture"]
+PictureSize = Annotated[tuple[Count, Count], "(height, width) of the result in pixels"]
+
+
 @dataclass(frozen=True)
-class Axis:
+class Axis(Checked):
     """What fixes one axis: input and output length, scale (output per input), filter and boundary."""
 
-    size_in: int
-    size_out: int
-    scale: float
-    filter: str = "bicubic"
-    boundary: str = "symmetric"
-
-    def __post_init__(self) -> None:
-        if self.filter not in FILTERS:
-            raise unknown_name("filter", self.filter, FILTERS)
-        if self.boundary not in BOUNDARIES:
-            raise unknown_name("boundary", self.boundary, BOUNDARIES)
-        if self.size_in < 1 or self.size_out < 1:
-            raise BadInput(f"an axis of {self.size_in} pixels resized to {self.size_out}", wanted="at least one pixel")
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise BadInput(f"scale is {self.scale}", wanted="a finite number above 0")
+    size_in: Count
+    size_out: Count
+    scale: Positive
+    filter: Filter = "bicubic"
+    boundary: Edge = "symmetric"
 
 
 @dataclass(frozen=True)
@@ -211,11 +207,11 @@ def _along(weights: Tensor, x: Tensor, dim: int) -> Tensor:
     return torch.matmul(x, weights.mT) if dim == -1 else torch.matmul(weights, x)
 
 
-def resize(x: Tensor, *, size: tuple[int, int], filter: str = "bicubic", boundary: str = "symmetric") -> Tensor:
+@checked
+def resize(x: Tensor, *, size: PictureSize, filter: Filter = "bicubic", boundary: Edge = "symmetric") -> Tensor:
     """A picture at another size, as MATLAB's imresize(x, size, filter) gives it in floating point.
 
-    x: ... x H x W, floating point, any values. size: (H', W'); the scale of each axis is its ratio of lengths.
-    filter: an entry of FILTERS. boundary: an entry of BOUNDARIES. Differentiable.
+    x: ... x H x W, floating point, any values. The scale of each axis is its ratio of lengths. Differentiable.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise BadType(
@@ -231,7 +227,8 @@ def resize(x: Tensor, *, size: tuple[int, int], filter: str = "bicubic", boundar
     return x
 
 
-def resize_uint8(x: Tensor, *, scale: float, filter: str = "bicubic") -> Tensor:
+@checked
+def resize_uint8(x: Tensor, *, scale: Positive, filter: Filter = "bicubic") -> Tensor:
     """MATLAB's imresize of whole numbers: rounded (half to even) and clipped to 0..255 after each axis.
 
     x: ... x H x W, uint8. Output lengths are ceil(scale * length).

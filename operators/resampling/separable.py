@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -142,22 +139,9 @@ def picture_lengths(input_shape: Shape) -> tuple[int, int]:
     return int(shape[-2]), int(shape[-1])
 
 
-def pair(name: str, value: Any, *, wanted: str) -> tuple[float, float]:
-    """Two numbers, one for rows and one for columns, from one or two; BadInput for anything else."""
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
-    if len(values) != 2 or any(
-        isinstance(v, bool) or not isinstance(v, int | float) or not math.isfinite(v) for v in values
-    ):
-        raise BadInput(f"{name} is {value!r}", wanted=wanted)
-    return values
-
-
 def axes_to_size(lengths: tuple[int, int], size: tuple[int, int], filter: str, boundary: str) -> tuple[Axis, Axis]:
     """Both axes resized to (height, width); the scale of each is its ratio of lengths."""
-    sizes = pair("size", size, wanted="(height, width) in whole pixels")
-    if any(int(n) != n for n in sizes):
-        raise BadInput(f"size is {size!r}", wanted="(height, width) in whole pixels")
-    rows, columns = (Axis(n, int(m), int(m) / n, filter, boundary) for n, m in zip(lengths, sizes, strict=True))
+    rows, columns = (Axis(n, int(m), int(m) / n, filter, boundary) for n, m in zip(lengths, size, strict=True))
     return rows, columns
 
 

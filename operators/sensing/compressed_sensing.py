@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,18 +12,21 @@ from torch import Tensor
 
 from ..common.errors import BadInput
 from ..common.randomness import generator
-from ..common.registry import unknown_name
+from ..common.settings import Count, OneOf, Seed
 from ..core.base import SVD, LinearOperator, Shape, check_rho
 from .ensembles import (
+    Decay,
     Ensemble,
     PartialFourier,
     RandomConvolution,
+    Ratio,
     ScrambledDCT,
     ScrambledHadamard,
     StructuredRandom,
-    check_ratio,
     row_count,
 )
+
+Block = Annotated[Count, "of block-gaussian: side of the squares in pixels"]
 
 
 class BlockGaussian(Ensemble):
@@ -33,10 +37,7 @@ class BlockGaussian(Ensemble):
     Measurements: whole blocks row by row, then the right edge, the lower edge and the corner.
     """
 
-    def __init__(self, input_shape: Shape, *, ratio: float, seed: int, block: int) -> None:
-        if isinstance(block, bool) or not isinstance(block, int) or block < 1:
-            raise BadInput(f"block is {block!r}", wanted="a whole number of pixels above 0")
-        check_ratio(ratio)
+    def __init__(self, input_shape: Shape, *, ratio: Ratio, seed: Seed, block: Block) -> None:
         regions = tuple(_regions(tuple(input_shape)[-2:], block))
         counts = [row_count(ratio, region.area) for region in regions]
         super().__init__(input_shape, sum(n * region.blocks for n, region in zip(counts, regions, strict=True)))
@@ -126,9 +127,6 @@ class CompressedSensing(LinearOperator):
     """y = Phi x with orthonormal rows, Phi Phi^T = I, the same Phi for each channel.
 
     input_shape: (..., H, W); output_shape: (..., m), m close to ratio * H * W (exact for the scrambled kinds).
-    ratio: measurements per pixel, in (0, 1]. kind: scrambled-dct, scrambled-hadamard, structured-random,
-    random-convolution, partial-fourier or block-gaussian. block: side of the squares of block-gaussian. decay: how much
-    rarer high frequencies are in partial-fourier (0: not). seed: of the random rows.
 
     A+ = A^T; (A^T A + rho I)^-1 r = (r - A^T A r) / rho + A^T A r / (1 + rho); all singular values are 1.
     Reference: E. Candes and M. Wakin, "An introduction to compressive sampling", 2008; fast ensembles: T. Do et al.,
@@ -139,24 +137,20 @@ class CompressedSensing(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        ratio: float = 0.25,
-        kind: str = "scrambled-dct",
-        block: int = 32,
-        decay: float = 3.0,
-        seed: int = 0,
+        ratio: Ratio = 0.25,
+        kind: Annotated[str, OneOf(KINDS), "the basis"] = "scrambled-dct",
+        block: Block = 32,
+        decay: Decay = 3.0,
+        seed: Seed = 0,
     ) -> None:
         if len(tuple(input_shape)) < 2:
             raise BadInput(f"input_shape is {tuple(input_shape)}", wanted="(..., H, W)")
-        check_ratio(ratio)
         if kind == "block-gaussian":
             ensemble: Ensemble = BlockGaussian(input_shape, ratio=ratio, seed=seed, block=block)
         elif kind == "partial-fourier":
             ensemble = PartialFourier(input_shape, ratio=ratio, seed=seed, decay=decay)
-        elif kind in FAST:
-            ensemble = FAST[kind](input_shape, ratio=ratio, seed=seed)
         else:
-            known = (*FAST, "partial-fourier", "block-gaussian")
-            raise unknown_name("kind of measurement", kind, dict.fromkeys(known))
+            ensemble = FAST[kind](input_shape, ratio=ratio, seed=seed)
         super().__init__(ensemble.input_shape, ensemble.output_shape)
         self.ratio, self.kind, self.seed = ratio, kind, seed
         self.ensemble = ensemble
@@ -209,6 +203,7 @@ FAST: dict[str, type[ScrambledDCT | ScrambledHadamard | StructuredRandom | Rando
     "structured-random": StructuredRandom,
     "random-convolution": RandomConvolution,
 }
+KINDS = (*FAST, "partial-fourier", "block-gaussian")
 
 
 def _regions(size: tuple[int, ...], block: int) -> list[_Region]:

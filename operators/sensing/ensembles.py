@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.errors import BadInput
 from ..common.randomness import generator
+from ..common.settings import NotNegative, Range, Seed
 from ..core.base import LinearOperator, Shape
 from .transforms import dct, hadamard, idct, pick, put
+
+Ratio = Annotated[float, Range(above=0, high=1), "measurements per pixel"]
+Decay = Annotated[NotNegative, "of partial-fourier: how much rarer high frequencies are; 0: not"]
 
 
 class Ensemble(LinearOperator):
@@ -74,7 +79,7 @@ class Scrambled(Subsampled):
     order: Tensor
     place: Tensor
 
-    def __init__(self, input_shape: Shape, *, ratio: float, seed: int) -> None:
+    def __init__(self, input_shape: Shape, *, ratio: Ratio, seed: Seed) -> None:
         pixels = pixel_count(input_shape)
         measured = row_count(ratio, pixels)
         rng = generator(seed, "", 0, "compressed-sensing")
@@ -138,7 +143,7 @@ class StructuredRandom(Subsampled):
     inner: Tensor
     outer: Tensor
 
-    def __init__(self, input_shape: Shape, *, ratio: float, seed: int) -> None:
+    def __init__(self, input_shape: Shape, *, ratio: Ratio, seed: Seed) -> None:
         pixels = pixel_count(input_shape)
         rng = generator(seed, "", 0, "compressed-sensing")
         signs = rng.integers(0, 2, (2, pixels)) * 2.0 - 1.0
@@ -162,7 +167,7 @@ class RandomConvolution(Subsampled):
 
     phase: Tensor
 
-    def __init__(self, input_shape: Shape, *, ratio: float, seed: int) -> None:
+    def __init__(self, input_shape: Shape, *, ratio: Ratio, seed: Seed) -> None:
         pixels = pixel_count(input_shape)
         rng = generator(seed, "", 0, "compressed-sensing")
         # The phases of a real noise picture have the symmetry that keeps real pictures real.
@@ -196,9 +201,7 @@ class PartialFourier(Subsampled):
     weight: Tensor
     mirror: Tensor
 
-    def __init__(self, input_shape: Shape, *, ratio: float, seed: int, decay: float) -> None:
-        if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay < float("inf"):
-            raise BadInput(f"decay is {decay!r}", wanted="a finite number of at least 0")
+    def __init__(self, input_shape: Shape, *, ratio: Ratio, seed: Seed, decay: Decay) -> None:
         grid = _HalfPlane(*(int(n) for n in tuple(input_shape)[-2:]))
         weights = (1 + 16 * grid.frequency / max(float(grid.frequency.max()), 1e-300)) ** -float(decay)
         rng = generator(seed, "", 0, "compressed-sensing")
@@ -260,11 +263,6 @@ def _drawn(rng: np.random.Generator, pixels: int, measured: int, always: list[in
     first = always[:measured]
     others = rng.permutation(np.setdiff1d(np.arange(pixels), first))
     return np.sort(np.concatenate([first, others[: measured - len(first)]]).astype(np.int64))
-
-
-def check_ratio(ratio: float) -> None:
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 1:
-        raise BadInput(f"ratio is {ratio!r}", wanted="above 0 and at most 1")
 
 
 def pixel_count(input_shape: Shape) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from torch import Tensor
 from ..blurring.bases import divide
 from ..common.errors import BadInput
 from ..common.randomness import generator
-from ..common.registry import unknown_name
+from ..common.settings import OneOf, Seed, check
 from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
 from ..missing.mask import Mask
-from .ensembles import check_ratio, row_count
+from .ensembles import Ratio, row_count
 from .transforms import hadamard, next_power_of_two, sequency_order
 
 Grid = tuple[int, int]
@@ -50,8 +50,7 @@ def pattern_order(name: str, grid: Grid, *, seed: int = 0) -> np.ndarray:
     cake-cutting Hadamard basis sort", 2019). zig-zag: by the sum of its sign changes along both axes. xy: by
     r c + (r^2 + c^2) / 4, r and c its sign changes. random: a permutation.
     """
-    if name not in ORDERS:
-        raise unknown_name("order of patterns", name, ORDERS)
+    check("order", name, Order)
     order: np.ndarray = ORDERS[name](grid, seed)
     return order
 
@@ -97,6 +96,9 @@ ORDERS: Mapping[str, Callable[[Grid, int], np.ndarray]] = {
 }
 
 
+Order = Annotated[str, OneOf(ORDERS), "in which patterns are shown, the constant one first"]
+
+
 def _down_the_columns(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Natural row and column numbers of the patterns, sorted by sign changes of their column-major vectors."""
     flat = sequency_order(grid[0] * grid[1]).numpy()
@@ -113,10 +115,8 @@ class Hadamard(LinearOperator):
     """y = m (H_P Z x H_Q) for each channel: all Walsh-Hadamard coefficients, or those that m keeps, in their plane.
 
     input_shape: (..., H, W); Z continues it by zeros to P x Q, the next powers of two, the size of y. Entries of H_n
-    are +-1 / n^0.5. order: of rows and columns, natural (H[i, j] = (-1)^popcount(i & j)) or sequency (by sign
-    changes). ratio: share of the P Q coefficients that is measured, above 0 and at most 1. select: the order in which
-    they are taken until the share is full: natural, sequency, cake-cutting, zig-zag, xy or random (`pattern_order`).
-    mask: P x Q in the chosen order, true or 1 where measured, in place of ratio and select. seed: of select="random".
+    are +-1 / n^0.5; in natural order H[i, j] = (-1)^popcount(i & j), in sequency order rows go by their sign changes.
+    Orders of selection: `pattern_order`.
 
     Without padding A A^T = diag(m), A^+ = A^T; complete planes have A^T A = I whatever the padding; a share of a padded
     plane is solved by conjugate gradients. The packed form with 0/1 patterns is `single-pixel`.
@@ -132,18 +132,17 @@ class Hadamard(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        order: str = "natural",
-        ratio: float = 1.0,
-        select: str = "zig-zag",
-        mask: Tensor | np.ndarray | list[Any] | None = None,
-        seed: int = 0,
+        order: Annotated[Literal["natural", "sequency"], "of rows and columns of the plane"] = "natural",
+        ratio: Annotated[Ratio, "share of the P Q coefficients that is measured"] = 1.0,
+        select: Annotated[Order, "in which coefficients are taken until the share is full"] = "zig-zag",
+        mask: Annotated[
+            Tensor | np.ndarray | list[Any] | None, "P x Q in the plane's order, true where measured, in place of ratio"
+        ] = None,
+        seed: Annotated[Seed, "of the random order"] = 0,
     ) -> None:
         self.grid = grid = pattern_grid(input_shape)
-        if order not in ("natural", "sequency"):
-            raise unknown_name("order of the plane", order, dict.fromkeys(("natural", "sequency")))
         super().__init__(input_shape, (*tuple(input_shape)[:-2], *grid))
         axes = [sequency_order(n) if order == "sequency" else torch.arange(n) for n in grid]
-        check_ratio(ratio)
         if mask is None:
             natural = np.zeros(grid[0] * grid[1], dtype=bool)
             natural[pattern_order(select, grid, seed=seed)[: row_count(ratio, len(natural))]] = True

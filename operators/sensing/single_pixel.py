@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ..blurring.bases import divide
-from ..common.registry import unknown_name
+from ..common.settings import OneOf, Seed
 from ..core.base import SVD, LinearOperator, Shape, check_rho
-from .ensembles import check_ratio, row_count
-from .hadamard import from_patterns, pattern_grid, pattern_order, to_patterns
+from .ensembles import Ratio, row_count
+from .hadamard import Order, from_patterns, pattern_grid, pattern_order, to_patterns
 from .transforms import pick, put
 
 
@@ -100,11 +101,9 @@ class SinglePixel(LinearOperator):
     """y = M S H Z x for each channel: m Walsh-Hadamard patterns, each read by one detector.
 
     input_shape: (..., H, W); Z continues it by zeros to P x Q, the next powers of two; output_shape: (..., m), or
-    (..., 2 m) for pairs. ratio: share of the P Q patterns that is shown, m = round(ratio P Q). order: in which they are
-    shown, the constant pattern first: natural, sequency, cake-cutting, zig-zag, xy or random (hadamard.pattern_order).
-    patterns: signed (+-1), binary (0 and 1, as a mirror array shows them) or pairs (each binary one and its
-    complement, in turn); all divided by (P Q)^0.5, so that the difference of a pair is the signed reading.
-    seed: of order="random".
+    (..., 2 m) for pairs; m = round(ratio P Q). Orders: hadamard.pattern_order. Patterns are signed (+-1), binary (0 and
+    1, as a mirror array shows them) or pairs (each binary one and its complement, in turn), all divided by (P Q)^0.5,
+    so that the difference of a pair is the signed reading.
 
     Without padding, S H has orthonormal rows and M is 1/2 I with a full first column (or two of these), so that
     `solve`, `pinv` and `norm` are closed forms; with padding conjugate gradients serve. The masked form in the plane of
@@ -118,15 +117,12 @@ class SinglePixel(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        ratio: float = 0.25,
-        order: str = "cake-cutting",
-        patterns: str = "signed",
-        seed: int = 0,
+        ratio: Annotated[Ratio, "share of the P Q patterns that is shown"] = 0.25,
+        order: Order = "cake-cutting",
+        patterns: Annotated[str, OneOf(READINGS), "what the mirrors show"] = "signed",
+        seed: Annotated[Seed, "of the random order"] = 0,
     ) -> None:
         self.grid = grid = pattern_grid(input_shape)
-        check_ratio(ratio)
-        if patterns not in READINGS:
-            raise unknown_name("kind of patterns", patterns, READINGS)
         natural = torch.from_numpy(pattern_order(order, grid, seed=seed).copy())
         shown = row_count(ratio, len(natural))
         readings = shown * READINGS[patterns].per_pattern

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
+from torch import Tensor
 
-from ..common.errors import BadInput, BadType
+from ..common.errors import BadInput
 from ..common.randomness import generator
-from ..common.registry import unknown_name
+from ..common.settings import Count, Length, OneOf, Range, Seed, check
 from ..core.base import Shape, check_shape
 from ..missing.mask import Mask
+
+Share = Annotated[float, Range(above=0, high=1)]
 
 
 class BandMask(Mask):
     """y = m x with a mask that differs from band to band: (C, H, W), 0 where nothing was measured.
 
-    kind: bands, whole bands are missing; stripes, single columns of some bands are missing, at places of their own;
-    deadlines, runs of 1 to `width` neighbouring columns. missing: share of the bands, or of the columns of an affected
-    band, at least one of them and never all. affected: share of the bands that have stripes or deadlines, at least one
-    band. bands: numbers of the bands concerned, from 0, in place of these shares. seed: of all random choices.
-    mask: an array in place of all of this, as for `mask`.
+    Kinds: bands, whole bands are missing; stripes, single columns of some bands, at places of their own; deadlines,
+    runs of 1 to `width` neighbouring columns. Of the bands, or of the columns of an affected band, at least one is
+    missing and never all; at least one band is affected.
 
     Closed forms as for `mask`. The defaults are those of the mixed-noise cases of hyperspectral denoising (5 to 15 % of
     the columns in a third of the bands): W. He et al., "Total-variation-regularized low-rank matrix factorization for
@@ -32,30 +34,28 @@ class BandMask(Mask):
         self,
         input_shape: Shape,
         *,
-        kind: str = "deadlines",
-        missing: float = 0.1,
-        affected: float = 1 / 3,
-        width: int = 3,
-        bands: list[int] | None = None,
-        mask: object = None,
-        seed: int = 0,
+        kind: Annotated[str, OneOf(KINDS), "what is missing"] = "deadlines",
+        missing: Annotated[Share, "of the bands, or of the columns of an affected band"] = 0.1,
+        affected: Annotated[Share, "of the bands that have stripes or deadlines"] = 1 / 3,
+        width: Annotated[Count, "columns of the widest deadline"] = 3,
+        bands: Annotated[list[int] | None, Range(0), "numbers of the bands concerned, in place of these shares"] = None,
+        mask: Annotated[Tensor | np.ndarray | list[Any] | None, "in place of all of this, as for `mask`"] = None,
+        seed: Seed = 0,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) != 3:
             raise BadInput(f"input_shape is {shape}", wanted="(bands, H, W)")
         if mask is None:
-            if kind not in KINDS:
-                raise unknown_name("kind of band mask", kind, KINDS)
             lost = _Loss(shape, missing=missing, affected=affected, width=width, bands=bands, seed=seed)
             super().__init__(shape, mask=KINDS[kind](lost))
             self.kind, self.seed = kind, seed
         else:
-            super().__init__(shape, mask=mask)  # type: ignore[arg-type]
+            super().__init__(shape, mask=mask)
 
 
 @dataclass(frozen=True)
 class _Loss:
-    """Settings of a band mask, checked."""
+    """Settings of a band mask."""
 
     shape: Shape
     missing: float
@@ -65,17 +65,8 @@ class _Loss:
     seed: int
 
     def __post_init__(self) -> None:
-        for name, share in (("missing", self.missing), ("affected", self.affected)):
-            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-                raise BadInput(f"{name} is {share!r}", wanted="a share above 0 and at most 1")
-        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 1:
-            raise BadInput(f"width is {self.width!r}", wanted="a whole number of columns above 0")
-        if self.bands is None:
-            return
-        if not isinstance(self.bands, list | tuple) or any(type(b) is not int for b in self.bands):
-            raise BadType(f"bands is {self.bands!r}", wanted="a list of band numbers")
-        if not self.bands or min(self.bands) < 0 or max(self.bands) >= self.shape[0]:
-            raise BadInput(f"bands is {list(self.bands)}", wanted=f"numbers from 0 to {self.shape[0] - 1}")
+        if self.bands is not None:
+            check("bands", self.bands, Annotated[list[int], Range(0, self.shape[0] - 1), Length(1)])
 
     def rng(self) -> np.random.Generator:
         return generator(self.seed, "", 0, "band-mask")

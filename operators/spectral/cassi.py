@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..blurring.bases import divide, kept
 from ..common.errors import BadInput, BadType
 from ..common.randomness import generator
-from ..common.registry import unknown_name
+from ..common.settings import OneOf, Range, Seed
 from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
 
 KINDS = ("single", "dual")
@@ -25,10 +25,9 @@ class CASSI(LinearOperator):
     single: y(i, j + d c) += m(i, j) x_c(i, j), input_shape (C, H, W), output_shape (1, H, W + |d| (C - 1)).
     dual: y(i, j) = sum_c m(i, j - d c) x_c(i, j): the second prism undoes the shift; output_shape (1, H, W).
 
-    kind: single or dual disperser. shift: d in pixels per band, to the right; negative to the left. mask: the coded
-    aperture, H x W or C x H x W, values at least 0; for dual also H x (W + |d| (C - 1)), whose part that band 0 sees is
-    at the right for d > 0; outside an H x W mask a dual disperser sees nothing. Without one, a random aperture of
-    zeros and ones whose share `transmission` is open, drawn from `seed` (wide enough for dual).
+    The mask has values of at least 0; for dual it may also be H x (W + |d| (C - 1)), whose part that band 0 sees is at
+    the right for d > 0; outside an H x W mask a dual disperser sees nothing. Without one a random aperture of zeros and
+    ones is drawn (wide enough for dual).
 
     A A^H = diag(Phi), Phi = sum_c of the squared masks that a detector pixel sees, so that
     (A^H A + rho)^-1 r = (r - A^H [A r / (Phi + rho)]) / rho, A^+ y = A^H [y / Phi], and the singular values are
@@ -44,19 +43,17 @@ class CASSI(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        kind: str = "single",
-        shift: int = 2,
-        mask: Tensor | np.ndarray | list[Any] | None = None,
-        transmission: float = 0.5,
-        seed: int = 0,
+        kind: Annotated[str, OneOf(KINDS), "single or dual disperser"] = "single",
+        shift: Annotated[int, "d in pixels per band, to the right; negative: to the left"] = 2,
+        mask: Annotated[
+            Tensor | np.ndarray | list[Any] | None, "the coded aperture, H x W or C x H x W; none: a random one"
+        ] = None,
+        transmission: Annotated[float, Range(above=0, high=1), "share of a random aperture that is open"] = 0.5,
+        seed: Seed = 0,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) != 3:
             raise BadInput(f"input_shape is {shape}", wanted="(bands, H, W)")
-        if kind not in KINDS:
-            raise unknown_name("kind of disperser", kind, dict.fromkeys(KINDS))
-        if isinstance(shift, bool) or not isinstance(shift, int):
-            raise BadType(f"shift is {shift!r}", wanted="a whole number of pixels per band")
         bands, height, width = shape
         self.wide = width + abs(shift) * (bands - 1)
         super().__init__(shape, (1, height, self.wide if kind == "single" else width))
@@ -153,8 +150,6 @@ class CASSI(LinearOperator):
     # -- the aperture ---------------------------------------------------------------------------------------------
 
     def _random(self, transmission: float) -> np.ndarray:
-        if isinstance(transmission, bool) or not isinstance(transmission, int | float) or not 0 < transmission <= 1:
-            raise BadInput(f"transmission is {transmission!r}", wanted="above 0 and at most 1")
         size = (self.input_shape[1], self.input_shape[2] if self.kind == "single" else self.wide)
         pixels = size[0] * size[1]
         aperture = np.zeros(pixels)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..blurring.bases import divide, kept
 from ..common.errors import BadInput
+from ..common.settings import Positive
 from ..core.base import SVD, Shape, check_rho, check_shape
 from ..core.stack import Stack
 from ..resampling.downsample import Downsample
-from .response import SpectralResponse, over_bands
+from ..resampling.matrices import Filter
+from .response import Bands, ResponseKind, ResponseMatrix, SpectralResponse, over_bands
 
 
 class Pansharpen(Stack):
     """y = [D x; R x]: every band reduced in space (D), and all of space seen through a spectral response (R).
 
     input_shape: (C, H, W); output_shape: (C H' W' + b H W,), the coarse picture and then the fine one, row by row;
-    `split` gives them back as (C, H', W') and (b, H, W). factor, filter: of D, as for `downsample`. bands, kind,
-    matrix: of R, as for `spectral`; one average of all bands is a panchromatic camera, more a multispectral one.
+    `split` gives them back as (C, H', W') and (b, H, W). D is that of `downsample`, R that of `spectral`: one average
+    of all bands is a panchromatic camera, more a multispectral one.
 
     D acts on space and R on bands, so that D^T D + R^T R is diagonal in the products of their singular vectors, with
     eigenvalues s_i^2 + t_j^2: solve, pinv, norm and svd are closed forms. Reference: Q. Wei, N. Dobigeon, J.-Y.
@@ -33,11 +34,11 @@ class Pansharpen(Stack):
         self,
         input_shape: Shape,
         *,
-        factor: float = 4,
-        filter: str = "area",
-        kind: str = "average",
-        bands: int | list[int] | None = 1,
-        matrix: Tensor | np.ndarray | list[Any] | None = None,
+        factor: Annotated[Positive, "of D: input pixels per output pixel"] = 4,
+        filter: Annotated[Filter, "of D"] = "area",
+        kind: ResponseKind = "average",
+        bands: Bands = 1,
+        matrix: ResponseMatrix = None,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) != 3:

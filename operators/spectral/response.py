@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -12,19 +12,24 @@ from torch import Tensor
 
 from ..blurring.bases import divide, kept
 from ..common.errors import BadInput, BadType
-from ..common.registry import unknown_name
+from ..common.settings import Count, Length, OneOf, Range, check
 from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape, full_precision
 
 KINDS = ("gaussian", "average", "pick")
+ResponseKind = Annotated[str, OneOf(KINDS), "how output bands come from input bands"]
+Bands = Annotated[
+    Count | Annotated[list[int], Range(0)] | None,
+    "how many output bands; none: 3, or all where there are fewer; for pick their numbers, counted from 0",
+]
+ResponseMatrix = Annotated[Tensor | np.ndarray | list[Any] | None, "R itself, b x C, in place of these"]
 
 
 class SpectralResponse(LinearOperator):
     """y(., p) = R x(., p) for each pixel p: (C, ...) -> (b, ...), R a matrix of b x C.
 
-    kind: gaussian, `bands` bell-shaped responses spread evenly over the C input bands, each as wide (full width at half
-    maximum) as the distance between their centres; average, the means of `bands` runs of neighbouring input bands of
-    nearly equal length; pick, single input bands. Rows sum to 1. bands: how many output bands (None: 3, or C if that is
-    fewer); for pick their numbers, counted from 0. matrix: R itself, in place of these.
+    Kinds: gaussian, `bands` bell-shaped responses spread evenly over the C input bands, each as wide (full width at
+    half maximum) as the distance between their centres; average, the means of `bands` runs of neighbouring input bands
+    of nearly equal length; pick, single input bands. Rows sum to 1.
 
     R = U S V^T gives solve, pinv, norm and svd in closed form.
     """
@@ -36,14 +41,12 @@ class SpectralResponse(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        kind: str = "gaussian",
-        bands: int | list[int] | None = None,
-        matrix: Tensor | np.ndarray | list[Any] | None = None,
+        kind: ResponseKind = "gaussian",
+        bands: Bands = None,
+        matrix: ResponseMatrix = None,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if matrix is None:
-            if kind not in KINDS:
-                raise unknown_name("kind of response", kind, dict.fromkeys(KINDS))
             response = _response(kind, bands, shape[0])
         else:
             kind, response = "matrix", _checked(matrix, shape[0])
@@ -118,11 +121,8 @@ def over_bands(matrix: Tensor, x: Tensor) -> Tensor:
 def _response(kind: str, bands: int | list[int] | None, available: int) -> np.ndarray:
     if kind == "pick":
         return np.eye(available)[_numbers(bands, available)]
-    count = min(3, available) if bands is None else bands
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise BadType(f"bands is {bands!r}", wanted=f"a whole number for kind {kind!r}")
-    if not 1 <= count <= available:
-        raise BadInput(f"bands is {bands!r}", wanted=f"1 to {available}, as many as there are")
+    wanted = min(3, available) if bands is None else bands
+    count: int = check("bands", wanted, Annotated[int, Range(1, available)], where=f"kind {kind!r}")
     edges = np.linspace(0, available, count + 1)
     if kind == "average":
         cuts = np.round(edges).astype(int)
@@ -138,10 +138,9 @@ def _response(kind: str, bands: int | list[int] | None, available: int) -> np.nd
 def _numbers(bands: Any, available: int) -> list[int]:
     if bands is None:
         return list(range(available))
-    if not isinstance(bands, list | tuple) or any(isinstance(b, bool) or not isinstance(b, int) for b in bands):
-        raise BadType(f"bands is {bands!r}", wanted="a list of band numbers for kind 'pick'")
-    if not bands or min(bands) < 0 or max(bands) >= available or len(set(bands)) < len(bands):
-        raise BadInput(f"bands is {list(bands)}", wanted=f"different numbers from 0 to {available - 1}")
+    check("bands", bands, Annotated[list[int], Range(0, available - 1), Length(1)], where="kind 'pick'")
+    if len(set(bands)) < len(bands):
+        raise BadInput(f"bands is {list(bands)}", wanted="different numbers")
     return list(bands)
 
 

@@ -39,8 +39,8 @@ class IRSDEProcess(Process):
 
     Published max_sigma: 10 deraining and deblurring, 30 super-resolution and inpainting, 50 universal models.
     first_theta "subtract" is published IR-SDE (Theta_0 = 0), "keep" the published MR Sampler (alpha_0 = 0.99994, so
-    that the log signal-to-noise ratio is finite at t = 0). Between whole times "theta" is interpolated linearly, so that
-    every state lies on the process, or the "tables" of alpha and sbar each for itself (published MR Sampler).
+    that the log signal-to-noise ratio is finite at t = 0). Between whole times "theta" is interpolated linearly, and
+    every state lies on the process; or the "tables" of alpha and sbar each for itself (published MR Sampler).
     Objective "noise" is published, "velocity" is alpha lambda eps - (sbar / lambda)(x0 - mu). Penalty "step" is
     published: the mean of x_{t-1} is compared, which gives the late times, where the picture is decided, a thousandth
     of the weight of the early ones; "target" is L1 on what the network gives, every time alike.

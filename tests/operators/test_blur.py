@@ -251,7 +251,7 @@ def test_the_representation_does_not_change_with_use() -> None:
         ({"kernel": [[1.0, -1.0]]}, "sums to 0"),
         ({"kernel": [1.0, 2.0]}, "h x w"),
         ({"kernel": "gauss"}, "gaussian"),
-        ({"boundary": "mirror"}, "boundary 'mirror'"),
+        ({"boundary": "mirror"}, "boundary is 'mirror'"),
         ({"kernel": "box", "size": 40, "boundary": "valid"}, "40 x 40 pixels and the picture 16 x 16"),
         ({"kernel": [[1.0]], "sigma": 2.0}, "sigma given beside a measured kernel"),
     ],

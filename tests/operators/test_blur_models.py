@@ -125,7 +125,7 @@ def test_closed_forms_hold_for_every_offset(laws, factor, offset):
         ("blur-varying", {"count": 1}, "count is 1"),
         ("blur-varying", {"sigma": 2.0}, "sigma is 2.0"),
         ("blur-varying", {"kernel": np.ones((1, 30, 3)), "boundary": "valid"}, "30 x 3 pixels"),
-        ("blur-varying", {"boundary": "mirror"}, "boundary 'mirror'"),
+        ("blur-varying", {"boundary": "mirror"}, "boundary is 'mirror'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(name, settings, found):

@@ -168,7 +168,7 @@ def test_a_factor_larger_than_the_picture_leaves_one_pixel(laws):
 
 @pytest.mark.parametrize("factor", [0, -2, float("inf"), float("nan"), True, "4"])
 def test_bad_factors_are_refused(factor):
-    with pytest.raises(BadInput, match="factor is"):
+    with pytest.raises((BadInput, BadType), match="factor is"):
         Downsample((1, 8, 8), factor=factor)
 
 
@@ -177,7 +177,7 @@ def test_bad_settings_are_refused_with_a_suggestion():
         Downsample((1, 8, 8), filter="bicubik")
     with pytest.raises(BadInput, match="symmetric"):
         Downsample((1, 8, 8), boundary="symetric")
-    with pytest.raises(BadInput, match="at least one pixel"):
+    with pytest.raises(BadInput, match=r"size is \(0, 4\)"):
         Downsample((1, 8, 8), size=(0, 4))
     with pytest.raises(BadInput, match=r"H, W"):
         Downsample((8,))

@@ -187,7 +187,7 @@ def test_kernel_files_that_cannot_be_used_are_refused(tmp_path) -> None:
     ("make", "found"),
     [
         (lambda: kernels.gaussian(sigma=0.0), "sigma is 0.0"),
-        (lambda: kernels.gaussian(sigma=(1.0, 2.0, 3.0)), "two"),
+        (lambda: kernels.gaussian(sigma=(1.0, 2.0, 3.0)), "2 numbers"),
         (lambda: kernels.disk(radius=-1.0), "radius is -1.0"),
         (lambda: kernels.disk(radius=5.0, size=7), "does not fit"),
         (lambda: kernels.motion(length=0.0), "length is 0.0"),

@@ -208,7 +208,7 @@ def test_the_identity_gives_a_copy_that_may_be_written_to() -> None:
         ({"kind": "box", "box": 2}, "removes every pixel"),
         ({"box": 1}, "kind='box'"),
         ({"kind": "half", "missing": 0.2}, "kind='random'"),
-        ({"kind": "half", "direction": "rows"}, "direction 'rows'"),
+        ({"kind": "half", "direction": "rows"}, "direction is 'rows'"),
         ({"kind": "every", "period": 0}, "period is 0"),
         ({"kind": "border", "width": 1}, "removes every pixel"),
         ({"kind": "random-box", "box": (0, 0, 1, 1)}, "its place is random"),

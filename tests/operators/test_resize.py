@@ -80,10 +80,10 @@ def test_enlarging_then_pinv_gives_the_picture_back(laws):
         ({"scale": "2"}, "scale is '2'"),
         ({"scale": True}, "scale is True"),
         ({"scale": (1, 2, 3)}, "scale is"),
-        ({"size": (0, 4)}, "at least one pixel"),
-        ({"size": (2.5, 4)}, "whole pixels"),
+        ({"size": (0, 4)}, "size is .*at least 1"),
+        ({"size": (2.5, 4)}, "whole numbers"),
         ({"filter": "lanczos"}, "lanczos"),
-        ({"boundary": "mirror"}, "boundary 'mirror'"),
+        ({"boundary": "mirror"}, "boundary is 'mirror'"),
     ],
 )
 def test_bad_settings_are_refused(settings, found):

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from torch import Tensor
 
 from ...common.errors import BadInput, BadType
-from ...common.registry import check_keywords, unknown_name
+from ...common.registry import check_keywords
+from ...common.settings import OneOf, check
 from .parts import unit_sum
 from .paths import gaussian_process, motion, trajectory
 from .shapes import airy, box, disk, gaussian
@@ -49,8 +50,7 @@ FILES = {".npy": "numpy", ".npz": "numpy, one array", ".txt": "numbers in rows",
 
 def named(name: str, **parameters: Any) -> np.ndarray:
     """The kernel of that name; BadType for a parameter that it does not take."""
-    if name not in KERNELS:
-        raise unknown_name("kernel", name, KERNELS)
+    check("kernel", name, Annotated[str, OneOf(KERNELS)])
     check_keywords(KERNELS[name], parameters, where=f"kernel {name!r}")
     return KERNELS[name](**parameters)
 

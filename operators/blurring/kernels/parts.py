@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from ...common.errors import BadInput
-
-Size = int | tuple[int, int] | None
+from ...common.settings import check
+from .settings import Size
 
 
 def unit_sum(kernel: np.ndarray) -> np.ndarray:
@@ -25,15 +24,14 @@ def unit_sum(kernel: np.ndarray) -> np.ndarray:
     return unit
 
 
-def sides(size: Any, *, default: int) -> tuple[int, int]:
-    """Height and width in pixels; BadInput for anything else."""
-    pair = (default, default) if size is None else (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or any(isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1 for n in pair):
-        raise BadInput(f"size is {size!r}", wanted="a number of pixels, or (height, width)")
-    return int(pair[0]), int(pair[1])
+def sides(size: int | tuple[int, int] | None, *, default: int) -> tuple[int, int]:
+    """Height and width in pixels; BadInput or BadType for anything else."""
+    check("size", size, Size)
+    height, width = (default, default) if size is None else (size, size) if not isinstance(size, tuple | list) else size
+    return int(height), int(width)
 
 
-def offsets(size: Any, *, default: int) -> tuple[np.ndarray, np.ndarray]:
+def offsets(size: int | tuple[int, int] | None, *, default: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows (h x 1) and columns (1 x w) counted from the centre, size // 2."""
     height, width = sides(size, default=default)
     return np.arange(height)[:, None] - height // 2, np.arange(width)[None, :] - width // 2

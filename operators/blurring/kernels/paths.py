@@ -7,17 +7,18 @@ import math
 import numpy as np
 
 from ...common.errors import BadInput
-from ...common.numbers import positive
 from ...common.randomness import generator
-from .parts import Size, sides, unit_sum
+from ...common.settings import Seed, checked
+from .parts import sides, unit_sum
+from .settings import Amplitude, Angle, Correlation, Intensity, Length, Size
 
 STEPS = 2000  # points of a random trajectory
 PROCESS_STEPS = 400  # points of a Gaussian process, between which the path is a straight line
 
 
-def motion(*, size: Size = None, length: float = 15.0, angle: float = 45.0) -> np.ndarray:
+@checked
+def motion(*, size: Size = None, length: Length = 15.0, angle: Angle = 45.0) -> np.ndarray:
     """Constant motion along a straight line of `length` pixels: the length of the line within each pixel's square."""
-    positive("length", length)
     dx, dy = math.cos(math.radians(angle)), -math.sin(math.radians(angle))
     half = length / 2
     side = 2 * math.ceil(half - 0.5 - 1e-9) + 1
@@ -37,38 +38,35 @@ def motion(*, size: Size = None, length: float = 15.0, angle: float = 45.0) -> n
     return unit_sum(kernel)
 
 
-def trajectory(*, size: Size = 61, length: float | None = None, intensity: float = 0.5, seed: int = 0) -> np.ndarray:
+@checked
+def trajectory(
+    *, size: Size = 61, length: Length | None = None, intensity: Intensity = 0.5, seed: Seed = 0
+) -> np.ndarray:
     """A shaken camera: a random path with inertia, drift, a pull to the centre and rare jerks (Boracchi, Foi 2012).
 
-    size: pixels. length: of the whole path, pixels; default 1.5 times the smaller side. intensity: 0 is a nearly
-    straight line, 1 a nervous scribble. seed: of the path. The path is exposed evenly in time, splatted bilinearly,
-    centred on its centroid, and shrunk where it would leave the array.
+    The default length is 1.5 times the smaller side. The path is exposed evenly in time, splatted bilinearly, centred
+    on its centroid, and shrunk where it would leave the array.
 
     Reference: G. Boracchi and A. Foi, "Modeling the performance of image restoration from motion blur", IEEE TIP 2012.
     """
     height, width = sides(size, default=61)
-    if isinstance(intensity, bool) or not 0 <= intensity <= 1:
-        raise BadInput(f"intensity is {intensity!r}", wanted="0 to 1")
     reach = 1.5 * min(height, width) if length is None else length
-    positive("length", reach)
     path = _shake(generator(seed, "", 0, "trajectory"), intensity) * reach
     return _exposed(path, height, width)
 
 
+@checked
 def gaussian_process(
-    *, size: Size = 61, correlation: float = 0.3, amplitude: float = 0.25, seed: int = 0
+    *, size: Size = 61, correlation: Correlation = 0.3, amplitude: Amplitude = 0.25, seed: Seed = 0
 ) -> np.ndarray:
     """A smooth random path: both coordinates are Gaussian processes in time with a Matern covariance of order 5/2,
 
         k(t) = (1 + a + a^2 / 3) exp(-a), a = 5^0.5 |t| / correlation   (Rasmussen, Williams 2006, equation 4.17).
 
-    size: pixels. correlation: time scale, as a share of the exposure. amplitude: standard deviation of a coordinate, as
-    a share of half the side. seed: of the path. Exposed, centred and, where it would leave the array, shrunk as a
-    `trajectory` is. Such paths for motion blur: C. Schuler et al., "Learning to deblur", 2016.
+    Exposed, centred and, where it would leave the array, shrunk as a `trajectory` is. Such paths for motion blur:
+    C. Schuler et al., "Learning to deblur", 2016.
     """
     height, width = sides(size, default=61)
-    positive("correlation", correlation)
-    positive("amplitude", amplitude)
     rng = generator(seed, "", 0, "gaussian-process")
     time = np.linspace(0, 1, PROCESS_STEPS)
     a = math.sqrt(5) * np.abs(time[:, None] - time[None, :]) / correlation

@@ -8,34 +8,30 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...common.errors import BadInput
-from ...common.numbers import positive
-from .parts import Size, offsets, rotated, sides, unit_sum
+from ...common.settings import checked
+from .parts import offsets, rotated, sides, unit_sum
+from .settings import Angle, Obstruction, Radius, Sigma, Size, Zernike
 
 FIRST_ZERO = 3.8317059702075125  # of the Bessel function J1: where an Airy pattern is dark for the first time
 PUPIL = 192  # samples across a pupil
 
 
-def gaussian(*, size: Size = None, sigma: float | tuple[float, float] = 1.6, angle: float = 0.0) -> np.ndarray:
+@checked
+def gaussian(*, size: Size = None, sigma: Sigma = 1.6, angle: Angle = 0.0) -> np.ndarray:
     """Samples of exp(-d^T S^-1 d / 2), S = R diag(sigma1^2, sigma2^2) R^T, divided by their sum.
 
-    size: side or (height, width) in pixels; default covers 4 sigma. sigma: pixels, one number or (along, across) the
-    direction `angle`.
+    The default size covers 4 sigma.
     """
-    pair = tuple(sigma) if isinstance(sigma, tuple | list) else (sigma, sigma)
-    if len(pair) != 2:
-        raise BadInput(f"sigma is {sigma!r}", wanted="one number, or two: along and across the angle")
-    along, across = pair
-    for value in (along, across):
-        positive("sigma", value)
+    along, across = sigma if isinstance(sigma, tuple | list) else (sigma, sigma)
     rows, columns = offsets(size, default=2 * math.ceil(4 * max(along, across)) + 1)
     u, v = rotated(rows, columns, angle)
     kernel = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
     return unit_sum(kernel)
 
 
-def disk(*, size: Size = None, radius: float = 3.0) -> np.ndarray:
+@checked
+def disk(*, size: Size = None, radius: Radius = 3.0) -> np.ndarray:
     """A lens out of focus: the area that each pixel's square shares with a disk of `radius` pixels."""
-    positive("radius", radius)
     rows, columns = offsets(size, default=2 * math.ceil(radius - 0.5) + 1)
     if radius > min(rows.max(), columns.max()) + 0.5:
         raise BadInput(f"a disk of radius {radius:g} does not fit in {rows.size} x {columns.size} pixels")
@@ -44,26 +40,24 @@ def disk(*, size: Size = None, radius: float = 3.0) -> np.ndarray:
     return unit_sum(np.maximum(both - right - left + top, 0.0))
 
 
+@checked
 def box(*, size: Size = 9) -> np.ndarray:
     """The mean over a rectangle of `size` pixels."""
     return unit_sum(np.ones(sides(size, default=9)))
 
 
+@checked
 def airy(
-    *, size: Size = None, radius: float = 3.0, obstruction: float = 0.0, zernike: Sequence[float] = ()
+    *, size: Size = None, radius: Radius = 3.0, obstruction: Obstruction = 0.0, zernike: Zernike = ()
 ) -> np.ndarray:
     """The diffraction pattern of a round pupil, |Fourier transform of the pupil|^2, sampled at pixel centres.
 
-    size: side or (height, width) in pixels; default covers 4 radii. radius: of the first dark ring, pixels
-    (1.22 wavelength times f-number). obstruction: diameter of a central stop over that of the pupil, 0 to under 1.
-    zernike: aberrations in waves RMS (Noll 1976) from defocus on: defocus, oblique and upright astigmatism, vertical
-    and horizontal coma (with the tilt that keeps its centroid in place), two trefoils, spherical.
+    The radius is 1.22 wavelength times f-number; the default size covers 4 radii. Aberrations (Zernike): defocus,
+    oblique and upright astigmatism, vertical and horizontal coma (with the tilt that keeps its centroid in place), two
+    trefoils, spherical.
 
     Without aberrations: (2 J1(v) / v)^2, v = 3.8317 r / radius (Born, Wolf 1999, section 8.5).
     """
-    positive("radius", radius)
-    if isinstance(obstruction, bool) or not 0 <= obstruction < 1:
-        raise BadInput(f"obstruction is {obstruction!r}", wanted="0 to under 1")
     waves = _wavefront(zernike)
     rows, columns = offsets(size, default=2 * math.ceil(4 * radius) + 1)
     edges = np.linspace(-1, 1, PUPIL + 1)
@@ -88,12 +82,9 @@ def _wavefront(zernike: Sequence[float]) -> Callable[[np.ndarray, np.ndarray], n
         lambda x, y: 8**0.5 * (x * x - 3 * y * y) * x,
         lambda x, y: 5**0.5 * (6 * (x * x + y * y) * (x * x + y * y - 1) + 1),
     ]
-    waves = tuple(zernike) if isinstance(zernike, Sequence) and not isinstance(zernike, str) else (None,)
-    if len(waves) > len(terms) or any(isinstance(w, bool) or not isinstance(w, int | float) for w in waves):
-        raise BadInput(f"zernike is {zernike!r}", wanted=f"up to {len(terms)} numbers, from defocus to spherical")
 
     def sum_of_terms(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        total: np.ndarray = sum((w * term(x, y) for w, term in zip(waves, terms, strict=False)), 0 * (x + y))
+        total: np.ndarray = sum((w * term(x, y) for w, term in zip(zernike, terms, strict=False)), 0 * (x + y))
         return total
 
     return sum_of_terms

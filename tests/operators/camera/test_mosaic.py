@@ -125,7 +125,7 @@ def test_tiny_pictures_are_demosaicked_too():
         ((3, 8, 8), {"pattern": "RGBG"}, "RGBG"),
         ((3, 8, 8), {"pattern": ["RG", "G"]}, "equal length"),
         ((3, 8, 8), {"pattern": ["RG", "GG"]}, "has no B"),
-        ((3, 8, 8), {"form": "raw"}, "form of a mosaic 'raw'"),
+        ((3, 8, 8), {"form": "raw"}, "form is 'raw'"),
     ],
 )
 def test_mosaics_that_cannot_be_are_refused(shape, settings, found):
