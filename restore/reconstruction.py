@@ -13,10 +13,12 @@ from torch import Tensor
 
 from operators import BadInput
 
+from .io import own_arrays
 from .io.atomic import atomic_path
 from .problem import Problem
 
 FORMAT = "restore-result-1"
+ATTRIBUTES = {"provenance": dict, "recipe": dict, "trace": list, "timing": dict, "image_ids": list, "nfe": int}
 ARRAYS = ("estimate", "samples", "std", "y", "truth")
 
 
@@ -111,21 +113,23 @@ def write_result(
 
 
 def read_result(path: str | Path) -> StoredResult:
-    """Read a result file; BadInput where it is missing, damaged or of another kind."""
+    """Read a result file; BadInput where it is missing, damaged, of another kind, or says what no run writes."""
     import h5py
 
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"no result file at {path}", do="Name a result.h5 that `restore run` wrote.")
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise BadInput(f"{path} is not a {FORMAT} file", do="Name a result.h5 that `restore run` wrote.")
-            arrays = {k: torch.from_numpy(file[k][()]) for k in ARRAYS if k in file}
-            setup = {k: torch.as_tensor(v[()]) for k, v in file["setup"].items()} if "setup" in file else {}
-            attributes = {k: json.loads(v) for k, v in file.attrs.items() if k != "format"}
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"{path} is damaged ({error})", do="Run again: `restore run`.") from error
+    with own_arrays.reading(path, do="Run again: `restore run`.") as fail, h5py.File(path, "r") as file:
+        if file.attrs.get("format") != FORMAT:
+            raise BadInput(f"{path} is not a {FORMAT} file", do="Name a result.h5 that `restore run` wrote.")
+        arrays = {k: torch.from_numpy(own_arrays.array(file, k, fail)) for k in ARRAYS if k in file}
+        setup = {}
+        if "setup" in file:
+            if not isinstance(file.get("setup", getlink=True), h5py.HardLink):
+                raise fail("'setup' is a link to elsewhere")
+            setup = {k: torch.as_tensor(v) for k, v in own_arrays.arrays(file["setup"], fail).items()}
+        attributes = {k: json.loads(v) for k, v in file.attrs.items() if k != "format"}
+        for name, kind in ATTRIBUTES.items():
+            if name in attributes and not isinstance(attributes[name], kind):
+                raise fail(f"{name!r} is {type(attributes[name]).__name__}")
     return StoredResult(arrays, setup, attributes)

@@ -229,6 +229,9 @@ class Store:
         columns = ", ".join((*_PROBLEM, "place"))
         for line in self._database.execute(f"SELECT {columns} FROM problems ORDER BY problem"):
             table = dict(zip((*_PROBLEM, "place"), line, strict=True))
+            for name in ("task", "data_set", "image"):
+                if table[name]:
+                    check_name(str(table[name]), f"{name} of a measurement in {self.folder / FILE}")
             identity = {
                 "task": [table["task"], table["task_version"]],
                 "physics": json.loads(table["physics"]),
@@ -259,6 +262,8 @@ class Store:
         return {**table, **{key: json.loads(table[key]) for key in ("plan", "notes", "machine")}}
 
     def estimate_path(self, key: str) -> Path:
+        """Where the arrays of a row are kept."""
+        check_name(key, "the key of a row")
         return self.folder / "estimates" / f"{key}.h5"
 
     def estimate(self, key: str) -> dict[str, np.ndarray] | None:
@@ -286,11 +291,21 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """What `write_arrays` wrote; BadInput for a damaged file."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            return {name: np.asarray(file[name][()]) for name in file}
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise BadInput(f"{path} is damaged ({error})", do="Delete it and its row, and run again.") from error
+    from restore.io import own_arrays
+
+    with own_arrays.reading(path, do="Delete it and its row, and run again.") as fail, h5py.File(path, "r") as file:
+        return dict(own_arrays.arrays(file, fail))
+
+
+def check_name(text: str, what: str) -> str:
+    """A name that may become that of a file; BadInput for one that leads elsewhere or is none.
+
+    Stores come from other people too, and what stands in them is not to reach any file but those below its folder.
+    """
+    parts = Path(text).parts
+    if len(parts) != 1 or parts[0] in (".", "..") or any(c in text for c in "/\\\0") or not text.isprintable():
+        raise BadInput(f"{what} is {text!r}", wanted="a plain name", do="The store was not written by `restore bench`.")
+    return text
 
 
 def _row(item: Item, outcome: Outcome) -> dict[str, Any]:

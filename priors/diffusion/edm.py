@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from operators.common.settings import Checked, Fraction, Positive, at_most
+from operators.common.settings import Checked, Fraction, Positive, at_most, checked
 
 from ..base import DiffusionPrior
 
@@ -24,11 +24,12 @@ class EDMPrior(DiffusionPrior):
     A gray picture (one channel) is shown to the network as three equal ones; it was trained on such pictures too.
     """
 
+    @checked
     def __init__(
         self,
         network: nn.Module,
         *,
-        sigma_data: float = 0.5,
+        sigma_data: Positive = 0.5,
         shift: float = 0.5,
         scale: float = 0.5,
         channels: tuple[int, ...] = (1, 3),

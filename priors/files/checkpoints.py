@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from operators.common.errors import BadInput, Unavailable
+from operators.common.errors import BadInput, RestoreError, Unavailable
 from operators.common.registry import Entry, Registry
 
 ARCHITECTURES = Registry(
@@ -31,6 +32,9 @@ ARCHITECTURES = Registry(
         "vqgan": Entry("priors.networks.official.vqgan:VQGAN", "quantising autoencoder of latent diffusion"),
     },
 )
+
+MOST_ENTRIES = 1000  # of a list of settings
+LEAST_BOUND = 4096  # a setting up to this is never taken for a lie
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def save_network(
         "notes": json.dumps(notes),
     }
     tensors = {k: as_floats(v.detach(), dtype).contiguous().cpu() for k, v in network.state_dict().items()}
+    header["digest"] = digest(tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
@@ -77,8 +82,7 @@ def load_network(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            names = file.keys()  # the handle itself cannot be iterated
-            tensors: dict[str, Tensor] = {name: as_floats(file.get_tensor(name), torch.float32) for name in names}
+            stored: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise BadInput(
             f"{path} is not a whole safetensors file ({error})", do="Fetch or train the weights again."
@@ -87,9 +91,24 @@ def load_network(path: Path) -> Checkpoint:
         raise BadInput(
             f"{path} has no restore-network-1 header", do="Official checkpoints come in through `restore import`."
         )
+    if header.get("digest", "") not in ("", digest(stored)):
+        raise BadInput(
+            f"the weights in {path} are not those that were written (their digest differs)",
+            do="Fetch or train the weights again.",
+        )
+    tensors = {name: as_floats(value, torch.float32) for name, value in stored.items()}
+    settings, preconditioning, notes = (_plain(path, header, key) for key in ("settings", "preconditioning", "notes"))
+    _check_sizes(path, settings, sum(value.numel() for value in tensors.values()))
     # Modules draw first values that are replaced below: neither the caller's random state nor its modes may matter.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.inference_mode(mode=False):
-        network = ARCHITECTURES.build(header["architecture"], **json.loads(header["settings"])).float()
+        try:
+            network = ARCHITECTURES.build(header.get("architecture", ""), **settings).float()
+        except RestoreError:
+            raise
+        except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, ArithmeticError) as error:
+            raise BadInput(
+                f"{path} describes a network that cannot be built ({error})", do="Fetch or train the weights again."
+            ) from error
         network.to(memory_format=torch.channels_last)
     expected = network.state_dict()
     wrong = sorted(set(expected) ^ set(tensors)) + sorted(
@@ -99,7 +118,42 @@ def load_network(path: Path) -> Checkpoint:
         raise BadInput(f"{path} does not fit its architecture: {', '.join(wrong[:5])}")
     network.load_state_dict(tensors)
     network.eval().requires_grad_(False)
-    return Checkpoint(network, json.loads(header["preconditioning"]), json.loads(header["notes"]))
+    return Checkpoint(network, preconditioning, notes)
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of names, types, shapes and bytes: what a flipped bit changes."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
+        total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def _plain(path: Path, header: Mapping[str, str], key: str) -> dict[str, Any]:
+    """A part of the header; BadInput unless it is a JSON object."""
+    try:
+        value = json.loads(header[key])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise BadInput(f"the header of {path} has no readable {key!r}", do="Fetch or train it again.") from error
+    if not isinstance(value, dict):
+        raise BadInput(f"{key!r} in the header of {path} is {value!r:.60}", wanted="a JSON object")
+    return value
+
+
+def _check_sizes(path: Path, value: Any, weights: int) -> None:
+    """BadInput for a number or a list in the settings that no network with so few weights can have."""
+    if isinstance(value, dict | list):
+        if len(value) > MOST_ENTRIES:
+            raise BadInput(f"the settings in {path} hold a list of {len(value)}", wanted=f"at most {MOST_ENTRIES}")
+        for entry in value.values() if isinstance(value, dict) else value:
+            _check_sizes(path, entry, weights)
+    elif isinstance(value, int | float) and not -1 <= value <= max(weights, LEAST_BOUND):
+        raise BadInput(
+            f"the settings in {path} hold {value:g} and the file {weights} weights",
+            wanted="the settings of the network that the file holds",
+        )
 
 
 def as_floats(x: Tensor, dtype: torch.dtype) -> Tensor:

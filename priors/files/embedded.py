@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from operators.common.errors import BadInput
+from operators.common.errors import BadInput, RestoreError
 
 from ..base import DiffusionPrior, Prior
 from ..diffusion.by_level import ByLevel
 from ..diffusion.edm import EDMPrior
-from .checkpoints import load_network
+from .checkpoints import Checkpoint, load_network
 
 NATURAL_BORDER = 1.0  # native units: half of the range of a picture
 
@@ -30,30 +31,56 @@ def natural() -> Prior:
     return prior.eval()
 
 
+def weights_folder() -> Traversable:
+    """The folder of the package that holds the weights that ship."""
+    return resources.files("priors") / "weights"
+
+
+def shipped_digests() -> dict[str, str]:
+    """sha256 of each weights file that ships, by its name, from the list beside them."""
+    lines = (resources.files("priors") / "weights" / "SHA256SUMS").read_text("utf-8").splitlines()
+    return {name.strip(): digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+
+
 def shipped(name: str) -> Prior:
-    """The prior whose weights file NAME.safetensors is part of the package."""
-    with resources.as_file(resources.files("priors") / "weights" / f"{name}.safetensors") as path:
-        return from_file(path, name=name)
+    """The prior whose weights file NAME.safetensors is part of the package; BadInput where it is not as it shipped."""
+    with resources.as_file(weights_folder() / f"{name}.safetensors") as path:
+        prior = from_file(path, name=name)
+    if prior.sha256 != shipped_digests().get(f"{name}.safetensors"):
+        raise BadInput(
+            f"{name}.safetensors of the package is not the weights that ship ({prior.sha256[:12]})",
+            do="Install the package again.",
+        )
+    return prior
 
 
 def from_file(path: Path, *, name: str) -> Prior:
     """The prior whose network is stored in `path`; its header says of which kind."""
     checkpoint = load_network(path)
-    given = dict(checkpoint.preconditioning)
-    kind = given.pop("kind", None)
-    prior: Prior
-    if kind == "edm":
-        prior = EDMPrior(checkpoint.network, **given)
-    elif kind == "residual":
-        from ..residual.network import from_settings
-
-        prior = from_settings(checkpoint.network, given)
-    elif kind == "released":
-        from .importing.prior import from_settings as released
-
-        prior = released(checkpoint.network, given)
-    else:
-        raise BadInput(f"{path} holds preconditioning {kind!r}", wanted="'edm', 'residual' or 'released'")
+    try:
+        prior = _prior(path, checkpoint)
+    except RestoreError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise BadInput(
+            f"the header of {path} describes no prior ({error})", do="Fetch or train the weights again."
+        ) from error
     prior.name = name
     prior.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return prior.eval()
+
+
+def _prior(path: Path, checkpoint: Checkpoint) -> Prior:
+    given = dict(checkpoint.preconditioning)
+    kind = given.pop("kind", None)
+    if kind == "edm":
+        return EDMPrior(checkpoint.network, **given)
+    if kind == "residual":
+        from ..residual.network import from_settings
+
+        return from_settings(checkpoint.network, given)
+    if kind == "released":
+        from .importing.prior import from_settings as released
+
+        return released(checkpoint.network, given)
+    raise BadInput(f"{path} holds preconditioning {kind!r}", wanted="'edm', 'residual' or 'released'")

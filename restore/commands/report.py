@@ -20,8 +20,11 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default: report.html beside it.")] = None,
 ) -> None:
     from .. import report as pages
+    from ..io.own_arrays import reading
 
     page = pages.page_from_result(file, file.with_name("metrics.json"))
     target = out if out is not None else file.with_name("report.html")
-    pages.write(target, page)
+    with reading(file, do="Run again: `restore run`."):  # what the file says is drawn here: it may be nonsense
+        text = pages.render(page)
+    pages.write_text(target, text)
     sys.stdout.write(f"{target}\n")

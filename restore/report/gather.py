@@ -70,10 +70,16 @@ def page_from_result(result_h5: Path, metrics: Mapping[str, Any] | Path, command
 
     Raises BadInput where result or metrics are missing or damaged.
     """
+    from ..io.own_arrays import reading
     from ..reconstruction import read_result
 
     stored = read_result(result_h5)
     table = _read_metrics(metrics) if isinstance(metrics, Path) else dict(metrics)
+    with reading(result_h5, do="Run again: `restore run`."):
+        return _page(result_h5, stored, table, command)
+
+
+def _page(result_h5: Path, stored: StoredResult, table: Mapping[str, Any], command: str | None) -> Page:
     provenance = stored.attributes.get("provenance", {})
     recipe = stored.attributes.get("recipe", {})
     shown, notes = _stored_pictures(stored, recipe, table)

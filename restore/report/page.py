@@ -48,7 +48,11 @@ def write(path: Path, page: Page) -> Path:
 
     Raises BadInput for a page without pictures or one that cannot be shown, WriteError where the place is bad.
     """
-    text = render(page)
+    return write_text(path, render(page))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write the HTML text of a page: whole, or not at all; WriteError where the place is bad."""
     with atomic_path(path) as temporary:
         # A file name that is no valid text (a lone surrogate) is shown escaped instead of stopping the report.
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))

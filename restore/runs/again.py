@@ -12,10 +12,12 @@ import torch
 
 import priors
 from operators import BadInput
+from operators.common.randomness import check_seed
 from priors.base import Prior
 
 from .. import solvers, tasks
 from ..driver import Settings, solve
+from ..io.own_arrays import reading
 from ..reconstruction import StoredResult, read_result
 from ..tasks import Task
 from .progress import bar
@@ -64,35 +66,36 @@ def repeat(
     if out is not None and out.exists() and not overwrite:
         raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
     attributes = stored.attributes
-    provenance = attributes["provenance"]
-    problem = tasks.rebuild(
-        attributes["recipe"],
-        stored.arrays["y"],
-        stored.setup,
-        truth=stored.arrays.get("truth"),
-        image_ids=tuple(attributes["image_ids"]),
-    )
-    method = dict(provenance["solver"])
-    known = _prior(provenance, prior)
+    with reading(file, do="Run again: `restore run`."):
+        provenance = attributes["provenance"]
+        problem = tasks.rebuild(
+            attributes["recipe"],
+            stored.arrays["y"],
+            stored.setup,
+            truth=stored.arrays.get("truth"),
+            image_ids=tuple(attributes["image_ids"]),
+        )
+        method = dict(provenance["solver"])
+        solver = solvers.build(method.pop("name"), **method)
+        settings = Settings(**provenance["settings"])
+        samples, seed = int(provenance["samples"]), check_seed(provenance["seed"])
+        loaded = _prior(provenance, prior)
+        old = stored.arrays["samples"]
     with bar(1, quiet=quiet) as display:
-        display.picture(file.name, provenance["samples"], 0)
+        display.picture(file.name, samples, 0)
         result = solve(
-            problem,
-            prior=known,
-            solver=solvers.build(method.pop("name"), **method),
-            samples=provenance["samples"],
-            seed=provenance["seed"],
-            settings=Settings(**provenance["settings"]),
-            watch=display.watch,
+            problem, prior=loaded, solver=solver, samples=samples, seed=seed, settings=settings, watch=display.watch
         )
     if out is not None:
         dataclasses.replace(result, provenance={**provenance, **result.provenance}).save(out)
-    old, new = stored.arrays["samples"], result.samples
+    new = result.samples
+    if new.shape != old.shape:
+        raise BadInput(f"{file} holds samples of shape {tuple(old.shape)}", wanted=f"{tuple(new.shape)}, as its recipe")
     scale = float(old.abs().max()) or 1.0
     return Repetition(
         bitwise=torch.equal(old, new),
         difference=float((old - new).abs().max()) / scale,
-        measurement=_measure_again(attributes["recipe"], stored, provenance["seed"]),
+        measurement=_measure_again(attributes["recipe"], stored, seed),
         versions={
             name: (str(provenance[name]), str(result.provenance[name]))
             for name in ("restore", "torch", "machine")

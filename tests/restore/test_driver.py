@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ class PosteriorMean(Solver):
     steps: int = 3
     jitter: float = 0.0
     fail_at: int = -1
-    failure: float = float("nan")
+    failure: Any = float("nan")
 
     def iterate(
         self, problem: Problem, prior: DiffusionPrior | None, noise: operators.common.randomness.Noise
