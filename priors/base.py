@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
 from operators.common.errors import BadInput
+from operators.common.space import IDENTITY, Affine, Latent, Space
 
 from .schedules import VP, Schedule
 
@@ -17,9 +21,11 @@ class Prior(nn.Module):
 
     kind: which question that is: "diffusion", or the name of a residual process (priors.residual). A solver says which
     kind it takes.
-    shift, scale: how native units map to image units, x = shift + scale * z.
+    space: what native units z are in image units, x = space.to(z): `Affine`, or the `Latent` space it works in. shift
+    and scale are those of an affine one, x = shift + scale * z.
     clip: legal range of a clean picture in the units of this view, or None.
-    channels: channel counts the prior takes, or None for any.
+    channels: channel counts of the pictures it takes, or None for any. spatial: their axes after the channel axis, 2 or
+    3.
     name, sha256: registry name and hash of the weights, for provenance.
     """
 
@@ -35,17 +41,44 @@ class Prior(nn.Module):
         scale: float = 1.0,
         native_clip: tuple[float, float] | None = None,
         channels: tuple[int, ...] | None = None,
+        spatial: int = 2,
+        space: Space | None = None,
     ) -> None:
         super().__init__()
-        self.shift, self.scale = float(shift), float(scale)
+        self.space: Space = Affine(shift, scale) if space is None else space
         self.native_clip = native_clip
-        self.clip = None if native_clip is None else (shift + scale * native_clip[0], shift + scale * native_clip[1])
-        self.channels = channels
+        self.clip = None
+        if native_clip is not None and isinstance(self.space, Affine):
+            self.clip = (self.space.to(native_clip[0]), self.space.to(native_clip[1]))
+        self.channels, self.spatial = channels, spatial
+        # A decoder moves to a device with the prior whose space it makes.
+        for place, part in enumerate(part for part in self.space.parts if isinstance(part, Latent)):
+            for name, end in (("encode", part.encode), ("decode", part.decode)):
+                if isinstance(end, nn.Module):
+                    self.add_module(f"{name}{place}", end)
 
     @property
-    def native(self) -> Prior:
-        """This prior in its own units (shift 0, scale 1)."""
-        raise TypeError(f"{type(self).__name__} does not implement native")
+    def shift(self) -> float:
+        """Of x = shift + scale * z; BadInput for a latent prior."""
+        if not isinstance(self.space, Affine):
+            raise BadInput(f"prior {self.name!r} works on latents, which have no shift", do="Use prior.space.")
+        return self.space.shift
+
+    @property
+    def scale(self) -> float:
+        """What native noise levels are multiplied by to be those of pictures (1 for latents)."""
+        return self.space.scale
+
+    @property
+    def native(self) -> Self:
+        """This prior in its own units (shift 0, scale 1), on latents where its space is one."""
+        if self.space == IDENTITY:
+            return self
+        view = copy.copy(self)
+        view.space, view.clip = IDENTITY, self.native_clip
+        if not isinstance(self.space, Affine):
+            view.channels = None  # those of pictures
+        return view
 
 
 class DiffusionPrior(Prior):
@@ -66,8 +99,12 @@ class DiffusionPrior(Prior):
         native_clip: tuple[float, float] | None = None,
         channels: tuple[int, ...] | None = None,
         schedule: Schedule | None = None,
+        spatial: int = 2,
+        space: Space | None = None,
     ) -> None:
-        super().__init__(shift=shift, scale=scale, native_clip=native_clip, channels=channels)
+        super().__init__(
+            shift=shift, scale=scale, native_clip=native_clip, channels=channels, spatial=spatial, space=space
+        )
         self.schedule: Schedule = schedule if schedule is not None else VP()
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
@@ -80,6 +117,11 @@ class DiffusionPrior(Prior):
         x: B x C x H x W in the units of this view. sigma: noise standard deviation in the same units, a number or one
         per batch entry; 0 returns x itself. BadInput for a negative or non-finite sigma or a wrong length.
         """
+        if not isinstance(self.space, Affine):
+            raise BadInput(
+                f"prior {self.name!r} denoises latents and was given a picture",
+                do="Use prior.native.denoise(z, sigma) with z = prior.space.back(x).",
+            )
         level = check_sigma(sigma, x)
         if self.channels is not None and x.shape[1] not in self.channels:
             raise BadInput(
@@ -91,10 +133,7 @@ class DiffusionPrior(Prior):
             return x
         noisy = level > 0
         safe = torch.where(noisy, level, torch.ones_like(level)) / self.scale
-        if (self.shift, self.scale) == (0.0, 1.0):  # native units already: four passes over the picture less
-            x0 = self.denoise_native(x, safe)
-        else:
-            x0 = self.shift + self.scale * self.denoise_native((x - self.shift) / self.scale, safe)
+        x0 = self.space.to(self.denoise_native(self.space.back(x), safe))
         return x0 if bool(noisy.all()) else torch.where(noisy.reshape(-1, *[1] * (x.ndim - 1)), x0, x)
 
     def alpha(self, t: float) -> float:
@@ -111,35 +150,19 @@ class DiffusionPrior(Prior):
         alpha = table.alpha(t)
         return self.denoise(x_t / alpha, table.sigma(t) / alpha)
 
-    @property
-    def native(self) -> DiffusionPrior:
-        """This prior in its own units (shift 0, scale 1)."""
-        return self if (self.shift, self.scale) == (0.0, 1.0) else _Native(self)
-
 
 class WrappedPrior(DiffusionPrior):
     """A prior around another one (`prior`), with its units, range, channels, schedule and name; base of wrappers."""
 
     def __init__(self, prior: DiffusionPrior) -> None:
         super().__init__(
-            shift=prior.shift,
-            scale=prior.scale,
             native_clip=prior.native_clip,
             channels=prior.channels,
             schedule=prior.schedule,
+            spatial=prior.spatial,
+            space=prior.space,
         )
         self.prior, self.name, self.sha256 = prior, prior.name, prior.sha256
-
-
-class _Native(DiffusionPrior):
-    """The view of a prior in its own units."""
-
-    def __init__(self, owner: DiffusionPrior) -> None:
-        super().__init__(native_clip=owner.native_clip, channels=owner.channels, schedule=owner.schedule)
-        self.owner, self.name, self.sha256 = owner, owner.name, owner.sha256
-
-    def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
-        return self.owner.denoise_native(z, sigma)
 
 
 def check_sigma(sigma: Sigma, x: Tensor) -> Tensor:

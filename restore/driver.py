@@ -21,7 +21,7 @@ from priors.base import Prior
 from priors.training.loop import fast_bfloat16
 
 from . import solvers
-from .problem import InUnits, Problem
+from .problem import Problem
 from .reconstruction import Reconstruction, Seconds
 from .runs.determinism import repeatable
 from .runs.matching import Match, check_fit, choose_prior, match
@@ -197,9 +197,7 @@ def _row(posed: Problem, state: State) -> dict[str, float]:
     if state.sigma is not None:
         row["sigma"] = posed.scale * float(state.sigma)
     residual = posed.residual(state.estimate.detach())
-    # y was rescaled with the picture only where the operator stayed linear in it.
-    unit = 1.0 if isinstance(posed.operator, InUnits) else posed.scale
-    row["residual_rms"] = unit * float(
+    row["residual_rms"] = posed.y_scale * float(
         (residual.abs() ** 2).sum().div(max(posed.observed_count * len(residual), 1)).sqrt()
     )
     row.update({k: float(v) for k, v in state.info.items()})

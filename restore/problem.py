@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 import operators.noise
 from operators import BadInput, BadType, image_id
+from operators.common.space import IDENTITY, Affine, Latent, Space
 from operators.core.base import LinearOperator, Operator
+from operators.core.posing import InSpace
 from operators.noise import NoiseModel
 
 
@@ -24,7 +26,8 @@ class Problem:
     truth: B x input_shape where it is known (simulation), else None.
     image_ids: one name per batch entry on which its random draws depend; default: hash of the truth, or of y.
     recipe: plain data from which `restore rerun` can build the operator again, or None.
-    shift, scale: units of the picture seen from the picture's own: x_image = shift + scale * x. Set by `posed`.
+    space: the units of the operator's input: x_picture = space.to(x). y_scale: by how much y was divided when the
+    problem was brought there. Both are set by `posed`.
     """
 
     y: Tensor
@@ -33,8 +36,8 @@ class Problem:
     truth: Tensor | None = field(default=None, repr=False)
     image_ids: tuple[str, ...] = ()
     recipe: Mapping[str, Any] | None = field(default=None, repr=False)
-    shift: float = 0.0
-    scale: float = 1.0
+    space: Space = field(default=IDENTITY, repr=False)
+    y_scale: float = field(default=1.0, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.operator, Operator):
@@ -115,23 +118,63 @@ class Problem:
 
     # -- units ----------------------------------------------------------------------------------------------------
 
-    def posed(self, shift: float, scale: float) -> Problem:
-        """The same problem for z, where x = shift + scale * z.
+    @overload
+    def posed(self, space: Space, /) -> Problem: ...
+    @overload
+    def posed(self, shift: float, scale: float, /) -> Problem: ...
+    def posed(self, space: Space | float, scale: float = 1.0, /) -> Problem:
+        """The same problem for z, where x = space.to(z); two numbers are shift and scale of an `Affine`.
 
-        Linear operator and Gaussian noise: y' = (y - A(shift 1)) / scale, sigma' = sigma / scale, A unchanged.
-        Otherwise: A'(z) = A(shift + scale z), noise and y unchanged.
+        Linear operator and Gaussian noise stay so where they can. x = shift + scale * z: y' = (y - A(shift 1)) / scale,
+        sigma' = sigma / scale, A unchanged. x = offset + D z with a linear decoder D: y' = y - A(offset), A' = A D.
+        Otherwise A'(z) = A(space.to(z)), noise and y unchanged. A latent problem has no truth: its pictures have.
         """
-        if (shift, scale) == (0.0, 1.0):
-            return self
-        truth = None if self.truth is None else (self.truth - shift) / scale
-        if isinstance(self.operator, LinearOperator) and isinstance(self.noise, operators.noise.Gaussian):
-            ones = torch.full((1, *self.operator.input_shape), shift, dtype=_real(self.y), device=self.y.device)
-            y = self._keep((self.y - self.operator(ones)) / scale)
-            noise = operators.noise.Gaussian(sigma=self.noise.sigma / scale)
-            moved = replace(self, y=y, noise=noise, truth=truth)
-        else:
-            moved = replace(self, operator=InUnits(self.operator, shift=shift, scale=scale), truth=truth)
-        return replace(moved, shift=self.shift + self.scale * shift, scale=self.scale * scale)
+        where = space if isinstance(space, Space) else Affine(space, scale)
+        moved = self
+        for part in where.parts:
+            moved = moved._posed(part)
+        return moved
+
+    def _posed(self, part: Space) -> Problem:
+        truth = None if self.truth is None or not isinstance(part, Affine) else part.back(self.truth)
+        whole = self.space @ part
+        if not isinstance(self.operator, LinearOperator) or not isinstance(self.noise, operators.noise.Gaussian):
+            return replace(self, operator=InSpace(self.operator, part), truth=truth, space=whole)
+        if isinstance(part, Affine):
+            y = self._keep((self.y - self._image(part.shift)) / part.scale)
+            noise = operators.noise.Gaussian(sigma=self.noise.sigma / part.scale)
+            return replace(self, y=y, noise=noise, truth=truth, space=whole, y_scale=self.y_scale * part.scale)
+        if isinstance(part, Latent) and isinstance(part.decode, LinearOperator):
+            y = self.y if part.has_no_offset else self._keep(self.y - self._image(part.offset))
+            return replace(self, y=y, operator=self.operator @ part.decode, truth=None, space=whole)
+        return replace(self, operator=InSpace(self.operator, part), truth=None, space=whole)
+
+    def _image(self, level: float | Tensor) -> Tensor:
+        """A of a constant, or of one picture (C x H x W)."""
+        ones = torch.ones((1, *self.operator.input_shape), dtype=_real(self.y), device=self.y.device)
+        image: Tensor = self.operator(ones * (level if isinstance(level, int | float) else level.to(ones)))
+        return image
+
+    @property
+    def shift(self) -> float:
+        """Of x_picture = shift + scale * x; BadInput for a latent problem."""
+        if not isinstance(self.space, Affine):
+            raise BadInput("the problem is posed for latents, which have no shift", do="Use problem.space.")
+        return self.space.shift
+
+    @property
+    def scale(self) -> float:
+        """What noise levels of x are multiplied by to be those of pictures (1 for latents)."""
+        return self.space.scale
+
+    @property
+    def file_units(self) -> Affine:
+        """The unit of the picture's file: x = file_units.to(x_file); the identity where the recipe says nothing."""
+        return Affine(*(self.recipe or {}).get("file_units", ()))
+
+    def in_file_units(self) -> Problem:
+        """The same problem for the picture in its file's unit."""
+        return self.posed(self.file_units)
 
     def gaussian(self) -> Problem:
         """Itself under Gaussian noise; otherwise with the Gaussian of the same mean variance in the noise's place."""
@@ -151,32 +194,6 @@ class Problem:
     def _mean(self, values: Tensor) -> Tensor:
         """Mean over observed entries of each picture (B)."""
         return self._keep(values).flatten(1).sum(1) / self.observed_count
-
-
-class InUnits(Operator):
-    """A'(z) = A(shift + scale z)."""
-
-    def __init__(self, operator: Operator, *, shift: float, scale: float) -> None:
-        super().__init__(
-            operator.input_shape,
-            operator.output_shape,
-            complex_input=operator.complex_input,
-            complex_output=operator.complex_output,
-        )
-        self.operator, self.shift, self.scale = operator, shift, scale
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self.operator(self.shift + self.scale * x)  # type: ignore[no-any-return]
-
-    def vjp(self, x: Tensor, u: Tensor) -> Tensor:
-        return self.scale * self.operator.vjp(self.shift + self.scale * x, u)
-
-    def direct(self, y: Tensor) -> Tensor:
-        return (self.operator.direct(y) - self.shift) / self.scale
-
-    @property
-    def observed(self) -> Tensor | None:
-        return self.operator.observed
 
 
 def _real(data: Tensor) -> torch.dtype:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,19 @@ class Reconstruction:
     @property
     def seconds(self) -> float:
         return self.timing.total
+
+    def in_file_units(self) -> Reconstruction:
+        """The result in the unit of the picture's file, as it is judged, shown and written."""
+        units = self.problem.file_units
+        if units.is_identity:
+            return self
+        return replace(
+            self,
+            estimate=units.back(self.estimate),
+            samples=units.back(self.samples),
+            std=None if self.std is None else self.std / units.scale,
+            problem=self.problem.in_file_units(),
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one HDF5 file with checksums: whole, or not at all."""

@@ -93,27 +93,19 @@ class Pictures:
 
     def presented(self, answer: Answer) -> tuple[Tensor, Tensor, Tensor | None]:
         """Estimate, draws and truth in the unit of the picture's file."""
-        from restore.tasks import units
-
-        estimate, samples = (units.to_file_units(x, self.problem) for x in (answer.estimate, answer.samples))
-        truth = self.problem.truth
-        return estimate, samples, None if truth is None else units.to_file_units(truth, self.problem)
+        units, truth = self.problem.file_units, self.problem.truth
+        return units.back(answer.estimate), units.back(answer.samples), None if truth is None else units.back(truth)
 
     def restored(self, kept: Answer) -> Answer:
         """An answer kept in the unit of the file, in the problem's units again: the inverse of `presented`."""
-        from restore.tasks import units
-
-        shift, scale = units.file_units(self.problem)
-        if (shift, scale) == (0.0, 1.0):
-            return kept
-        return dataclasses.replace(kept, estimate=shift + scale * kept.estimate, samples=shift + scale * kept.samples)
+        units = self.problem.file_units
+        return dataclasses.replace(kept, estimate=units.to(kept.estimate), samples=units.to(kept.samples))
 
     def arrays(self) -> dict[str, Tensor]:
         """What can be looked at beside an estimate: the truth, and y where it is a picture."""
         from restore.report.gather import pictures
-        from restore.tasks import units
 
-        posed = units.in_file_units(self.problem)
+        posed = self.problem.in_file_units()
         shown, _ = pictures(posed, posed.truth if posed.truth is not None else posed.y)
         return {name: shown[name] for name in ("truth", "measurement") if name in shown}
 

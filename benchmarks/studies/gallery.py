@@ -25,7 +25,6 @@ from restore.report.embed import shrink
 from restore.report.panels import kind_of
 from restore.report.visible import look, reference_limits
 from restore.runs.judge import judge, make_baseline
-from restore.tasks.units import presented, to_file_units
 
 from ..sets.datasets import data_root
 
@@ -114,12 +113,12 @@ def show(exhibit: Exhibit, root: Path, out: Path) -> str:
     baseline = make_baseline(task, problem)
     result = restore.solve(problem, solver=task.solver_for(), seed=0)
     table = judge(result, task, baseline)
-    shown = presented(result)
+    shown = result.in_file_units()
     if baseline.estimate is None or shown.problem.truth is None:
         raise RuntimeError(f"{exhibit.name} has no baseline: {baseline.reason}")
     pictures = {
         "truth": shown.problem.truth[0],
-        "baseline": to_file_units(baseline.estimate, problem)[0],
+        "baseline": problem.file_units.back(baseline.estimate)[0],
         "estimate": shown.estimate[0],
     }
     strip, rules = draw(pictures, unit=task.table["input"]["unit"], window=exhibit.window, box=exhibit.box)

@@ -41,9 +41,9 @@ def grid(specifications: Sequence[str]) -> list[dict[str, Any]]:
 def score(task: restore.tasks.Task, estimate: Tensor, problem: Any) -> dict[str, float | None]:
     """The scores of the task's conventions, by short name."""
     from restore.metrics import Evidence, appraise
-    from restore.tasks.units import data_range, to_file_units
+    from restore.tasks.units import data_range
 
-    own, truth = to_file_units(estimate, problem), to_file_units(problem.truth, problem)
+    own, truth = problem.file_units.back(estimate), problem.file_units.back(problem.truth)
     found = appraise(Evidence(own, truth, data_range=data_range(problem)), task.metrics)
     return {"psnr": None, "lpips": None, **{key: one.value for key, one in found.items()}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ class ResidualPrior(Prior):
         return None
 
     @property
-    def native(self) -> ResidualPrior:
+    def native(self) -> Self:
         """Itself: all its answers are in the process's units."""
         return self
 

@@ -102,7 +102,6 @@ def _stored_pictures(
     stored: StoredResult, recipe: Mapping[str, Any], metrics: Mapping[str, Any]
 ) -> tuple[dict[str, Tensor], list[str]]:
     from ..tasks import rebuild
-    from ..tasks.units import file_units, in_file_units, to_file_units
 
     arrays = stored.arrays
     try:
@@ -110,12 +109,12 @@ def _stored_pictures(
     except (BadInput, BadType) as error:
         return _without_operator(arrays), [f"measurement and baseline are not drawn: {error}"]
     baseline, notes = _baseline(problem, recipe, metrics)
-    std = arrays.get("std")
+    std, units = arrays.get("std"), problem.file_units
     shown, more = pictures(
-        in_file_units(problem),
-        to_file_units(arrays["estimate"], problem),
-        std=None if std is None else std / file_units(problem)[1],
-        baseline=None if baseline is None else to_file_units(baseline, problem),
+        problem.in_file_units(),
+        units.back(arrays["estimate"]),
+        std=None if std is None else std / units.scale,
+        baseline=None if baseline is None else units.back(baseline),
     )
     return shown, [*notes, *more]
 

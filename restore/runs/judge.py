@@ -14,7 +14,7 @@ from operators import RestoreError
 from ..problem import Problem
 from ..reconstruction import Reconstruction
 from ..tasks import Task
-from ..tasks.units import data_range, presented, to_file_units
+from ..tasks.units import data_range
 
 if TYPE_CHECKING:
     from ..metrics.scores import Score
@@ -54,7 +54,7 @@ def judge(result: Reconstruction, task: Task, baseline: Baseline) -> dict[str, A
     """The table of `metrics.json` (schema 1): plain data, finite numbers, null with a reason where there is none."""
     from ..metrics import Evidence, appraise, as_metrics_json, to_json
 
-    problem, shown = result.problem, presented(result)
+    problem, shown = result.problem, result.in_file_units()
     limits = data_range(problem)
     numbers = as_metrics_json(appraise(Evidence(shown.estimate, shown.problem.truth, data_range=limits), task.metrics))
     own = Evidence(result.estimate, problem.truth, result.samples, posed=(problem, result.estimate))
@@ -106,7 +106,7 @@ def _baseline(
         return {**table, "reasons": dict.fromkeys(SCORES, baseline.reason)}
     if baseline.estimate is None or truth is None:
         return table
-    estimate = to_file_units(baseline.estimate, problem)
+    estimate = problem.file_units.back(baseline.estimate)
     numbers = as_metrics_json(appraise(Evidence(estimate, truth, data_range=data_range(problem)), conventions))
     reasons = numbers.pop("reasons")
     numbers.pop("conventions")

@@ -109,8 +109,7 @@ class Match:
 
     def to_picture(self, native: Tensor) -> Tensor:
         """An answer of the solver as a picture in the problem's units, in the host's memory."""
-        picture = native if self.meter is None else self.meter.shift + self.meter.scale * native
-        return picture.cpu()
+        return (native if self.prior is None else self.prior.space.to(native)).cpu()
 
     def record(self, samples: int) -> dict[str, Any]:
         """What a result's provenance says of its prior."""
@@ -136,7 +135,7 @@ def match(
     if prior is None:
         return Match(suited, None, None)
     meter = _metered(prior.to(device), problem, autocast=autocast, tile=tile)
-    return Match(suited.posed(meter.shift, meter.scale), prior, meter)
+    return Match(suited.posed(prior.space), prior, meter)
 
 
 def _metered(prior: Prior, problem: Problem, *, autocast: bool, tile: int | None) -> Meter:

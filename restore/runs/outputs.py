@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import io, report
 from ..io.atomic import atomic_path
 from ..reconstruction import Reconstruction
-from ..tasks.units import presented, shown_unit, to_file_units
+from ..tasks.units import shown_unit
 from .judge import Baseline
 
 
@@ -56,9 +56,9 @@ def write_all(
     out: Path, result: Reconstruction, baseline: Baseline, image: io.Image, metrics: dict[str, Any], title: str
 ) -> None:
     """Every file of one picture: estimate, measurement, comparison, result.h5, report.html, metrics.json."""
-    problem, leaving = result.problem, presented(result)
+    problem, leaving = result.problem, result.in_file_units()
     unit = shown_unit(problem, image.meta.unit)
-    simple = None if baseline.estimate is None else to_file_units(baseline.estimate, problem)
+    simple = None if baseline.estimate is None else problem.file_units.back(baseline.estimate)
     shown, remarks = report.pictures(leaving.problem, leaving.estimate, std=leaving.std, baseline=simple)
     notes = [*(problem.recipe or {}).get("notes", ()), *image.meta.notes, *remarks]
     page = report.Page(

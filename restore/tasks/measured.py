@@ -12,6 +12,7 @@ from torch import Tensor
 
 from operators import REGISTRY, BadInput, BadType
 from operators.common.registry import keyword_defaults
+from operators.common.space import Affine
 from operators.core.base import Operator
 from operators.noise import REGISTRY as NOISES
 from operators.noise import NoiseModel
@@ -53,11 +54,11 @@ def pose(task: Task, image: Any, given: Given) -> Problem:
         measurement.check_values(y, what="the measurement", low=-1.0, high=2.0)
     if operator.complex_output and not y.is_complex():
         y = y.to(y.dtype.to_complex())
-    file_units = units.leaving(given_unit)
+    file_units = task.file_units
     if given_unit.get("normalise"):
         # The picture is to reach 1; its quick reconstruction says how bright it is now.
         scale = 1 / units.largest(operator.direct(measurement.keep_observed(y, operator)))
-        y, file_units = scale * y, (0.0, scale)
+        y, file_units = scale * y, Affine(0.0, scale)
         if isinstance(given.sigma, float):
             given = replace(given, sigma=scale * given.sigma)
     noise = _noise(task, y, operator, given, notes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from operators.common.errors import BadInput
 from operators.common.registry import check_keywords, check_types, keyword_defaults, plain
+from operators.common.space import IDENTITY, Affine
 
 from . import table as tables
 from . import units
@@ -57,6 +58,11 @@ class Task:
     def prior(self) -> str:
         """Name of the prior the default solver uses."""
         return str(self.table["prior"]["name"])
+
+    @property
+    def file_units(self) -> Affine:
+        """The units of this task's files where the table alone says them: x_problem = file_units.to(x_file)."""
+        return units.leaving(self.table["input"])
 
     @property
     def bits(self) -> int | None:
@@ -138,9 +144,7 @@ class Task:
         truth, file_units = units.enter(truth, given, notes)
         return self.simulated(truth, seed=seed, notes=notes, file_units=file_units)
 
-    def simulated(
-        self, truth: Tensor, *, seed: int, notes: list[str], file_units: tuple[float, float] = (0.0, 1.0)
-    ) -> Problem:
+    def simulated(self, truth: Tensor, *, seed: int, notes: list[str], file_units: Affine = IDENTITY) -> Problem:
         """Measure pictures that are already in the problem's unit (B x ...), cropped and checked."""
         from operators import image_id
 
@@ -238,7 +242,7 @@ class Task:
         noise: NoiseModel,
         arrays: Mapping[str, Tensor],
         notes: list[str],
-        file_units: tuple[float, float] = (0.0, 1.0),
+        file_units: Affine = IDENTITY,
     ) -> dict[str, Any]:
         """Plain data (and the arrays) from which `rebuild` makes operator and noise again."""
         name = self.table["noise"]["name"]
@@ -248,7 +252,7 @@ class Task:
             "input_shape": list(operator.input_shape),
             "noise": {"name": name, **parameters},
             "notes": notes,
-            "file_units": list(file_units),
+            "file_units": [file_units.shift, file_units.scale],
             "arrays": dict(arrays),
         }
 

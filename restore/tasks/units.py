@@ -3,13 +3,12 @@
 `[input] unit` of a task is one of UNITS. Values of most units are taken as they are. "hu" enters as linear attenuation
 in 1/mm, mu = mu_water (1 + HU / 1000), since line integrals are linear in that; `mu_water` of [input] gives the
 attenuation of water at the scanner's energy. `normalise = true` divides by the largest magnitude, for pictures whose
-scale says nothing (MRI) but whose prior expects [0, 1]. Both are x_problem = shift + scale * x_file, kept in the
-problem's recipe under `file_units`; answers are judged, shown and written in the file's own unit.
+scale says nothing (MRI) but whose prior expects [0, 1]. Both are an `Affine`, x_problem = shift + scale * x_file,
+kept in the problem's recipe under `file_units`; answers are judged, shown and written in the file's own unit.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from operators import BadInput
+from operators.common.space import Affine
 from operators.ct.geometry import AIR_HU, WATER, attenuation
 
 if TYPE_CHECKING:
     from ..problem import Problem
-    from ..reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ def check_file(unit: str, file_unit: str) -> None:
         )
 
 
-def enter(x: Tensor, table: Mapping[str, Any], notes: list[str]) -> tuple[Tensor, tuple[float, float]]:
-    """The picture in the problem's unit (B x ...), and (shift, scale) with x_problem = shift + scale * x_file.
+def enter(x: Tensor, table: Mapping[str, Any], notes: list[str]) -> tuple[Tensor, Affine]:
+    """The picture in the problem's unit (B x ...), and its file's units: x_problem = units.to(x_file).
 
     table: the task's [input]. notes: sentences on what was decided are appended.
     """
@@ -68,20 +67,20 @@ def enter(x: Tensor, table: Mapping[str, Any], notes: list[str]) -> tuple[Tensor
         low = float(x.min()) if x.numel() else 0.0
         if low < AIR_HU:
             notes.append(f"values below {AIR_HU:g} HU (the least is {low:g}) are taken for air")
-        water, per_hu = leaving(table)
-        return attenuation(x.clamp(min=AIR_HU), water=water), (water, per_hu)
+        units = leaving(table)
+        return attenuation(x.clamp(min=AIR_HU), water=units.shift), units
     if table.get("normalise"):
         scale = 1 / largest(x)
-        return scale * x, (0.0, scale)
-    return x, (0.0, 1.0)
+        return scale * x, Affine(0.0, scale)
+    return x, Affine()
 
 
-def leaving(table: Mapping[str, Any]) -> tuple[float, float]:
-    """(shift, scale) of a task's answers where the measurement was made elsewhere."""
+def leaving(table: Mapping[str, Any]) -> Affine:
+    """The file units of a task's answers where the measurement was made elsewhere."""
     if table["unit"] != "hu":
-        return 0.0, 1.0
+        return Affine()
     water = float(table.get("mu_water", WATER))
-    return water, water / 1000
+    return Affine(water, water / 1000)
 
 
 def largest(x: Tensor) -> float:
@@ -99,37 +98,6 @@ def shown_unit(problem: Problem, file_unit: str) -> str:
     """The unit that decides how answers are drawn: the task's where it names one, else that of the picture's file."""
     unit = _task_unit(problem)
     return file_unit if unit == "[0,1]" else unit
-
-
-def in_file_units(problem: Problem) -> Problem:
-    """The same problem for the picture in its file's unit."""
-    return problem.posed(*file_units(problem))
-
-
-def presented(result: Reconstruction) -> Reconstruction:
-    """The result in the unit of the picture's file, as it is judged, shown and written."""
-    problem = result.problem
-    if file_units(problem) == (0.0, 1.0):
-        return result
-    return dataclasses.replace(
-        result,
-        estimate=to_file_units(result.estimate, problem),
-        samples=to_file_units(result.samples, problem),
-        std=None if result.std is None else result.std / file_units(problem)[1],
-        problem=in_file_units(problem),
-    )
-
-
-def to_file_units(x: Tensor, problem: Problem) -> Tensor:
-    """A picture of the problem in the unit of its file."""
-    shift, scale = file_units(problem)
-    return x if (shift, scale) == (0.0, 1.0) else (x - shift) / scale
-
-
-def file_units(problem: Problem) -> tuple[float, float]:
-    """(shift, scale) with x_problem = shift + scale * x_file; (0, 1) where the recipe says nothing."""
-    shift, scale = (problem.recipe or {}).get("file_units", (0.0, 1.0))
-    return float(shift), float(scale)
 
 
 def _task_unit(problem: Problem) -> str:

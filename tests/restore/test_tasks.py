@@ -13,7 +13,7 @@ import restore
 from operators import BadInput, BadType
 from operators.core.base import LinearOperator
 from restore import tasks
-from restore.tasks import measurement, units
+from restore.tasks import measurement
 from restore.tasks.table import override, parse
 
 NAMES = {
@@ -67,9 +67,9 @@ def test_a_task_poses_its_problem_on_an_odd_colour_or_gray_picture(name: str, pi
         multiple = task.table["input"]["crop_to_multiple"]
         assert all(side % multiple == 0 for side in problem.truth.shape[-2:])
         kept = image[:, : problem.truth.shape[-2], : problem.truth.shape[-1]]
-        leaving = units.in_file_units(problem).truth[0]
+        leaving = problem.in_file_units().truth[0]
         # Attenuation of a thousandth of water is rounded in float32; pictures in their own unit are not touched.
-        allowed = 0.0 if units.file_units(problem) == (0.0, 1.0) else 1e-3
+        allowed = 0.0 if problem.file_units.is_identity else 1e-3
         torch.testing.assert_close(leaving, kept.to(leaving.dtype), atol=allowed, rtol=0)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 import operators.noise
 from operators.common.randomness import Noise
 from operators.common.settings import Count, NotNegative, Positive
+from operators.common.space import Affine
 from priors.regularisers.tv import FIRST_SPATIAL
 
 from ..base import Solver, State
@@ -66,7 +67,8 @@ class Gradient(Solver):
 
         start = start_picture(problem, self.start)
         # A law of counts says nothing below zero, where its continuation would mislead a line search.
-        limits = (-problem.shift / problem.scale, math.inf) if problem.noise.counts and not start.is_complex() else None
+        units = problem.space if isinstance(problem.space, Affine) and not start.is_complex() else None
+        limits = (units.back(0.0), math.inf) if problem.noise.counts and units is not None else None
         start = start if limits is None else start.clamp(*limits)
         path = minimise(objective, start, iterations=self.steps, memory=self.memory, limits=limits)
         for step, point in enumerate(path):

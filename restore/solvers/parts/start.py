@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
+from operators.common.space import Affine
 from operators.core.base import LinearOperator
 
 from ..classical.biharmonic import filled
@@ -50,7 +51,7 @@ def start_picture(problem: Problem, start: Start) -> Tensor:
         except BadInput:
             pass  # no quick reconstruction: the measurement itself may serve
     if start == "estimate" and operator.output_shape == operator.input_shape and not y.is_complex():
-        return (y - problem.shift) / problem.scale
+        return problem.space.back(y)
     real = y.real if y.is_complex() and not operator.complex_input else y
     return torch.zeros(y.shape[0], *operator.input_shape, dtype=real.dtype, device=y.device)
 
@@ -58,11 +59,10 @@ def start_picture(problem: Problem, start: Start) -> Tensor:
 def _direct(problem: Problem) -> Tensor:
     """`Operator.direct` of the measurement as it was before the problem was posed in the prior's units."""
     operator = problem.operator
-    if not isinstance(operator, LinearOperator):
+    if not isinstance(operator, LinearOperator) or not isinstance(problem.space, Affine):
         return operator.direct(problem.y)
-    ones = torch.full_like(operator.adjoint(problem.y), problem.shift)
-    picture = operator.direct(problem.scale * problem.y + operator(ones))
-    return (picture - problem.shift) / problem.scale
+    ones = torch.full_like(operator.adjoint(problem.y), problem.space.shift)
+    return problem.space.back(operator.direct(problem.y_scale * problem.y + operator(ones)))
 
 
 def start_estimate(problem: Problem) -> Tensor:

@@ -55,7 +55,7 @@ def test_hounsfield_units_enter_as_attenuation_and_leave_as_they_came() -> None:
     problem = ct.problem(head())
     assert float(problem.truth.min()) == pytest.approx(0.0, abs=1e-9)
     assert float(problem.truth[0, 0, 3, 3]) == pytest.approx(0.02)
-    result = units.presented(restore.solve(problem, solver=ct.solver_for()))
+    result = restore.solve(problem, solver=ct.solver_for()).in_file_units()
     torch.testing.assert_close(result.estimate[0], head(), atol=1e-2, rtol=0)
     torch.testing.assert_close(result.problem.truth[0], head(), atol=1e-2, rtol=0)
 
@@ -71,7 +71,7 @@ def test_a_normalised_picture_reaches_one_and_leaves_with_its_own_scale() -> Non
     x = 700 * torch.rand(1, 8, 9, generator=torch.Generator().manual_seed(0))
     problem = mri.problem(x)
     assert float(problem.truth.max()) == pytest.approx(1.0)
-    torch.testing.assert_close(units.in_file_units(problem).truth[0], x)
+    torch.testing.assert_close(problem.in_file_units().truth[0], x)
 
 
 def test_the_magnitude_of_a_complex_picture_is_taken_and_said() -> None:
