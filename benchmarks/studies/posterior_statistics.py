@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,12 +64,12 @@ class Spread:
 
 def spearman(a: Tensor, b: Tensor) -> float:
     """Rank correlation of two tensors of the same shape; 0 where one of them is constant."""
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
-    ranks = [torch.from_numpy(rankdata(x.flatten().double().numpy())) for x in (a, b)]
-    first, second = (r - r.mean() for r in ranks)
-    scale = float(first.norm() * second.norm())
-    return float(first @ second) / scale if scale > 0 else 0.0
+    first, second = (x.flatten().double().numpy() for x in (a, b))
+    if not (np.ptp(first) > 0 and np.ptp(second) > 0):
+        return 0.0
+    return float(spearmanr(first, second).statistic)
 
 
 def calibration(samples: Tensor, truth: Tensor) -> float:

@@ -186,7 +186,10 @@ def _bounded(*columns: np.ndarray) -> list[np.ndarray]:
 
 
 def interval(values: np.ndarray) -> Interval:
-    """Mean and percentile bootstrap interval over pictures; the resamples are the same for all methods."""
+    """Mean and percentile bootstrap interval over pictures; the resamples are the same for all methods.
+
+    Not scipy.stats.bootstrap: it interpolates the ends, which moves kept tables, and takes 50 times as long per cell.
+    """
     count = len(values)
     if count == 0:
         return Interval(None)
@@ -194,7 +197,6 @@ def interval(values: np.ndarray) -> Interval:
     if count < LEAST:
         return Interval(mean)
     means = _weights(count) @ values
-    # Percentiles of sorted resamples: the same numbers as np.quantile, without its overhead per call.
     means.sort()
     tail = (1 - LEVEL) / 2
     low, high = means[math.floor(tail * (RESAMPLES - 1))], means[math.ceil((1 - tail) * (RESAMPLES - 1))]

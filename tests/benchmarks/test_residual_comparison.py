@@ -106,6 +106,7 @@ def test_rank_correlation_is_spearmans():
     a, b = torch.rand(2, 50, generator=generator).round(decimals=1)  # with ties
     assert posterior_statistics.spearman(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
     assert posterior_statistics.spearman(a, torch.ones(50)) == 0.0
+    assert posterior_statistics.spearman(a, a.exp()) == pytest.approx(1.0)  # ranks know no scale
 
 
 def test_draws_from_the_posterior_are_calibrated_and_reach_what_is_attainable():
