@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..blurring.bases import divide
 from ..common.errors import BadInput
-from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
+from ..common.settings import Range, check
+from ..core.base import SVD, ComplexPictures, LinearOperator, Shape, check_rho, check_shape
 from . import fourier
 from .sampling import frame_masks, given_mask
+from .settings import Acceleration, Calibration, CenterFraction, Dimensions, Frames, KspaceMask, Sampling, Seeds
 
 SETTINGS = ("kind", "acceleration", "center_fraction", "calibration", "frames", "seed", "dimensions", "complex_values")
 
@@ -114,14 +114,11 @@ class Cartesian(LinearOperator):
 class Mri(Cartesian):
     """y = M F x: the centred orthonormal Fourier transform F, of which M keeps what was measured.
 
-    input_shape: C x H x W (C pictures or frames), or C x D x H x W. dimensions: last axes that are transformed,
-    default all but the first; 2 for a series of planes C x D x H x W. The measurement has the shape of the picture,
-    is complex, and is 0 where nothing was measured (`observed`, `compact()`).
+    input_shape: C x H x W (C pictures or frames), or C x D x H x W, of which a series of planes has 2 dimensions. The
+    measurement has the shape of the picture, is complex, and is 0 where nothing was measured (`observed`, `compact()`).
 
-    kind, acceleration, center_fraction, calibration, seed: see `sampling_mask`. frames: "same" lines in every frame
-    (the axis before the transformed ones), or "different". mask: an array in their place, 1 where k-space was measured,
-    zero frequency in the middle: W, H x W, or what broadcasts to input_shape. complex_values: whether pictures are
-    complex; for real ones the adjoint is Re(F^H M y).
+    What is measured: see `sampling_mask`; frames lie along the axis before the transformed ones. A mask is W, H x W, or
+    what broadcasts to input_shape. For real pictures the adjoint is Re(F^H M y).
 
     A A^H = M: pinv is the adjoint, (A^H A + rho)^-1 r = F^H (F r / (M + rho)). For real pictures M is replaced by its
     mean over k and -k, and frequencies measured once or twice have singular values (1/2)^1/2 and 1.
@@ -133,15 +130,15 @@ class Mri(Cartesian):
         self,
         input_shape: Shape,
         *,
-        kind: str = "random",
-        acceleration: float = 4,
-        center_fraction: float | None = None,
-        calibration: int | None = None,
-        frames: str = "same",
-        seed: int | Sequence[int] = 0,
-        mask: Tensor | np.ndarray | list[Any] | None = None,
-        dimensions: int | None = None,
-        complex_values: bool = True,
+        kind: Sampling = "random",
+        acceleration: Acceleration = 4,
+        center_fraction: CenterFraction = None,
+        calibration: Calibration = None,
+        frames: Frames = "same",
+        seed: Seeds = 0,
+        mask: KspaceMask = None,
+        dimensions: Dimensions = None,
+        complex_values: ComplexPictures = True,
     ) -> None:
         axes = transformed_axes(input_shape, dimensions)
         keep = build_mask(
@@ -242,12 +239,10 @@ def transformed_axes(input_shape: Shape, dimensions: int | None) -> int:
         raise BadInput(f"input_shape is {shape}", wanted="C x H x W, or C x D x H x W")
     if dimensions is None:
         return most
-    if isinstance(dimensions, bool) or dimensions not in (2, 3) or dimensions > most:
-        raise BadInput(f"dimensions is {dimensions!r}", wanted="2 or 3, and no more than the picture's axes")
-    return dimensions
+    return check("dimensions", dimensions, Annotated[int, Range(2, most)], where=f"pictures of shape {shape}")
 
 
-def build_mask(input_shape: Shape, axes: int, mask: Any, *, frames: str, seed: Any, **settings: Any) -> Tensor:
+def build_mask(input_shape: Shape, axes: int, mask: Any, *, frames: Frames, seed: Any, **settings: Any) -> Tensor:
     """C' x ... x H' x W' from a given array or from the settings of `sampling_mask`."""
     shape = check_shape(input_shape, "input_shape")
     if mask is not None:

@@ -6,19 +6,21 @@ Maps are complex, coils x spatial. Operators expect sum_c |s_c|^2 = 1 where ther
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
+from ..common.settings import Count, Positive, checked
 from ..core.base import Shape
 
 RADIUS = 1.5  # of the ring of coils, in half fields of view
 
 
-def birdcage(size: Shape, *, coils: int = 8, radius: float = RADIUS) -> Tensor:
+@checked
+def birdcage(size: Shape, *, coils: Count = 8, radius: Annotated[Positive, "of the ring"] = RADIUS) -> Tensor:
     """Sensitivities of a ring of loops around the object (coils x size, complex128, root sum of squares 1).
 
     Coil c sits at z_c = radius exp(2 pi i c / coils) in the plane (half the field of view is 1) and receives
@@ -26,10 +28,6 @@ def birdcage(size: Shape, *, coils: int = 8, radius: float = RADIUS) -> Tensor:
     the birdcage model of Roemer et al. 1990. In a volume the ring lies in the middle plane of the first axis and the
     distance counts all three axes. size: ... x H x W in pixels.
     """
-    if isinstance(coils, bool) or not isinstance(coils, int) or coils < 1:
-        raise BadInput(f"coils is {coils!r}", wanted="a whole number of at least 1")
-    if not radius > 0:
-        raise BadInput(f"radius is {radius!r}", wanted="above 0, in half fields of view")
     axes = [(np.arange(n) - n / 2) / (n / 2) for n in size]
     z = axes[-1][None, :] + 1j * axes[-2][:, None]
     angle = 2 * np.pi * np.arange(coils) / coils

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
+from ..common.settings import Count, checked
 from ..core.base import Shape
 from .plans import Nufft
 
@@ -36,14 +37,13 @@ def ramp(points: Tensor, size: Shape) -> Tensor:
     return weights * (ball / (2 * math.pi) ** axes * math.prod(size) / float(weights.sum()))
 
 
-def pipe_menon(points: Tensor, size: Shape, *, iterations: int = ITERATIONS) -> Tensor:
+@checked
+def pipe_menon(points: Tensor, size: Shape, *, iterations: Count = ITERATIONS) -> Tensor:
     """w <- w / (psi * w) until the weighted samples have density 1 (Pipe and Menon 1999).
 
     psi is the Fejer kernel, whose transform is a triangle twice the field of view wide: positive, and one grid step
     of k-space wide. Works for any trajectory; points: ... x d, radians per pixel.
     """
-    if iterations < 1:
-        raise BadInput(f"iterations is {iterations}", wanted="at least 1")
     triangle = torch.ones((), dtype=torch.float64, device="cpu")
     for n in size:
         triangle = triangle[..., None] * (1 - torch.arange(1 - n, n, dtype=torch.float64, device="cpu").abs() / n)

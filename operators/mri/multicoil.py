@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.registry import unknown_name
-from ..core.base import Shape
+from ..common.settings import check
+from ..core.base import ComplexPictures, Shape
 from ..core.linear_solvers import spectral_norm
 from . import fourier
 from .cartesian import SETTINGS, Cartesian, build_mask, circulant, transformed_axes
 from .coils import birdcage, checked_maps, root_sum_of_squares
-
-METHODS = ("espirit", "walsh")
+from .settings import (
+    Acceleration,
+    Calibration,
+    CenterFraction,
+    Coils,
+    Dimensions,
+    Frames,
+    KspaceMask,
+    Maps,
+    Sampling,
+    Seeds,
+)
 
 
 class MultiCoilMri(Cartesian):
@@ -25,8 +35,8 @@ class MultiCoilMri(Cartesian):
     input_shape: C x H x W, or C x D x H x W. The measurement is (C coils) x ... x H x W, the coils of a frame next to
     each other, and 0 where nothing was measured.
 
-    maps: complex sensitivities, coils x spatial; default a simulated ring of `coils` loops (`birdcage`), normalised
-    to sum_c |S_c|^2 = 1. Other settings as of `Mri`. `MultiCoilMri.calibrated(kspace)` estimates maps from data.
+    Without maps a ring of loops is simulated (`birdcage`), normalised to sum_c |S_c|^2 = 1; other settings are those of
+    `Mri`. `MultiCoilMri.calibrated(kspace)` estimates maps from data.
 
     gram transforms only axes on which the mask varies; `solve` runs conjugate gradients, preconditioned by the
     circulant matrix nearest to A^H A (Chan 1988): diag(F A^H A F^H). `direct` is A^H y over sum_c |S_c|^2: zero-filled,
@@ -40,17 +50,17 @@ class MultiCoilMri(Cartesian):
         self,
         input_shape: Shape,
         *,
-        coils: int = 8,
-        maps: Tensor | np.ndarray | None = None,
-        kind: str = "random",
-        acceleration: float = 4,
-        center_fraction: float | None = None,
-        calibration: int | None = None,
-        frames: str = "same",
-        seed: int | Sequence[int] = 0,
-        mask: Tensor | np.ndarray | list[Any] | None = None,
-        dimensions: int | None = None,
-        complex_values: bool = True,
+        coils: Coils = 8,
+        maps: Maps = None,
+        kind: Sampling = "random",
+        acceleration: Acceleration = 4,
+        center_fraction: CenterFraction = None,
+        calibration: Calibration = None,
+        frames: Frames = "same",
+        seed: Seeds = 0,
+        mask: KspaceMask = None,
+        dimensions: Dimensions = None,
+        complex_values: ComplexPictures = True,
     ) -> None:
         axes = transformed_axes(input_shape, dimensions)
         keep = build_mask(
@@ -74,7 +84,12 @@ class MultiCoilMri(Cartesian):
 
     @classmethod
     def calibrated(
-        cls, kspace: Tensor, *, mask: Tensor | np.ndarray | None = None, method: str = "espirit", **settings: Any
+        cls,
+        kspace: Tensor,
+        *,
+        mask: Tensor | np.ndarray | None = None,
+        method: Literal["espirit", "walsh"] = "espirit",
+        **settings: Any,
     ) -> MultiCoilMri:
         """The operator of measured data, with maps estimated from the middle of k-space.
 
@@ -83,8 +98,7 @@ class MultiCoilMri(Cartesian):
         """
         from . import calibration
 
-        if method not in METHODS:
-            raise unknown_name("calibration", method, dict.fromkeys(METHODS))
+        check("method", method, Literal["espirit", "walsh"])
         estimate: Callable[..., Tensor] = getattr(calibration, method)
         maps = estimate(kspace, **settings)
         keep = (kspace != 0).any(0) if mask is None else mask

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.errors import BadInput
-from ..common.registry import unknown_name
-from ..core.base import LinearOperator, Shape, check_shape
+from ..common.settings import OneOf, Range
+from ..core.base import ComplexPictures, LinearOperator, Shape, check_shape
 from ..core.linear_solvers import spectral_norm
 from . import density as compensation
 from . import fourier, toeplitz
@@ -20,8 +19,8 @@ from .cartesian import circulant, transformed_axes
 from .coils import root_sum_of_squares
 from .multicoil import coil_maps
 from .plans import Nufft
-from .sampling import FRAMES
-from .trajectories import given_points, trajectory
+from .settings import Coils, Dimensions, Frames, Maps
+from .trajectories import Less, Power, Samples, Spokes, Trajectory, given_points, trajectory
 
 STRAIGHT = ("radial", "golden", "kooshball")  # kinds whose density is |k|^(d - 1)
 CROWDED = 8  # densities that differ by this much are worth a preconditioner
@@ -33,14 +32,10 @@ class MriNufft(LinearOperator):
     input_shape: C x H x W or C x D x H x W. The measurement is complex, (C coils) x spokes x samples, or
     (C coils) x D x spokes x samples for a series of planes (dimensions 2).
 
-    kind, acceleration, spokes, samples, power: see `trajectory`. points: an array in their place, points x axes or
-    spokes x samples x axes, in radians per pixel from -pi to pi, the slowest axis of the picture first; with an axis
-    for the frames in front, each frame has its own. frames: "same" points in every frame (the axis before the
-    transformed ones), or "different": a series goes on with the lines that follow.
-    coils, maps: several coils, simulated or given, as in `mri-multicoil`; one coil of sensitivity 1 by default.
-    eps: relative precision in single precision; double precision takes at most 1e-12.
-    density: of `direct`: "auto" (the ramp for straight lines, Pipe-Menon otherwise), "ramp", "pipe-menon", "none", or
-    an array of weights. complex_values: whether pictures are complex.
+    Trajectories: see `trajectory`. Points of one's own are points x axes or spokes x samples x axes, from -pi to pi,
+    the slowest axis of the picture first; with an axis for the frames in front, each frame has its own. A series whose
+    frames differ goes on with the lines that follow. Coils as in `mri-multicoil`; one has sensitivity 1. Transforms in
+    double precision have eps of at most 1e-12. Density "auto" is the ramp for straight lines and Pipe-Menon otherwise.
 
     A and A^H are transposes to rounding at any eps. gram is the Toeplitz convolution, exact to 1e-13 and free of
     gridding; `solve` runs conjugate gradients on it, preconditioned by the nearest circulant matrix. `direct` is the
@@ -55,26 +50,27 @@ class MriNufft(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        kind: str = "radial",
-        acceleration: float = 4,
-        spokes: int | None = None,
-        samples: int | None = None,
-        power: float = 1.0,
-        frames: str = "same",
-        points: Tensor | np.ndarray | list[Any] | None = None,
-        coils: int = 1,
-        maps: Tensor | np.ndarray | None = None,
-        eps: float = 1e-6,
-        density: str | Tensor | np.ndarray = "auto",
-        dimensions: int | None = None,
-        complex_values: bool = True,
+        kind: Trajectory = "radial",
+        acceleration: Less = 4,
+        spokes: Spokes = None,
+        samples: Samples = None,
+        power: Power = 1.0,
+        frames: Frames = "same",
+        points: Annotated[Tensor | np.ndarray | list[Any] | None, "the trajectory itself, radians per pixel"] = None,
+        coils: Coils = 1,
+        maps: Maps = None,
+        eps: Annotated[float, Range(above=0, below=1), "relative precision of transforms in single precision"] = 1e-6,
+        density: Annotated[
+            Annotated[str, OneOf(compensation.NAMES)] | Tensor | np.ndarray,
+            "weights of `direct`: their rule, or an array",
+        ] = "auto",
+        dimensions: Dimensions = None,
+        complex_values: ComplexPictures = True,
     ) -> None:
         axes = transformed_axes(input_shape, dimensions)
         shape = check_shape(input_shape, "input_shape")
         size = shape[len(shape) - axes :]
         count = shape[-axes - 1]  # frames: what precedes the transformed axes
-        if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 < eps < 1:
-            raise BadInput(f"eps is {eps!r}", wanted="a relative precision between 0 and 1, such as 1e-6")
         if points is None:
             settings: dict[str, Any] = {
                 "kind": kind,
@@ -228,15 +224,9 @@ class MriNufft(LinearOperator):
 
 
 def _frame_numbers(frames: str, count: int) -> range:
-    if frames not in FRAMES:
-        raise unknown_name("way to treat frames", frames, dict.fromkeys(FRAMES))
     return range(count if frames == "different" else 1)
 
 
 def check_density(density: Any, shape: tuple[int, ...]) -> Any:
-    """The name, or weights as F x ...; BadInput for an unknown name or weights that do not fit the points."""
-    if isinstance(density, str):
-        if density not in compensation.NAMES:
-            raise unknown_name("density compensation", density, dict.fromkeys(compensation.NAMES))
-        return density
-    return compensation.given(density, shape)
+    """The name, or weights as F x ...; BadInput for weights that do not fit the points."""
+    return density if isinstance(density, str) else compensation.given(density, shape)

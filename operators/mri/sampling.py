@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -12,39 +12,32 @@ from torch import Tensor
 
 from ..common.errors import BadInput
 from ..common.randomness import check_seed
-from ..common.registry import unknown_name
+from ..common.settings import Range, check, checked
 from ..core.base import Shape
 from ..missing.mask import _binary
 from .lines import LINES, Lines, centre, magic_low
 from .patterns import PATTERNS, Pattern
+from .settings import Acceleration, Calibration, CenterFraction, Frames, Sampling, Seeds
 
-KINDS = (*LINES, *PATTERNS, "full")
-FRAMES = ("same", "different")
 CENTER_FRACTION = 0.32  # times 1 / R: 8 % at R = 4 and 4 % at R = 8, as in fastMRI
 
 
+@checked
 def sampling_mask(
     size: Shape,
     *,
-    kind: str = "random",
-    acceleration: float = 4,
-    center_fraction: float | None = None,
-    calibration: int | None = None,
-    seed: int | Sequence[int] = 0,
+    kind: Sampling = "random",
+    acceleration: Acceleration = 4,
+    center_fraction: CenterFraction = None,
+    calibration: Calibration = None,
+    seed: Seeds = 0,
 ) -> Tensor:
     """A mask of k-space with zero frequency in the middle: boolean, of as many axes as `size`, 1 long where constant.
 
-    size: spatial axes, ... x H x W. kind: lines along the second-last axis, "random", "equispaced",
-    "equispaced_fraction", "magic", "magic_fraction" (fastMRI; phase encoding along the last axis); patterns of the
-    last two axes, "poisson" (variable density) and "radial" (lines through the centre); "full".
-    acceleration: R, at least 1. center_fraction: share of the lines in the middle that are all measured; default
-    0.32 / R. calibration: side of the square in the middle that patterns measure wholly; default 24, less on small
-    grids. seed: an integer, or several as fastMRI takes them.
+    size: spatial axes, ... x H x W. Lines along the second-last axis: "random", "equispaced", "equispaced_fraction",
+    "magic", "magic_fraction" (fastMRI; phase encoding along the last axis); patterns of the last two axes: "poisson"
+    (variable density) and "radial" (lines through the centre); "full".
     """
-    if kind not in KINDS:
-        raise unknown_name("kind of sampling", kind, dict.fromkeys(KINDS))
-    if isinstance(acceleration, bool) or not isinstance(acceleration, int | float) or not 1 <= acceleration < math.inf:
-        raise BadInput(f"acceleration is {acceleration!r}", wanted="a number of at least 1")
     words = seed_words(seed)
     if kind == "full":
         keep = np.ones((1,), dtype=bool)
@@ -78,10 +71,8 @@ def given_mask(mask: Any, size: Shape, channels: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(full))
 
 
-def frame_masks(size: Shape, *, frames: str, count: int, seed: int | Sequence[int], **settings: Any) -> Tensor:
+def frame_masks(size: Shape, *, frames: Frames, count: int, seed: int | Sequence[int], **settings: Any) -> Tensor:
     """One mask for all frames (1 x spatial), or a fresh draw for each of them (count x spatial)."""
-    if frames not in FRAMES:
-        raise unknown_name("way to treat frames", frames, dict.fromkeys(FRAMES))
     if frames == "same":
         return sampling_mask(size, seed=seed, **settings)[None]
     return torch.stack([sampling_mask(size, seed=(*seed_words(seed), i), **settings) for i in range(count)])
@@ -93,15 +84,11 @@ def seed_words(seed: int | Sequence[int]) -> tuple[int, ...]:
     for part in (seed,) if isinstance(seed, int) else tuple(seed):
         value = check_seed(part)
         words += [value] if value < 2**32 else [value % 2**32, value // 2**32]
-    if not words:
-        raise BadInput("seed is empty", wanted="an integer, or several")
     return tuple(words)
 
 
 def _lines(width: int, kind: str, acceleration: float, share: float | None, seed: tuple[int, ...]) -> np.ndarray:
     share = min(1.0, CENTER_FRACTION / acceleration) if share is None else share
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise BadInput(f"center_fraction is {share!r}", wanted="a share from 0 to 1")
     lines = Lines(width, acceleration, round(width * share), seed)
     low = magic_low(lines) if kind == "magic_fraction" else lines.low
     keep = LINES[kind](lines) | centre(width, low)
@@ -113,6 +100,5 @@ def _lines(width: int, kind: str, acceleration: float, share: float | None, seed
 def _side(calibration: int | None, plane: tuple[int, int], acceleration: float) -> int:
     if calibration is None:
         return min(24, max(1, int(math.sqrt(plane[0] * plane[1] / acceleration) / 3)))
-    if isinstance(calibration, bool) or not isinstance(calibration, int) or not 0 <= calibration <= min(plane):
-        raise BadInput(f"calibration is {calibration!r}", wanted=f"a whole number from 0 to {min(plane)}")
-    return calibration
+    side: int = check("calibration", calibration, Annotated[int, Range(0, min(plane))])
+    return side

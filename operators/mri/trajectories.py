@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
-from ..common.registry import unknown_name
+from ..common.settings import Count, OneOf, Positive, checked
 from ..core.base import Shape
 from .patterns import GOLDEN
 
@@ -98,15 +98,23 @@ KINDS: dict[str, Callable[[Readout], np.ndarray]] = {
 }
 
 
+Trajectory = Annotated[str, OneOf(KINDS), "of the trajectory"]
+Less = Annotated[Positive, "R, how many times less than Nyquist asks for"]
+Spokes = Annotated[Count | None, "lines, or interleaves of a spiral; none: what Nyquist asks for over R"]
+Samples = Annotated[Count | None, "per line; none: two per pixel"]
+Power = Annotated[Positive, "of a spiral: 1 for even spacing, above 1 for a denser middle"]
+
+
+@checked
 def trajectory(
     size: Shape,
     *,
-    kind: str = "radial",
-    acceleration: float = 4,
-    spokes: int | None = None,
-    samples: int | None = None,
+    kind: Trajectory = "radial",
+    acceleration: Less = 4,
+    spokes: Spokes = None,
+    samples: Samples = None,
     frame: int = 0,
-    power: float = 1.0,
+    power: Power = 1.0,
 ) -> Tensor:
     """Points of a trajectory, float64: spokes x samples x axes, the slowest axis of the picture first.
 
@@ -116,15 +124,8 @@ def trajectory(
     N / (2 R 8) interleaves of 8 turns. samples: per line; default 2 N. frame: of a series, whose lines go on between
     those of the frames before. power: 1 for a spiral of even spacing, above 1 for one denser in the middle.
     """
-    if kind not in KINDS:
-        raise unknown_name("trajectory", kind, KINDS)
     if kind == "kooshball" and len(size) != 3:
         raise BadInput("a kooshball trajectory was asked for in a plane", wanted="a volume", do="Take kind='radial'.")
-    for name, value in (("spokes", spokes), ("samples", samples)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise BadInput(f"{name} is {value!r}", wanted="a whole number of at least 1")
-    if not acceleration > 0 or not power > 0:
-        raise BadInput(f"acceleration is {acceleration!r} and power {power!r}", wanted="both above 0")
     count = _needed(tuple(size), kind, acceleration) if spokes is None else spokes
     points = KINDS[kind](Readout(tuple(size), count, samples, frame, power, acceleration))
     if len(size) == 3 and points.shape[-1] == 2:

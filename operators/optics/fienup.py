@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import torch
 from torch import Tensor
 
+from ..common.settings import Checked, Count, Fraction, Range, above
 from ..core.base import LinearOperator
 
 
@@ -31,16 +32,18 @@ class Amplitudes(Protocol):
 
 
 @dataclass(frozen=True)
-class Fienup:
-    """Settings of the alternation. steps: iterations; reduction: share of error reduction, at the end; beta: feedback;
-    low, high: limits of real pictures; every: iterations between the estimates that `run` yields."""
+class Fienup(Checked):
+    """Settings of the alternation."""
 
-    steps: int = 200
-    reduction: float = 0.1
-    beta: float = 0.9
-    low: float = 0.0
-    high: float = 1.0
-    every: int = 20
+    steps: Annotated[Count, "iterations"] = 200
+    reduction: Annotated[Fraction, "share of them that is error reduction, at the end"] = 0.1
+    beta: Annotated[float, Range(above=0, high=1), "feedback"] = 0.9
+    low: Annotated[float, "least value of real pictures"] = 0.0
+    high: Annotated[float, "largest value of real pictures, above `low`"] = 1.0
+    every: Annotated[Count, "iterations between the estimates that `run` yields"] = 20
+
+    def __post_init__(self) -> None:
+        above("high", self.high, "low", self.low)
 
     def run(self, operator: Amplitudes, y: Tensor, pictures: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Yield (step, estimate).

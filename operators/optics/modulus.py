@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from ..common.randomness import generator
 from ..core.base import LinearOperator, Operator, Shape
 from .fienup import Fienup
 
-MEASURES = ("amplitude", "intensity")
+Measure = Annotated[Literal["amplitude", "intensity"], "what a detector sees: |B x|, or its square"]
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,8 @@ class Modulus(Operator):
     quick = Quick()
 
     def __init__(
-        self, linear: LinearOperator, *, measure: str = "amplitude", output_shape: Shape | None = None
+        self, linear: LinearOperator, *, measure: Measure = "amplitude", output_shape: Shape | None = None
     ) -> None:
-        if measure not in MEASURES:
-            raise BadInput(f"measure is {measure!r}", wanted=" or ".join(map(repr, MEASURES)))
         if not linear.complex_output:
             raise BadInput(f"{type(linear).__name__} has real values", wanted="a linear operator with complex ones")
         shape = linear.output_shape if output_shape is None else output_shape

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
-from ..common.randomness import check_seed, generator
-from ..core.base import LinearOperator, Shape, check_rho, check_shape
-from .modulus import Modulus, Quick
+from ..common.randomness import generator
+from ..common.settings import Count, NotNegative, Range, Seed
+from ..core.base import ComplexPictures, LinearOperator, Shape, check_rho, check_shape
+from .modulus import Measure, Modulus, Quick
 
-KINDS = ("fourier", "coded")
 ROOT2 = math.sqrt(2.0)
 
 
 class PhaseRetrieval(Modulus):
     """y = |F pad(x)| of each channel, the orthonormal 2-D Fourier transform with frequency 0 in the middle.
 
-    input_shape: C x H x W. kind: "fourier", the picture amid `pad` zeros on each side, y C x (H + 2 pad) x (W + 2 pad);
-    "coded", y = |F (m_l x)| / sqrt(L) behind L masks m_l of values 1, i, -1, -i, y C x L x (H + 2 pad) x (W + 2 pad)
-    (Candes, Li, Soltanolkotabi 2015). measure: "amplitude" or "intensity" (its square, for photon counts).
-    oversample: sets pad = round(oversample / 8 * side) for each axis, 2 being customary (256 pixels become 384).
-    pad: zeros on each side instead, one number or (rows, columns); 0 for "coded" unless given. patterns: L.
-    seed: of the masks. masks: L x H x W of one's own, of "coded". complex_values: whether pictures are complex.
+    input_shape: C x H x W. Kind "fourier": the picture amid `pad` zeros on each side, y C x (H + 2 pad) x (W + 2 pad);
+    "coded": y = |F (m_l x)| / sqrt(L) behind L masks m_l of values 1, i, -1, -i, y C x L x (H + 2 pad) x (W + 2 pad)
+    (Candes, Li, Soltanolkotabi 2015). Intensities are for photon counts.
 
     Of a real picture |y| is symmetric: one half is computed and copied. Ambiguities: global sign or phase, and for
     "fourier" the picture turned by 180 degrees (conjugated), and shifts inside the zeros.
@@ -37,23 +35,21 @@ class PhaseRetrieval(Modulus):
         self,
         input_shape: Shape,
         *,
-        kind: str = "fourier",
-        measure: str = "amplitude",
-        oversample: float = 2.0,
-        pad: int | tuple[int, int] | None = None,
-        patterns: int = 4,
-        seed: int = 0,
-        masks: Tensor | np.ndarray | None = None,
-        complex_values: bool = False,
+        kind: Annotated[Literal["fourier", "coded"], "what stands before the detector"] = "fourier",
+        measure: Measure = "amplitude",
+        oversample: Annotated[NotNegative, "pad is this / 8 of each side; with the customary 2, 256 become 384"] = 2.0,
+        pad: Annotated[
+            int | tuple[int, int] | None, Range(0), "zeros on each side, one number or (rows, columns); coded: 0"
+        ] = None,
+        patterns: Annotated[Count, "L, masks of coded"] = 4,
+        seed: Annotated[Seed, "of the masks"] = 0,
+        masks: Annotated[Tensor | np.ndarray | None, "of one's own, L x H x W of modulus 1, for coded"] = None,
+        complex_values: ComplexPictures = False,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) < 2:
             raise BadInput(f"input_shape is {shape}", wanted="(..., H, W)")
         kind = "coded" if masks is not None else kind
-        if kind not in KINDS:
-            raise BadInput(f"kind is {kind!r}", wanted=" or ".join(map(repr, KINDS)))
-        if not 0 <= oversample < math.inf:
-            raise BadInput(f"oversample is {oversample!r}", wanted="a finite number of at least 0")
         if kind == "fourier":
             grid = _grid(shape, _pads(pad, tuple(round(oversample / 8 * n) for n in shape[-2:])))
             halved = not complex_values
@@ -235,9 +231,7 @@ def _mirrored(columns: Tensor) -> Tensor:
 
 
 def _octanary(shape: Shape, patterns: int, seed: int) -> np.ndarray:
-    if isinstance(patterns, bool) or not isinstance(patterns, int) or patterns < 1:
-        raise BadInput(f"patterns is {patterns!r}", wanted="an integer of at least 1")
-    draws = generator(check_seed(seed), "phase-retrieval", 0, "masks").integers(4, size=(patterns, *shape[-2:]))
+    draws = generator(seed, "phase-retrieval", 0, "masks").integers(4, size=(patterns, *shape[-2:]))
     return np.array([1, 1j, -1, -1j])[draws]
 
 
@@ -249,10 +243,8 @@ def _own(masks: Tensor | np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def _pads(pad: int | tuple[int, int] | None, default: tuple[int, ...]) -> tuple[int, int]:
-    given = default if pad is None else ((pad, pad) if isinstance(pad, int) else tuple(pad))
-    if len(given) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in given):
-        raise BadInput(f"pad is {pad!r}", wanted="one or two integers of at least 0")
-    return given[0], given[1]
+    rows, columns = default if pad is None else ((pad, pad) if isinstance(pad, int) else pad)
+    return rows, columns
 
 
 def _grid(shape: Shape, pads: tuple[int, int]) -> tuple[int, int]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
+from ..common.settings import Count, Range, check
 from ..core.base import LinearOperator, Shape, check_rho, check_shape
-from .modulus import Modulus
+from .modulus import Measure, Modulus
 from .phase_retrieval import fourier, inverse_fourier
 
 DEFAULT_PROBE = 64  # pixels
@@ -21,12 +23,10 @@ DEFOCUS = 0.5  # radians of quadratic phase at the rim of the default probe, tim
 class Ptychography(Modulus):
     """y_l = |F (p x[patch l])|^2: L far-field patterns of one object (Fraunhofer, orthonormal FFT, frequency 0 first).
 
-    input_shape: C x H x W, complex. probe: h x w complex array of one's own, or None: a slightly defocused disk on
-    `size` pixels (default 64, or half of the shorter side where that is less). positions: L x 2 top-left corners
-    (row, column) of the patches in pixels, fractions allowed: the probe is then moved by the rest through the phases
-    of its spectrum. None: a raster whose neighbours overlap by the share `overlap` (0 to 1; 0.6 and more is customary).
-    measure: "intensity" (photon counts) or "amplitude". y: C x L x h x w. `linear` is x -> F(p x[patch l]), with its
-    exact adjoint; its normal matrix is diagonal, sum_l |p_l|^2.
+    input_shape: C x H x W, complex; y: C x L x h x w. Without a probe of one's own it is a slightly defocused disk.
+    Positions may be fractions: the probe is then moved by the rest through the phases of its spectrum. Without
+    positions the patches form a raster; neighbours customarily overlap by 0.6 and more. `linear` is x -> F(p x[patch
+    l]), with its exact adjoint; its normal matrix is diagonal, sum_l |p_l|^2.
 
     Rodenburg, Faulkner 2004, doi:10.1063/1.1823034. The global phase stays unknown.
     """
@@ -37,11 +37,14 @@ class Ptychography(Modulus):
         self,
         input_shape: Shape,
         *,
-        probe: Tensor | np.ndarray | None = None,
-        positions: Tensor | np.ndarray | list[list[float]] | None = None,
-        size: int | None = None,
-        overlap: float = 0.7,
-        measure: str = "intensity",
+        probe: Annotated[Tensor | np.ndarray | None, "complex, h x w; none: a disk"] = None,
+        positions: Annotated[
+            Tensor | np.ndarray | list[list[float]] | None,
+            "L x 2 top left corners (row, column) of patches in pixels",
+        ] = None,
+        size: Annotated[Count | None, "pixels of the disk's side; none: 64, or half of the shorter side"] = None,
+        overlap: Annotated[float, Range(0, below=1), "share by which neighbours of the raster overlap"] = 0.7,
+        measure: Measure = "intensity",
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) < 2:
@@ -131,8 +134,7 @@ def _probe(probe: Tensor | np.ndarray | None, size: int | None, shape: Shape) ->
             raise BadInput("the probe is dark", wanted="at least one pixel that is not 0")
         return own
     side = max(min(DEFAULT_PROBE, shorter // 2), 1) if size is None else size
-    if isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= shorter:
-        raise BadInput(f"size is {side!r}", wanted=f"an integer from 1 to {shorter}, the shorter side of the picture")
+    check("size", side, Annotated[int, Range(1, shorter)], where=f"a picture of {shape[-2]} x {shape[-1]} pixels")
     offset = np.arange(side) - (side - 1) / 2
     radius = np.hypot(offset[:, None], offset) / max(DISK * side, 0.5)
     # A rim one pixel wide instead of a step, so that moving the probe by fractions does not ring.
@@ -142,8 +144,6 @@ def _probe(probe: Tensor | np.ndarray | None, size: int | None, shape: Shape) ->
 
 
 def _raster(shape: Shape, size: tuple[int, ...], overlap: float) -> np.ndarray:
-    if not 0 <= overlap < 1:
-        raise BadInput(f"overlap is {overlap!r}", wanted="a share of at least 0 and below 1")
     axes = []
     for length, side in zip(shape[-2:], size, strict=True):
         free, step = length - side, max(side * (1 - overlap), 1.0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
-from ..common.numbers import count, positive
+from ..common.settings import Count, Positive
 from ..core.base import SVD, LinearOperator, Shape, check_shape, full_precision
 
 SVD_UP_TO = 1024  # pixels; beyond, the dense decomposition takes minutes and gigabytes
@@ -21,10 +22,8 @@ class Scattering(LinearOperator):
     U[p, t] = (i/4) H0(k |r_p - r_t|), the incident fields; G[p, r] = k^2 (i/4) H0(k |r_p - r_r|), Green's function to
     the receivers, H0 the Hankel function of the first kind; k = 2 pi / (wave dx).
 
-    input_shape: (1, H, W), permittivity contrast. transmitters, receivers: how many, at angles
-    linspace(0, 359 degrees, n) on a circle. extent: metres across the W columns; pixels are square unless `height`
-    (metres across the rows) is given. radius: of the circle, metres. wave: wavelength in pixels (columns).
-    y: (transmitters, receivers). The set-up and its defaults are those of InverseBench (Zheng et al. 2025).
+    input_shape: (1, H, W), permittivity contrast; y: (transmitters, receivers), which stand at linspace(0, 359 degrees,
+    n) on a circle. The set-up and its defaults are those of InverseBench (Zheng et al. 2025).
 
     `svd` by dense algebra at first use, for up to SVD_UP_TO pixels; None beyond.
     """
@@ -37,22 +36,18 @@ class Scattering(LinearOperator):
         self,
         input_shape: Shape,
         *,
-        transmitters: int = 20,
-        receivers: int = 360,
-        extent: float = 0.18,
-        height: float | None = None,
-        radius: float = 1.6,
-        wave: float = 6.0,
+        transmitters: Annotated[Count, "how many"] = 20,
+        receivers: Annotated[Count, "how many"] = 360,
+        extent: Annotated[Positive, "metres across the columns"] = 0.18,
+        height: Annotated[Positive | None, "metres across the rows; none: pixels are square"] = None,
+        radius: Annotated[Positive, "of the antennas' circle, metres"] = 1.6,
+        wave: Annotated[Positive, "wavelength in pixels (columns)"] = 6.0,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
         if len(shape) != 3 or shape[0] != 1:
             raise BadInput(f"input_shape is {shape}", wanted="(1, H, W)")
-        count("transmitters", transmitters)
-        count("receivers", receivers)
         rows, columns = shape[1:]
         tall = extent * rows / columns if height is None else height
-        for name, value in (("extent", extent), ("height", tall), ("radius", radius), ("wave", wave)):
-            positive(name, value)
         if math.hypot(extent, tall) / 2 >= radius:
             raise BadInput(
                 f"a picture of {extent:g} x {tall:g} m reaches the antennas at {radius:g} m", do="Raise the radius."

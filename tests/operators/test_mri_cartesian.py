@@ -195,7 +195,7 @@ def test_prewhitened_noise_is_uncorrelated():
     [
         ({"kind": "randm"}, "random"),
         ({"acceleration": 0.5}, "at least 1"),
-        ({"center_fraction": 1.5}, "share"),
+        ({"center_fraction": 1.5}, "center_fraction is 1.5"),
         ({"kind": "magic", "acceleration": 3.5}, "whole number"),
         ({"frames": "other"}, "frames"),
         ({"seed": -1}, "seed"),
