@@ -62,7 +62,7 @@ class Pictures:
     def open(cls, item: Item) -> Pictures:
         """The measured picture of an item, kept for the methods that follow on it."""
         if item.problem not in _open:
-            task = Task(item.task, item.where["table"])
+            task = Task(item.task, item.where["table"], frozenset(item.where["chosen"]))
             image = _read(item.where)
             if image_id(image.data) != item.image_sha256:
                 raise BadInput(f"{item.where['path']} holds another picture than when the run was planned")
@@ -114,7 +114,13 @@ def item(
     task: Task, picture: Picture, part: Part, context: Context, label: str, chosen: Method, *, seed: int, first: bool
 ) -> Item:
     """One item with its full identity."""
-    where = {"path": str(picture.path), "reading": dict(picture.reading), "crop": part.crop, "table": dict(task.table)}
+    where = {
+        "path": str(picture.path),
+        "reading": dict(picture.reading),
+        "crop": part.crop,
+        "table": dict(task.table),
+        "chosen": sorted(task.chosen),
+    }
     sha256 = context.hashed(
         pixels_name(picture.path, f"{sorted(picture.reading.items())}|{part.crop}"),
         lambda: image_id(centre(picture.read(), part.crop).data),

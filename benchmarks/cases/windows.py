@@ -70,7 +70,7 @@ class Windows(Pictures):
 
 def _pose(item: Item) -> Windows:
     where = item.where
-    task = Task(item.task, where["table"])
+    task = Task(item.task, where["table"], frozenset(where["chosen"]))
     window = None if where["window"] is None else Cutout(tuple(where["window"]), tuple(where["keep"]))
     kept = None if window is None else window.kept
     if where["measured"] is not None:

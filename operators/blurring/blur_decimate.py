@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.metadata import Facts, Hints, enlarged
 from ..common.settings import Count, Range, Seed, check
 from ..core.base import LinearOperator, Shape, check_rho
 from .bases import divide
@@ -83,6 +85,18 @@ class BlurDecimate(LinearOperator):
             folded = power.reshape(factor, lengths[0], factor, lengths[1]).mean((0, 2))
             self.register_buffer("parts", real_pairs(np.fft.rfft2(grid)), persistent=False)
             self.register_buffer("power", torch.from_numpy(folded[:, : lengths[1] // 2 + 1].copy()), persistent=False)
+
+    @classmethod
+    def informed_by(
+        cls,
+        meta: Facts,
+        output_shape: Shape | None,
+        settings: Mapping[str, Any],
+        *,
+        fixed: Collection[str] = (),
+    ) -> Hints:
+        """The picture that a reduced one tells: larger by the factor."""
+        return Hints() if output_shape is None else enlarged(output_shape, settings.get("factor", 4))
 
     def _forward(self, x: Tensor) -> Tensor:
         if not self.aliased:

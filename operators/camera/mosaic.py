@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
+from ..common.metadata import Facts, Hints
 from ..common.settings import OneOf
 from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
 from .demosaic import interpolate, malvar
@@ -62,6 +63,28 @@ class Mosaic(LinearOperator):
         index = torch.from_numpy(colour.astype(np.int64))[None]
         self.register_buffer("colour", index)  # 1 x H x W: 0, 1, 2 for red, green, blue
         self.register_buffer("others", torch.cat([(index + 1) % 3, (index + 2) % 3]), persistent=False)
+
+    @classmethod
+    def informed_by(
+        cls,
+        meta: Facts,
+        output_shape: Shape | None,
+        settings: Mapping[str, Any],
+        *,
+        fixed: Collection[str] = (),
+    ) -> Hints:
+        """The filters of the camera that took a measurement; one channel is the packed form of three."""
+        if output_shape is None:
+            return Hints()
+        stated: dict[str, Any] = {}
+        notes: dict[str, str] = {}
+        if meta.camera is not None and meta.camera.cfa is not None and "pattern" not in fixed:
+            stated["pattern"] = meta.camera.cfa
+            notes["pattern"] = f"pattern: {meta.camera.cfa}, as the file says (another with --set operator.pattern=...)"
+        if len(output_shape) != 3 or output_shape[0] != 1:
+            return Hints(settings=stated, notes=notes)
+        notes["form"] = "form: packed, as the measurement has one channel, of which each pixel is one colour"
+        return Hints((3, *output_shape[1:]), {"form": "packed"}, stated, notes=notes)
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._spread(self._gather(x, self.colour)) if self.form == "masked" else self._gather(x, self.colour)

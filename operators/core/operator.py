@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..common.errors import BadInput, BadType
+from ..common.metadata import Facts, Hints
 from ..common.settings import Checked
 from .differentiation import full_precision
 from .shapes import Shape, check_shape
@@ -33,6 +34,10 @@ class Operator(Checked, nn.Module):
     is_linear: ClassVar[bool] = False
     spatial: ClassVar[int] = 2  # axes of the picture after the channel axis: 3 for an operator on volumes
     channels: ClassVar[int | None] = None  # the only channel count that makes sense (3 for a colour filter array)
+    # Settings that still mean something where an array (a kernel, a mask, angles) stands in place of what is described.
+    beside_array: ClassVar[tuple[str, ...]] = ("boundary",)
+    # Whether the parameter `mask` tells which entries of y were measured, as all do but a coded aperture.
+    mask_marks_pixels: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -58,6 +63,22 @@ class Operator(Checked, nn.Module):
     def observed(self) -> Tensor | None:
         """Boolean tensor broadcastable to B x output_shape: which entries of y are measured; None means all."""
         return None
+
+    @classmethod
+    def informed_by(
+        cls,
+        meta: Facts,
+        output_shape: Shape | None,
+        settings: Mapping[str, Any],
+        *,
+        fixed: Collection[str] = (),
+    ) -> Hints:
+        """What a file tells of this operator beside the `settings` of a task; nothing unless a subclass knows better.
+
+        meta: what the file says of its picture. output_shape: of the measurement that the file holds (without batch);
+        None where it holds the picture itself. fixed: parameters that the user gave, which no file overrules.
+        """
+        return Hints()
 
     # -- what everybody calls -----------------------------------------------------------------------------------
 

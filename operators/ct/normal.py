@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from ..common.metadata import Facts, Hints
 from ..core.base import LinearOperator, Shape
+from . import informed
 
 LOWEST = 1e-3  # of the largest eigenvalue; below, the stand-in says more about the border than about the scan
 
@@ -26,13 +28,26 @@ class Tomography(LinearOperator):
     )  # fmt: skip
     measured_axes: ClassVar[tuple[str, ...]] = ("views", "detectors")
 
-    @classmethod
-    def told_by(cls, output_shape: Shape, settings: Mapping[str, Any]) -> tuple[Shape | None, dict[str, int]]:
-        """What a measurement of that shape tells beside `settings`: the picture's shape, or None, and other settings.
+    parallel: ClassVar[bool] = False  # whether the rays of a view never meet
 
-        A beam that diverges shows the same sinogram of a small picture near the source and a large one far from it.
+    @classmethod
+    def informed_by(
+        cls,
+        meta: Facts,
+        output_shape: Shape | None,
+        settings: Mapping[str, Any],
+        *,
+        fixed: Collection[str] = (),
+    ) -> Hints:
+        """The pixel of a picture; of a measurement its views and cells, and angles and lengths that the file states.
+
+        A beam that diverges shows the same sinogram of a small picture near the source and a large one far from it:
+        the picture's shape is told by a parallel beam alone.
         """
-        return None, dict(zip(reversed(cls.measured_axes), reversed(output_shape), strict=False))
+        if output_shape is None:
+            return informed.of_picture(meta, "DHW"[-cls.spatial :], settings, fixed)
+        sizes = dict(zip(reversed(cls.measured_axes), reversed(output_shape), strict=False))
+        return informed.of_views(meta, sizes, settings, fixed, parallel=cls.parallel)
 
     def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor] | None:
         """The inverse of that convolution plus rho; None for few views, which leave gaps in the Fourier plane."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
-from ..common.settings import OneOf, check
+from ..common.metadata import Facts, Hints
+from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
 from .filters import padded, ramp, view_weights
 from .footprint import area_weights
 from .fourier import FourierSlice
 from .geometry import Grid, parallel_views, view_angles
+from .informed import square
 from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
@@ -36,6 +39,8 @@ class ParallelCT(Tomography):
 
     Each projector has its exact adjoint. The two others are sparse matrices, made at first use.
     """
+
+    parallel: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -71,15 +76,21 @@ class ParallelCT(Tomography):
         self._sampling = ScanMatrix(self._views, grid, sampling_weights, taps=2)
 
     @classmethod
-    def told_by(cls, output_shape: Shape, settings: Mapping[str, Any]) -> tuple[Shape | None, dict[str, int]]:
-        """The square as wide as the detector, which all views see whole but for its corners."""
-        _, told = super().told_by(output_shape, settings)
-        pixel, spacing = settings.get("pixel", 1.0), settings.get("spacing")
-        check("pixel", pixel, Pixel)
-        check("spacing", spacing, Spacing)
-        spacing = pixel if spacing is None else spacing
-        side = max(1, round(told["detectors"] * spacing / pixel))
-        return (*output_shape[:-2], side, side), told
+    def informed_by(
+        cls,
+        meta: Facts,
+        output_shape: Shape | None,
+        settings: Mapping[str, Any],
+        *,
+        fixed: Collection[str] = (),
+    ) -> Hints:
+        """That of every scan, and the picture: the square as wide as the detector."""
+        hints = super().informed_by(meta, output_shape, settings, fixed=fixed)
+        if output_shape is None:
+            return hints
+        shape = square(hints, output_shape, settings)
+        said = f"size of the picture: {shape[-1]} x {shape[-2]}, as wide as the detector (another with --shape)"
+        return replace(hints, input_shape=shape, notes={"input_shape": said, **hints.notes})
 
     def _forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, *self.input_shape[-2:])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.metadata import Facts, Hints
 from ..common.settings import OneOf, Range
 from ..core.base import ComplexPictures, LinearOperator, Shape, check_shape
 from ..core.linear_solvers import spectral_norm
@@ -99,6 +100,22 @@ class MriNufft(LinearOperator):
         self._norms: dict[int, float] = {}
 
     # -- the map --------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def informed_by(
+        cls,
+        meta: Facts,
+        output_shape: Shape | None,
+        settings: Mapping[str, Any],
+        *,
+        fixed: Collection[str] = (),
+    ) -> Hints:
+        """The points at which a measurement was taken, where its file states them."""
+        stated = None if meta.acquisition is None else meta.acquisition.trajectory
+        if output_shape is None or stated is None or "points" in fixed:
+            return Hints()
+        note = f"points: the file's own trajectory of {len(stated)} (another with --array points=FILE)"
+        return Hints(arrays={"points": stated}, notes={"points": note})
 
     def _forward(self, x: Tensor) -> Tensor:
         z = self._received(x, self._scaled_maps(x), self._scale)

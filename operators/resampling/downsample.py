@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
 
+from ..common.metadata import Facts, Hints, enlarged
 from ..common.settings import Positive
 from ..core.base import Shape
 from .matrices import Axis, Edge, Filter, PictureSize, output_length
@@ -37,6 +39,20 @@ class Downsample(Resampled):
             rows, columns = (Axis(n, output_length(n, 1 / factor), 1 / factor, filter, boundary) for n in lengths)
         super().__init__(input_shape, rows, columns)
         self.factor, self.filter, self.boundary = factor, filter, boundary
+
+    @classmethod
+    def informed_by(
+        cls,
+        meta: Facts,
+        output_shape: Shape | None,
+        settings: Mapping[str, Any],
+        *,
+        fixed: Collection[str] = (),
+    ) -> Hints:
+        """The picture that a reduced one tells: larger by the factor."""
+        if output_shape is None or settings.get("size") is not None:
+            return Hints()
+        return enlarged(output_shape, settings.get("factor", 4))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, factor={self.factor}, filter={self.filter!r}, boundary={self.boundary!r}"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor
 
 from operators.common.errors import BadType
+from operators.common.metadata import PARTS, Facts
 
 UNITS = ("[0,1]", "hu", "counts", "reflectance", "radiance", "magnitude")
 AS_STORED = "as stored"  # floats outside [0, 1] whose unit nobody gave
 
 
 @dataclass(frozen=True)
-class Metadata:
+class Metadata(Facts):
     """What a file said about its picture. All of it is plain data (`as_dict` is JSON-safe).
 
     format: name of the file format. sha256: digest of the file. name: its file name, without folders.
@@ -24,6 +25,7 @@ class Metadata:
     orientation: EXIF orientation that was applied (1: none). pages: pictures or pages in the file.
     fields: what a writer of the same format needs to write the same kind again.
     notes: choices made while reading, for the user to see.
+    geometry, camera, spectral, acquisition: what it said of the physics, by kind (`operators.common.metadata`).
     """
 
     format: str
@@ -41,17 +43,21 @@ class Metadata:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for provenance: lists instead of tuples, safe for JSON."""
-        values = asdict(self)
-        return {**values, "value_range": list(self.value_range), "notes": list(self.notes), "fields": dict(self.fields)}
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        parts = {name: values.pop(name) for name in PARTS}
+        plain = {"value_range": list(self.value_range), "notes": list(self.notes), "fields": dict(self.fields)}
+        return {**values, **plain, **{name: part.as_dict() for name, part in parts.items() if part is not None}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Metadata:
         """The inverse of `as_dict`; BadType for a key this version does not know."""
-        known = {entry.name for entry in fields(cls)}
-        if unknown := sorted(set(values) - known):
+        names = {entry.name for entry in fields(cls)}
+        if unknown := sorted(set(values) - names):
             raise BadType(f"metadata with unknown keys {', '.join(unknown)}", do="Use the version that wrote it.")
         low, high = values["value_range"]
-        return cls(**{**values, "value_range": (low, high), "notes": tuple(values.get("notes", ()))})
+        parts = {name: PARTS[name].from_dict(values[name]) for name in PARTS if values.get(name) is not None}
+        plain = {"value_range": (low, high), "notes": tuple(values.get("notes", ()))}
+        return cls(**{**values, **plain, **parts})
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from operators import REGISTRY, BadInput, BadType
+from operators.common.metadata import Hints
 from operators.common.registry import keyword_defaults
 from operators.common.space import Affine
 from operators.core.base import Operator
@@ -18,7 +19,7 @@ from operators.noise import REGISTRY as NOISES
 from operators.noise import NoiseModel
 
 from ..problem import Problem
-from . import measurement, units
+from . import informing, measurement, units
 
 if TYPE_CHECKING:
     from .task import Task
@@ -48,7 +49,10 @@ def pose(task: Task, image: Any, given: Given) -> Problem:
         # Whatever stands in a hole (often NaN, white or the old picture) was not measured.
         y = torch.where(arrays["mask"].bool(), y, torch.zeros_like(y))
     measurement.check_values(y, what="the measurement", low=-math.inf, high=math.inf)
-    task, y, operator = _operator(task, y, given.shape, arrays, notes)
+    told = informing.hints(task, image, tuple(y.shape[1:]), arrays=arrays)
+    task = informing.stated(task, told, notes)
+    arrays = {**informing.arrays(told), **arrays}
+    task, y, operator = _operator(task, y, given.shape, arrays, told, notes)
     if picture and len(operator.output_shape) == len(operator.input_shape):
         # A picture: noise may carry it out of [0, 1], another unit would carry it further.
         measurement.check_values(y, what="the measurement", low=-1.0, high=2.0)
@@ -105,7 +109,7 @@ def _arrays(task: Task, y: Tensor, given: Given, notes: list[str]) -> dict[str, 
 
 def _marks_pixels(task: Task) -> bool:
     """Whether the operator's mask tells which entries of y were measured, as masks do but for a coded aperture."""
-    return bool(getattr(REGISTRY.load(task.table["operator"]["name"]), "mask_marks_pixels", True))
+    return bool(REGISTRY.load(task.table["operator"]["name"]).mask_marks_pixels)
 
 
 def _kernel(kernel: Tensor) -> Tensor:
@@ -132,19 +136,19 @@ def _mask(mask: Tensor, y: Tensor) -> Tensor:
 
 
 def _operator(
-    task: Task, y: Tensor, shape: tuple[int, ...] | None, arrays: dict[str, Tensor], notes: list[str]
+    task: Task, y: Tensor, shape: tuple[int, ...] | None, arrays: dict[str, Tensor], told: Hints, notes: list[str]
 ) -> tuple[Task, Tensor, Operator]:
-    """The task with what y told of its operator, y, and the operator whose output has its shape.
+    """The task with what y tells of its operator, y, and the operator whose output has its shape.
 
-    The input is what was given, what y tells (`told_by` of the operator), y's own size, or `factor` times that.
+    The input is what was given, what y tells (`told`), or y's own size.
     """
     same = tuple(y.shape[1:])
-    told, fitted = _told(task, same)
+    fitted = task.fitted(told.sizes)
     if shape is not None:
         operator = task.operator(shape, arrays)
         if fitted is not task and math.prod(operator.output_shape) != math.prod(same):
             task, operator = fitted, fitted.operator(shape, arrays)
-            _note_told(task, arrays, notes)
+            notes += informing.sentences(told, told.sizes)
         wanted = torch.Size(operator.output_shape)
         if wanted.numel() != math.prod(same):
             raise BadInput(
@@ -152,46 +156,18 @@ def _operator(
                 wanted=f"{same}, the shape of this measurement",
             )
         return task, y.reshape(-1, *wanted), operator
-    if told is not None:
-        operator = fitted.operator(told, arrays)
+    if told.input_shape is not None:
+        operator = fitted.operator(told.input_shape, arrays)
         if tuple(operator.output_shape) == same:
-            notes.append(
-                f"size of the picture: {told[-1]} x {told[-2]}, as wide as the detector (another with --shape)"
-            )
-            _note_told(fitted, arrays, notes)
+            notes += informing.sentences(told, ("input_shape", *told.sizes))
             return fitted, y, operator
-    factor = task.table["operator"].get("factor", 1)
-    for candidate in dict.fromkeys([same, (*same[:-2], round(same[-2] * factor), round(same[-1] * factor))]):
-        operator = task.operator(candidate, arrays)
-        if tuple(operator.output_shape) == same:
-            if candidate != same:
-                notes.append(
-                    f"size of the picture: {candidate[-1]} x {candidate[-2]}, {factor} times the measurement's"
-                )
-            return task, y, operator
+    operator = task.operator(same, arrays)
+    if tuple(operator.output_shape) == same:
+        return task, y, operator
     raise BadInput(
         f"the size of the picture cannot be told from a measurement of shape {same}",
         do="Give it with --shape C,H,W, such as --shape 3,256,256.",
     )
-
-
-def _told(task: Task, same: tuple[int, ...]) -> tuple[tuple[int, ...] | None, Task]:
-    """The picture's shape that a measurement tells, or None, and the task with the settings that it tells."""
-    given = task.table["operator"]
-    told_by = getattr(REGISTRY.load(given["name"]), "told_by", None)
-    if told_by is None:
-        return None, task
-    shape, settings = told_by(same, given)
-    return shape, task.override({f"operator.{key}": value for key, value in settings.items()})
-
-
-def _note_told(task: Task, arrays: dict[str, Tensor], notes: list[str]) -> None:
-    if "angles" not in arrays:
-        views = task.table["operator"]["views"]
-        notes.append(
-            f"angles: {views} equidistant ones, as many as the measurement has views, over the task's span "
-            "(give others with --array angles=FILE)"
-        )
 
 
 def _noise(task: Task, y: Tensor, operator: Operator, given: Given, notes: list[str]) -> NoiseModel:

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 class Task:
     """Plain data with a few questions answered; nothing is computed before `problem` or `measured` is called.
 
-    name: what `restore run --task` calls it. table: the checked TOML with defaults filled in.
+    name: what `restore run --task` calls it. table: the checked TOML with defaults filled in. chosen: dotted names of
+    settings that the user replaced; what a picture's file says does not overrule them.
     """
 
     name: str
     table: Mapping[str, Any]
+    chosen: frozenset[str] = frozenset()
 
     # -- what the table says --------------------------------------------------------------------------------------
 
@@ -80,9 +82,17 @@ class Task:
 
         BadInput or BadType, with the closest known name, for a setting that nothing takes.
         """
-        changed = replace(self, table=tables.override(dict(self.table), settings, where=f"task {self.name!r}"))
+        table = tables.override(dict(self.table), settings, where=f"task {self.name!r}")
+        changed = replace(self, table=table, chosen=self.chosen | set(settings))
         changed.check()
         return changed
+
+    def fitted(self, settings: Mapping[str, Any]) -> Task:
+        """The task with parameters of its operator that a file or a measurement tells; nothing the user chose."""
+        if not settings:
+            return self
+        changed = self.override({f"operator.{key}": value for key, value in settings.items()})
+        return replace(changed, chosen=self.chosen)
 
     def check(self) -> None:
         """Raise unless operator, noise, solvers, baseline and metrics exist and take the parameters given."""
@@ -133,7 +143,7 @@ class Task:
         the top left to `crop_to_multiple`. seed: 0 to 2^63 - 1. The noise of a picture depends on the seed and that
         picture alone.
         """
-        from . import measurement
+        from . import informing, measurement
 
         given = self.table["input"]
         unit = units.UNITS[given["unit"]]
@@ -142,7 +152,8 @@ class Task:
         truth = measurement.crop_to_multiple(truth, given["crop_to_multiple"])
         notes: list[str] = []
         truth, file_units = units.enter(truth, given, notes)
-        return self.simulated(truth, seed=seed, notes=notes, file_units=file_units)
+        task = informing.stated(self, informing.hints(self, image, None), notes)
+        return task.simulated(truth, seed=seed, notes=notes, file_units=file_units)
 
     def simulated(self, truth: Tensor, *, seed: int, notes: list[str], file_units: Affine = IDENTITY) -> Problem:
         """Measure pictures that are already in the problem's unit (B x ...), cropped and checked."""
@@ -169,7 +180,7 @@ class Task:
 
         from . import measurement
 
-        spatial = getattr(operators.REGISTRY.load(self.table["operator"]["name"]), "spatial", 2)
+        spatial = operators.REGISTRY.load(self.table["operator"]["name"]).spatial
         mixed = self.table["input"]["unit"] in ("complex", "magnitude")
         return measurement.as_batch(image, spatial=spatial, complex_values=mixed)
 
@@ -272,8 +283,7 @@ def build_operator(
                 f"operator {given['name']!r} takes no {key}", do=f"It takes: {', '.join(known) or 'nothing'}."
             )
     if arrays:
-        kept = getattr(target, "beside_array", ("boundary",))
-        parameters = {key: value for key, value in parameters.items() if key in kept}
+        parameters = {key: value for key, value in parameters.items() if key in target.beside_array}
     return operators.build(given["name"], tuple(input_shape), **parameters, **arrays)
 
 

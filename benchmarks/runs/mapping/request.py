@@ -18,7 +18,7 @@ from operators.core.locality import Locality, locality
 from restore import io, tasks
 from restore.io.sizes import Extent
 from restore.metrics import canonical
-from restore.tasks import Task
+from restore.tasks import Task, informing
 
 from ...cases import pictures, windows
 from ...cases.planning import Context, pixels_name
@@ -85,14 +85,16 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
         pixels_name(request.input, str(sorted(request.reading.items()))), lambda: picture_id(request, size)
     )
     posed = _posed(request)
-    stored, size = size, _size(request, task, size)
-    tiling, there = _tiling(request, task, size)
+    stored = size
+    fitted, size = _size(request, task, size)
+    tiling, there = _tiling(request, fitted, size)
     mask = _mask(request, task, stored, size, there, work)
     whole = Cutout((0, size.height, 0, size.width), (0, size.height, 0, size.width))
     shared = {
         "path": str(request.input.resolve()),
         "reading": dict(request.reading),
         "table": dict(task.table),
+        "chosen": sorted(task.chosen),
         "measured": posed if request.measured else None,
         "mask": None if mask is None else str(mask.resolve()),
         "picture": picture,
@@ -154,17 +156,18 @@ def _posed(request: Request) -> dict[str, Any]:
     return {"sigma": request.sigma, "peak": request.peak, "kernel": kernel}
 
 
-def _size(request: Request, task: Task, stored: Extent) -> Extent:
-    """The size of the pictures that are estimated: enlarged from a measurement, or cropped to what the task takes."""
-    sizes = stored.height, stored.width
-    if request.measured:
-        # By the same rule as `Task.measured`: the picture has the size of y, or `factor` times it.
-        factor = task.table["operator"].get("factor", 1)
-        rows, columns = (round(n * factor) for n in sizes)
-    else:
+def _size(request: Request, task: Task, stored: Extent) -> tuple[Task, Extent]:
+    """The size of the pictures that are estimated: told by a measurement, or cropped to what the task takes; and the
+    task with what the axes of a measurement show.
+    """
+    if not request.measured:
         multiple = int(task.table["input"]["crop_to_multiple"])
-        rows, columns = (n - n % multiple for n in sizes)
-    return dataclasses.replace(stored, height=rows, width=columns)
+        rows, columns = (n - n % multiple for n in (stored.height, stored.width))
+        return task, dataclasses.replace(stored, height=rows, width=columns)
+    same = (stored.channels, stored.height, stored.width)
+    told = informing.hints(task, None, same)
+    channels, rows, columns = told.input_shape or same
+    return task.fitted(told.sizes), dataclasses.replace(stored, channels=channels, height=rows, width=columns)
 
 
 def _tiling(request: Request, task: Task, size: Extent) -> tuple[Tiling, Locality]:
