@@ -5,6 +5,8 @@ Format: TIFF 6.0 (Adobe, 1992).
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -86,13 +88,40 @@ def _opened(source: Source) -> Iterator[Any]:
     """The file; pages that were written one by one, all alike, are seen as one stack."""
     import tifffile
 
-    with tifffile.TiffFile(source.path) as file:
+    with _quiet(), tifffile.TiffFile(source.path, _multifile=False) as file:
+        _check_alone(source, file)
         kinds = {(tuple(entry.shape), entry.axes, str(entry.dtype)) for entry in file.series}
         if len(file.series) == 1 or len(kinds) > 1:
             yield file
             return
-    with tifffile.TiffFile(source.path, is_shaped=False) as file:
+    with _quiet(), tifffile.TiffFile(source.path, is_shaped=False, _multifile=False) as file:
         yield file
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A block in which tifffile's remarks on damaged files do not come before our one line."""
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _check_alone(source: Source, file: Any) -> None:
+    """ReadError for an OME-TIFF whose planes lie in other files: what a file names in its XML is not opened."""
+    text = file.pages.first.description if len(file.pages) and file.is_ome else ""
+    own = re.search(r'<OME\b[^>]*\bUUID="([^"]+)"', text)
+    planes = re.findall(r'<UUID\b[^>]*\bFileName="([^"]*)"[^>]*>\s*([^<\s]*)', text)
+    others = sorted({name for name, uuid in planes if own is None or uuid != own[1]} - {source.path.name})
+    if others:
+        raise source.fail(
+            f"an OME-TIFF whose planes lie in other files ({', '.join(others[:3])!r:.200})",
+            wanted="one file that holds them all",
+            do="Save it as one file first.",
+        )
 
 
 def _choose(source: Source, series: Any, options: Options) -> tuple[Any, Options]:
