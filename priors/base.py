@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from operators.common.errors import BadInput
+from operators.common.settings import Checked, Count, Positive
 from operators.common.space import IDENTITY, Affine, Latent, Space
 
 from .schedules import VP, Schedule
@@ -16,7 +17,7 @@ from .schedules import VP, Schedule
 Sigma = float | Tensor
 
 
-class Prior(nn.Module):
+class Prior(Checked, nn.Module):
     """What a solver's driver asks of any prior, whatever question it answers.
 
     kind: which question that is: "diffusion", or the name of a residual process (priors.residual). A solver says which
@@ -38,10 +39,10 @@ class Prior(nn.Module):
         self,
         *,
         shift: float = 0.0,
-        scale: float = 1.0,
+        scale: Positive = 1.0,
         native_clip: tuple[float, float] | None = None,
-        channels: tuple[int, ...] | None = None,
-        spatial: int = 2,
+        channels: tuple[Count, ...] | None = None,
+        spatial: Literal[2, 3] = 2,
         space: Space | None = None,
     ) -> None:
         super().__init__()
@@ -95,11 +96,11 @@ class DiffusionPrior(Prior):
         self,
         *,
         shift: float = 0.0,
-        scale: float = 1.0,
+        scale: Positive = 1.0,
         native_clip: tuple[float, float] | None = None,
-        channels: tuple[int, ...] | None = None,
+        channels: tuple[Count, ...] | None = None,
         schedule: Schedule | None = None,
-        spatial: int = 2,
+        spatial: Literal[2, 3] = 2,
         space: Space | None = None,
     ) -> None:
         super().__init__(

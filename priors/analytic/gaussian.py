@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput
 from operators.common.randomness import Noise
+from operators.common.settings import Range
 
 from ..base import DiffusionPrior, Sigma, check_sigma
 from .posterior import MAX_UNKNOWNS, LinearGaussianProblem, Posterior, condition
@@ -33,7 +35,7 @@ class GaussianPrior(DiffusionPrior):
         self,
         mean: Tensor,
         *,
-        std: float | Tensor | None = None,
+        std: Annotated[float | Tensor | None, Range(0)] = None,
         covariance: Tensor | None = None,
         spectrum: Tensor | None = None,
         native_clip: tuple[float, float] | None = None,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from operators.common.errors import BadInput
 from operators.common.randomness import Noise
+from operators.common.settings import Positive
 
 from ..base import DiffusionPrior, Sigma, check_sigma
 from .posterior import LinearGaussianProblem, Posterior, choose, condition
@@ -33,7 +34,7 @@ class GaussianMixture(DiffusionPrior):
         means: Tensor,
         weights: Tensor,
         *,
-        std: float | Tensor,
+        std: Positive | Tensor,
         native_clip: tuple[float, float] | None = None,
     ) -> None:
         if means.ndim != 4:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput
+from operators.common.settings import above
 
 from ..base import DiffusionPrior
 
@@ -75,11 +76,9 @@ class Window(DiffusionPrior):
     """Pictures whose values run from low to high (such as HU) instead of the inner prior's legal range."""
 
     def __init__(self, prior: DiffusionPrior, *, low: float, high: float) -> None:
-        if prior.clip is None or not low < high:
-            raise BadInput(
-                f"window ({low:g}, {high:g}) for prior {prior.name!r}",
-                wanted="low < high and a prior with a legal range",
-            )
+        above("high", high, "low", low)
+        if prior.clip is None:
+            raise BadInput(f"a window for prior {prior.name!r}", wanted="a prior with a legal range")
         gain = (high - low) / (prior.clip[1] - prior.clip[0])
         super().__init__(
             shift=low + gain * (prior.shift - prior.clip[0]),

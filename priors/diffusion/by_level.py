@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput
+from operators.common.settings import Positive
 
 from ..base import DiffusionPrior, WrappedPrior
 
@@ -17,15 +18,13 @@ class ByLevel(WrappedPrior):
     again. Units, range, channels and schedule are those of `high`, which `low` must share; BadInput where it does not.
     """
 
-    def __init__(self, low: DiffusionPrior, high: DiffusionPrior, *, border: float) -> None:
+    def __init__(self, low: DiffusionPrior, high: DiffusionPrior, *, border: Positive) -> None:
         super().__init__(high)
         for name in ("shift", "scale", "native_clip", "channels"):
             if getattr(low, name) != getattr(high, name):
                 raise BadInput(
                     f"{name} is {getattr(low, name)} below and {getattr(high, name)} above", wanted="equal ones"
                 )
-        if not border > 0:
-            raise BadInput(f"border is {border}", wanted="a positive noise level")
         self.low, self.border = low, float(border)
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from operators.common.settings import Checked, Fraction, Positive, at_most, checked
+from operators.common.settings import Checked, Count, Fraction, Positive, at_most, checked
 
 from ..base import DiffusionPrior
 
@@ -31,8 +31,8 @@ class EDMPrior(DiffusionPrior):
         *,
         sigma_data: Positive = 0.5,
         shift: float = 0.5,
-        scale: float = 0.5,
-        channels: tuple[int, ...] = (1, 3),
+        scale: Positive = 0.5,
+        channels: tuple[Count, ...] = (1, 3),
     ) -> None:
         super().__init__(shift=shift, scale=scale, native_clip=(-1.0, 1.0), channels=channels)
         self.network = network

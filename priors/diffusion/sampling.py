@@ -6,20 +6,22 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
+from operators.common.settings import Count, Positive, checked
 
 from ..base import DiffusionPrior
 from ..schedules import karras_sigmas
 
 
+@checked
 @torch.no_grad()
 def heun(
     prior: DiffusionPrior,
     like: Tensor,
     noise: Noise,
     *,
-    steps: int = 40,
-    sigma_min: float = 0.002,
-    sigma_max: float = 80.0,
+    steps: Count = 40,
+    sigma_min: Positive = 0.002,
+    sigma_max: Positive = 80.0,
 ) -> Tensor:
     """Samples from the probability-flow ODE by Heun's method (Karras et al. 2022, arXiv 2206.00364, algorithm 1).
 

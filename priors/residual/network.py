@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from operators.common.settings import Positive
+
 from . import build
 from .prior import ResidualPrior, heads
 from .process import Prediction, Process
@@ -25,7 +27,7 @@ class CompactPrior(ResidualPrior):
     that every output of the network itself is of size one. A gray picture is shown as three equal channels.
     """
 
-    def __init__(self, network: nn.Module, process: Process, *, gain: float = 0.1) -> None:
+    def __init__(self, network: nn.Module, process: Process, *, gain: Positive = 0.1) -> None:
         low, high = (-process.shift / process.scale, (1 - process.shift) / process.scale)
         super().__init__(process, native_clip=(low, high), channels=(1, 3))
         self.network = network
