@@ -137,7 +137,9 @@ __getattr__, _, _LAZY = lazy_loader.attach(
     {"mri", "noise"},
     {
         "core.base": ["Operator", "LinearOperator", "SVD"],
+        "common.space": ["Affine", "Latent", "Space"],
         "core.identity": ["Identity"],
+        "core.posing": ["Decode"],
         "missing.mask": ["Mask"],
         "blurring.blur": ["Blur"],
         "blurring.blur_decimate": ["BlurDecimate"],

@@ -48,15 +48,16 @@ class Prior(Checked, nn.Module):
         super().__init__()
         self.space: Space = Affine(shift, scale) if space is None else space
         self.native_clip = native_clip
-        self.clip = None
-        if native_clip is not None and isinstance(self.space, Affine):
-            self.clip = (self.space.to(native_clip[0]), self.space.to(native_clip[1]))
+        self.clip = _clip(self.space, native_clip)
         self.channels, self.spatial = channels, spatial
-        # A decoder moves to a device with the prior whose space it makes.
-        for place, part in enumerate(part for part in self.space.parts if isinstance(part, Latent)):
-            for name, end in (("encode", part.encode), ("decode", part.decode)):
+        self._adopt(self.space)
+
+    def _adopt(self, space: Space) -> None:
+        """Have the networks of a latent space move to a device with this prior."""
+        for part in space.parts:
+            for end in (part.encode, part.decode) if isinstance(part, Latent) else ():
                 if isinstance(end, nn.Module):
-                    self.add_module(f"{name}{place}", end)
+                    self.add_module(f"end{len(self._modules)}", end)
 
     @property
     def shift(self) -> float:
@@ -80,6 +81,24 @@ class Prior(Checked, nn.Module):
         if not isinstance(self.space, Affine):
             view.channels = None  # those of pictures
         return view
+
+    def within(self, space: Space, *, channels: tuple[int, ...] | None = None) -> Self:
+        """This prior of z as a prior of pictures x = space.to(z): in other units, or decoded from latents.
+
+        channels: of those pictures; None: its own in an `Affine` space, any in another.
+        """
+        view = copy.copy(self)
+        view._modules = dict(self._modules)
+        view.space = space @ self.space
+        affine = isinstance(view.space, Affine)
+        view.channels = self.channels if affine and channels is None else channels
+        view.clip = _clip(view.space, self.native_clip)
+        view._adopt(space)
+        return view
+
+
+def _clip(space: Space, native: tuple[float, float] | None) -> tuple[float, float] | None:
+    return (space.to(native[0]), space.to(native[1])) if native is not None and isinstance(space, Affine) else None
 
 
 class DiffusionPrior(Prior):

@@ -24,7 +24,7 @@ from . import solvers
 from .problem import Problem
 from .reconstruction import Reconstruction, Seconds
 from .runs.determinism import repeatable
-from .runs.matching import Match, check_fit, choose_prior, match
+from .runs.matching import Match, check_fit, choose_prior, in_pictures, match
 from .runs.meters import MeteredNoise
 from .runs.trust import warn_of_wrong_adjoint
 from .solvers import Solver, State, solver_name
@@ -107,12 +107,21 @@ def solve(
         raise BadInput(f"samples is {samples!r}", wanted="an integer of at least 1")
     check_seed(seed)
     chosen_prior = choose_prior(prior, method, problem)
-    check_fit(problem, method)
+    problem, space = in_pictures(problem)
+    check_fit(problem, method, space if chosen_prior is None else space @ chosen_prior.space)
     warn_of_wrong_adjoint(problem.operator)
     began = time.perf_counter()
     with _plain_context(), repeatable(chosen.deterministic):
         placed = _ordinary(problem).to(torch.device(chosen.device))
-        matched = match(placed, chosen_prior, method, device=chosen.device, autocast=chosen.autocast, tile=chosen.tile)
+        matched = match(
+            placed,
+            chosen_prior,
+            method,
+            space=space,
+            device=chosen.device,
+            autocast=chosen.autocast,
+            tile=chosen.tile,
+        )
         done = [] if finished is None else list(finished.samples[:samples])
         trace: list[Mapping[str, float]] = [] if finished is None else list(finished.trace)
         noise_seconds = 0.0

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..common.errors import BadInput, BadType
 from ..common.metadata import Facts, Hints
 from ..common.settings import Checked
+from ..common.space import Space
 from .differentiation import full_precision
 from .shapes import Shape, check_shape
 
@@ -213,9 +214,8 @@ class ComposedNonlinear(Operator):
 def check_chain(outer: Operator, inner: Operator) -> None:
     """BadType for anything but two operators, BadInput where the one does not give what the other takes."""
     if not isinstance(inner, Operator):
-        raise BadType(
-            f"the right side of @ is {type(inner).__name__}", wanted="an operator", do="Apply an operator with A(x)."
-        )
+        remedy = "Write A @ Decode(space, A.input_shape)." if isinstance(inner, Space) else "Apply it with A(x)."
+        raise BadType(f"the right side of @ is {type(inner).__name__}", wanted="an operator", do=remedy)
     if outer.input_shape != inner.output_shape:
         raise BadInput(
             f"cannot compose: the inner operator gives {inner.output_shape}",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 import priors
 from operators import BadInput, BadType
+from operators.common.space import IDENTITY, Space
 from operators.core.base import LinearOperator
+from operators.core.posing import apart, keeps_linear
 from operators.optics.modulus import Modulus
 from priors.base import DiffusionPrior, Prior
 from priors.diffusion.tiled import TiledPrior
@@ -64,31 +66,54 @@ def _where_priors_come_from(method: Solver, prior: Prior) -> str:
     return f"Name one with --prior, or make one: restore train {method.prior_kind} --task NAME. {others}"
 
 
-def check_fit(problem: Problem, method: Solver) -> None:
-    """BadInput where the solver cannot take the operator; it names solvers that can."""
+def in_pictures(problem: Problem) -> tuple[Problem, Space]:
+    """The problem for the picture, and the space in which it is to be solved.
+
+    That is the picture's own, unless the operator was given as A @ Decode(space): then the picture is what A measures.
+    """
+    operator, space = apart(problem.operator)
+    if space == IDENTITY:
+        return problem, IDENTITY
+    truth = None if problem.truth is None else space.to(problem.truth)
+    return replace(problem, operator=operator, truth=truth), space
+
+
+def check_fit(problem: Problem, method: Solver, space: Space = IDENTITY) -> None:
+    """BadInput where the solver cannot take the operator, seen from a space; it names solvers that can."""
     if method.needs_modulus and not isinstance(problem.operator, Modulus):
         raise BadInput(
             f"{type(method).__name__} finds lost phases and {type(problem.operator).__name__} loses none",
             do="Choose another solver (restore solvers lists them).",
         )
+    if method.needs_linear and isinstance(problem.operator, LinearOperator) and not keeps_linear(space):
+        raise BadInput(
+            f"{type(method).__name__} needs a linear operator, and the decoder of the latents is not",
+            do=f"Solvers that fit: {', '.join(_nonlinear(problem))}.",
+        )
     if method.needs_linear and not isinstance(problem.operator, LinearOperator):
-        table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
-        lost = isinstance(problem.operator, Modulus)
-        fitting = [n for n, s in table.items() if not s.needs_linear and (lost or not s.needs_modulus)]
         raise BadInput(
             f"{type(method).__name__} needs a linear operator and {type(problem.operator).__name__} is not",
-            do=f"Solvers that fit: {', '.join(fitting)}.",
+            do=f"Solvers that fit: {', '.join(_nonlinear(problem))}.",
         )
+
+
+def _nonlinear(problem: Problem) -> list[str]:
+    """Names of the solvers that take an operator which is not linear."""
+    table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
+    lost = isinstance(problem.operator, Modulus)
+    return [n for n, s in table.items() if not s.needs_linear and (lost or not s.needs_modulus)]
 
 
 @dataclass(frozen=True)
 class Match:
     """A problem and a prior brought together: what a solver is handed, and the way back to the picture.
 
-    posed: the problem in the prior's units, on the device. meter: the prior with its calls counted, None for none.
+    posed: the problem in the space the solver works in, on the device. space: that space, seen from the picture.
+    meter: the prior with its calls counted, None for none.
     """
 
     posed: Problem
+    space: Space
     prior: Prior | None
     meter: Meter | None
 
@@ -109,7 +134,7 @@ class Match:
 
     def to_picture(self, native: Tensor) -> Tensor:
         """An answer of the solver as a picture in the problem's units, in the host's memory."""
-        return (native if self.prior is None else self.prior.space.to(native)).cpu()
+        return self.space.to(native).cpu()
 
     def record(self, samples: int) -> dict[str, Any]:
         """What a result's provenance says of its prior."""
@@ -124,18 +149,27 @@ class Match:
 
 
 def match(
-    problem: Problem, prior: Prior | None, method: Solver, *, device: str, autocast: bool, tile: int | None
+    problem: Problem,
+    prior: Prior | None,
+    method: Solver,
+    *,
+    space: Space = IDENTITY,
+    device: str,
+    autocast: bool,
+    tile: int | None,
 ) -> Match:
     """The problem in the prior's units (under Gaussian noise where the solver needs it) and the prior, on a device.
 
-    prior: as `choose_prior` gave it. autocast: whether its network is bfloat16 inside. tile: side of the tiles in which
-    it is called; None: TILE above TILE_ABOVE pixels; 0: never.
+    prior: as `choose_prior` gave it. space: what its pictures are in the problem's, the identity unless the problem was
+    given with a decoder. autocast: whether its network is bfloat16 inside. tile: side of the tiles in which it is
+    called; None: TILE above TILE_ABOVE pixels; 0: never.
     """
     suited = problem.gaussian() if method.needs_gaussian else problem
     if prior is None:
-        return Match(suited, None, None)
-    meter = _metered(prior.to(device), problem, autocast=autocast, tile=tile)
-    return Match(suited.posed(prior.space), prior, meter)
+        return Match(suited.posed(space), space, None, None)
+    meter = _metered(prior.to(device).native, problem, autocast=autocast, tile=tile)
+    whole = space @ prior.space
+    return Match(suited.posed(whole), whole, prior, meter)
 
 
 def _metered(prior: Prior, problem: Problem, *, autocast: bool, tile: int | None) -> Meter:
