@@ -214,7 +214,8 @@ class ComposedNonlinear(Operator):
 def check_chain(outer: Operator, inner: Operator) -> None:
     """BadType for anything but two operators, BadInput where the one does not give what the other takes."""
     if not isinstance(inner, Operator):
-        remedy = "Write A @ Decode(space, A.input_shape)." if isinstance(inner, Space) else "Apply it with A(x)."
+        is_space = isinstance(inner, Space)
+        remedy = "Write A @ Decode(space, A.input_shape)." if is_space else "Apply an operator with A(x)."
         raise BadType(f"the right side of @ is {type(inner).__name__}", wanted="an operator", do=remedy)
     if outer.input_shape != inner.output_shape:
         raise BadInput(
