@@ -7,52 +7,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from operators.common.errors import BadInput, BadType
-from operators.common.registry import unknown_name
+from operators.common.errors import BadInput
+from operators.common.registry import check_types, unknown_name
+from operators.common.settings import Checked, Count, Length, Positive, Range
 
 __all__ = ["Part", "Suite", "load", "names"]
 
-KINDS = ("pictures", "oracle")
+
+@dataclass(frozen=True)
+class Part(Checked):
+    """Tasks that share sets, solvers and limits. The baseline always runs too."""
+
+    tasks: Annotated[tuple[str, ...], Length(1), "their names"]
+    solvers: Annotated[tuple[str, ...], 'registry names, labels of the suite\'s [solvers], or "module:attribute"']
+    kind: Annotated[Literal["pictures", "oracle"], "oracle: problems whose posterior is known, which need no sets"] = (
+        "pictures"
+    )
+    sets: Annotated[tuple[str, ...], "of pictures"] = ()
+    images: Annotated[int, Range(0), "pictures of each task; 0: all"] = 0
+    crop: Annotated[int, Range(0), "side of the centre crop; 0: whole pictures"] = 0
+    seeds: Annotated[Count, "from 0 on"] = 1
+    samples: Annotated[Count, "draws per picture"] = 1
+    calls: Annotated[int, Range(0), "most network calls per draw; 0: no limit"] = 0
+    metrics: Annotated[
+        Mapping[str, str], 'conventions beside those of the task, {"ms-ssim": "ms-ssim[gauss1.5,rgb]"}'
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Part:
-    """Tasks that share sets, solvers and limits.
-
-    kind: "pictures", or "oracle" for problems whose posterior is known (sets are then left empty).
-    images: pictures of each task, 0 for all. crop: side of the centre crop, 0 for whole pictures.
-    seeds: 0 .. seeds - 1. samples: draws per picture. calls: most network calls per draw, 0 for no limit.
-    solvers: registry names, labels of the suite's [solvers], or "module:attribute"; the baseline always runs too.
-    metrics: conventions beside those of the task, {"ms-ssim": "ms-ssim[gauss1.5,rgb]"}.
-    """
-
-    tasks: tuple[str, ...]
-    solvers: tuple[str, ...]
-    kind: str = "pictures"
-    sets: tuple[str, ...] = ()
-    images: int = 0
-    crop: int = 0
-    seeds: int = 1
-    samples: int = 1
-    calls: int = 0
-    metrics: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Suite:
-    """name, version, summary: what it is. timeout: seconds per picture and solver. parts: what runs.
-
-    solvers: label -> {name = "diffpir", steps = 100, ...}: entries with settings of their own.
-    """
+class Suite(Checked):
+    """What a benchmark runs."""
 
     name: str
-    version: int
+    version: Annotated[Count, "of what it runs"]
     summary: str
     parts: tuple[Part, ...]
-    timeout: float = 600.0
-    solvers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    timeout: Annotated[Positive, "seconds per picture and solver"] = 600.0
+    solvers: Annotated[
+        Mapping[str, Mapping[str, Any]], 'label -> {name = "diffpir", steps = 100, ...}: settings of its own'
+    ] = field(default_factory=dict)
 
     def narrowed(self, *, tasks: tuple[str, ...] = (), solvers: tuple[str, ...] = (), **limits: int | None) -> Suite:
         """The suite with only these tasks, these solvers instead of its own, and limits of each part replaced.
@@ -124,18 +119,11 @@ def _part(raw: Mapping[str, Any], suite: str) -> Part:
     for key in ("tasks", "solvers"):
         if key not in given:
             raise BadInput(f"a part of suite {suite!r} has no {key!r}")
+    check_types(Part, given, where=f"suite {suite!r}")
     return _checked(Part(**given), suite)
 
 
 def _checked(part: Part, suite: str) -> Part:
-    if part.kind not in KINDS:
-        raise BadInput(f"kind {part.kind!r} in suite {suite!r}", wanted=" or ".join(KINDS))
     if part.kind == "pictures" and not part.sets:
         raise BadInput(f"a part of suite {suite!r} names no sets")
-    for key, least in (("images", 0), ("crop", 0), ("seeds", 1), ("samples", 1), ("calls", 0)):
-        value = getattr(part, key)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise BadType(f"{key} of suite {suite!r} is {value!r}", wanted="an integer")
-        if value < least:
-            raise BadInput(f"{key} of suite {suite!r} is {value}", wanted=f"at least {least}")
     return part
