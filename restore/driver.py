@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from operators import BadInput, BadType, DeviceNoise, Diverged, NoiseSource
 from operators.common.randomness import Noise, check_seed
 from operators.common.registry import plain
+from operators.common.settings import Checked, Count, Range, check
 from priors.base import Prior
 from priors.training.loop import fast_bfloat16
 
@@ -49,26 +50,20 @@ class Interrupted(KeyboardInterrupt):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Checked):
     """How a run is carried out, apart from the method.
 
-    dtype: "auto" is bfloat16 inside the network where the processor has it, else float32. noise: "cpu" is the same
-    everywhere, "device" is drawn on the device. tile: side of the tiles in which the prior is called; None: TILE above
-    TILE_ABOVE pixels; 0: never. deterministic: only algorithms that repeat bit by bit, no TF32 (a GPU is slower so).
+    dtype "auto" is bfloat16 inside the network where the processor has it, else float32. tile None is TILE above
+    TILE_ABOVE pixels. A GPU is slower where all must repeat bit by bit.
     """
 
-    device: str = "cpu"
-    dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
-    noise: Literal["cpu", "device"] = "cpu"
-    tile: int | None = None
-    deterministic: bool = False
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("dtype", ("auto", "float32", "bfloat16", "float64")), ("noise", ("cpu", "device"))):
-            if getattr(self, name) not in allowed:
-                raise BadInput(f"{name} is {getattr(self, name)!r}", wanted=" or ".join(map(repr, allowed)))
-        if self.tile is not None and self.tile != 0 and self.tile < 64:
-            raise BadInput(f"tile is {self.tile}", wanted="0 (never), or at least 64")
+    device: Annotated[str, "cpu, cuda, cuda:1, mps"] = "cpu"
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float64"], "precision inside the network"] = "auto"
+    noise: Annotated[Literal["cpu", "device"], "where noise is drawn: the same everywhere, or faster"] = "cpu"
+    tile: Annotated[
+        Literal[0] | Annotated[int, Range(64)] | None, "side of the tiles in which the prior is called; 0: never"
+    ] = None
+    deterministic: Annotated[bool, "only algorithms that repeat bit by bit, no TF32"] = False
 
     @property
     def autocast(self) -> bool:
@@ -103,8 +98,7 @@ def solve(
     if not isinstance(method, Solver):
         given = f"the class {method.__name__}" if isinstance(method, type) else type(method).__name__
         raise BadType(f"solver is {given}", wanted="the name of a solver, or a Solver such as Tikhonov()")
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise BadInput(f"samples is {samples!r}", wanted="an integer of at least 1")
+    check("samples", samples, Count)
     check_seed(seed)
     chosen_prior = choose_prior(prior, method, problem)
     problem, space = in_pictures(problem)

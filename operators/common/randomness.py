@@ -17,16 +17,15 @@ from torch import Tensor
 
 from . import inversion
 from .errors import BadInput
+from .settings import Seed, check
 
 MAX_SEED = 2**63 - 1
 Filler = Callable[[np.random.Generator, np.ndarray], object]  # fills a float64 array with draws
 
 
 def check_seed(seed: int) -> int:
-    """The seed itself, or BadInput unless 0 <= seed <= 2^63 - 1."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise BadInput(f"seed is {seed!r}", wanted="an integer from 0 to 2^63 - 1")
-    return seed
+    """The seed itself; BadInput or BadType unless it is a whole number from 0 to 2^63 - 1."""
+    return check("seed", seed, Seed)  # type: ignore[no-any-return]
 
 
 def image_id(data: Tensor) -> str:

@@ -59,7 +59,7 @@ class OneOf:
 
     def __str__(self) -> str:
         """one of: quad, uniform."""
-        return self.text or "one of: " + ", ".join(map(str, self.names))
+        return self.text or ("one of: " if len(self.names) > 1 else "") + ", ".join(map(str, self.names))
 
 
 @dataclass(frozen=True)

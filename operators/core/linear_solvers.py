@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.errors import BadInput, Diverged
+from ..common.errors import Diverged
+from ..common.settings import Count, check
 
 Map = Callable[[Tensor], Tensor]
 RUN = 1024  # numbers
@@ -76,8 +77,7 @@ def conjugate_gradients(
     rtol: stop when |residual| <= rtol |rhs|; default 1e-6 in single and 1e-12 in double precision. Diverged where the
     map turns out indefinite.
     """
-    if iterations < 1:
-        raise BadInput(f"iterations is {iterations}", wanted="at least 1")
+    check("iterations", iterations, Count)
     single = rhs.real.dtype if rhs.is_complex() else rhs.dtype
     tolerance = rtol if rtol is not None else (1e-12 if single == torch.float64 else 1e-6)
     tolerance = max(tolerance, 4 * torch.finfo(single).eps)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
+from ..common.settings import Count, checked
 from .coils import root_sum_of_squares
 from .fourier import centred_ifft
 
@@ -51,7 +52,8 @@ def espirit(
     return torch.where(values > crop, maps, 0.0)
 
 
-def walsh(kspace: Tensor | np.ndarray, *, calibration: int | None = None, window: int = 7) -> Tensor:
+@checked
+def walsh(kspace: Tensor | np.ndarray, *, calibration: Count | None = None, window: Count = 7) -> Tensor:
     """Maps from the covariance of the coil pictures in a moving window (Walsh et al. 2000).
 
     kspace: as for `espirit`. calibration: side of the block in the middle that is used, smoothed by a Hann window;
@@ -59,7 +61,7 @@ def walsh(kspace: Tensor | np.ndarray, *, calibration: int | None = None, window
     """
     data = _checked(kspace)
     size = tuple(data.shape[1:])
-    if window < 1 or window % 2 == 0:
+    if window % 2 == 0:
         raise BadInput(f"window is {window}", wanted="an odd number of pixels")
     pictures = centred_ifft(_tapered(data, calibration) if calibration else data, dimensions=len(size))
     maps = torch.empty_like(pictures)

@@ -129,7 +129,7 @@ def test_divergence_is_an_error_and_never_a_picture(problem: Problem, failure: f
 
 @pytest.mark.parametrize(("samples", "seed"), [(0, 0), (-1, 0), (1, -1), (1, 2**63), (True, 0)])
 def test_samples_and_seeds_out_of_range_are_refused(problem: Problem, samples: int, seed: int) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises((BadInput, BadType)):
         restore.solve(problem, Unit(), PosteriorMean(), samples=samples, seed=seed)
 
 
