@@ -3,8 +3,8 @@
     python -m benchmarks.studies.laws --write docs/operator-laws.md
     python -m benchmarks.studies.laws blur mask
 
-Needs pytest and the folder `tests` of the repository. Cells of several settings and sizes of an operator are merged:
-one that fails makes the cell fail.
+Needs pytest and the folder `tests` of the repository, and for the whole table deepinv (`least_squares`). Cells of
+several settings and sizes of an operator are merged: one that fails makes the cell fail.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 import torch
 
 from operators import BadInput
+
+from . import least_squares
 
 LAWS = Path(__file__).resolve().parents[2] / "tests" / "operators" / "test_laws.py"
 PRECISIONS = {torch.float64: "64", torch.float32: "32"}
@@ -120,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--write is for the whole table: leave the names out")
     collector = collect(given.operator)
     found = table(collector)
+    if not given.operator:
+        found = f"{found}\n{least_squares.section()}"
     sys.stdout.write(found)
     if given.write:
         given.write.write_text(f"{INTRODUCTION}\n{found}")

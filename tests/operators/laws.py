@@ -10,19 +10,29 @@ import functools
 import pickle
 import random
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from operators import BadInput, BadType
+from operators import BadInput, BadType, Tape
 from operators.core.base import LinearOperator, Operator
+from operators.core.linear_solvers import conjugate_gradients, least_squares
+from operators.noise import Gaussian
+from priors.regularisers.tv import gradient
+from restore.problem import Problem
+from restore.solvers.classical.tikhonov import Tikhonov
 
 DOT = {torch.float64: 1e-12, torch.float32: 1e-6}  # of |Ax| |y|, the promise of the design
 # Relative L2 of quantities that differ by rounding only: a few hundred sums of a few thousand terms each.
 ROUNDING = {torch.float64: 1e-11, torch.float32: 2e-5}
 CG_PRECISION = {torch.float64: 1e-10, torch.float32: 1e-4}  # of solve: conjugate gradients stop at 1e-12 and 1e-6
+DENSE = 1e-6  # relative distance to dense algebra in double precision, the promise of every linear solver
+KEPT = 1e-4  # singular values, relative to the largest, that a pseudo-inverse is asked to keep here
+STOP = 1e-12  # residual of the normal equations at which Krylov methods stop here
+WELL_SEEN = 1e-2  # singular values, relative to the largest, whose squares cost a Krylov method few digits
 
 
 def placed(a: Operator, device: str) -> Operator:
@@ -92,9 +102,15 @@ def dense(a: LinearOperator) -> Tensor:
 
 
 @functools.lru_cache(maxsize=256)
+def matrix(a: LinearOperator) -> Tensor:
+    """`dense`, once for all laws of an operator."""
+    return dense(a)
+
+
+@functools.lru_cache(maxsize=256)
 def singular_values(a: LinearOperator) -> Tensor:
     """All of them, largest first, by dense algebra."""
-    return torch.linalg.svdvals(dense(a))
+    return torch.linalg.svdvals(matrix(a))
 
 
 def _as_real(y: Tensor) -> Tensor:
@@ -264,6 +280,101 @@ def pinv_is_a_generalised_inverse(a: LinearOperator) -> None:
     singular = singular[singular > 1e-9 * singular[0]] / singular[0]
     smallest = float(singular.min())
     assert distance(a(a.pinv(image, rtol=smallest / 10)), image) <= 1e-9 / smallest
+
+
+def solve_equals_the_dense_answer(a: LinearOperator) -> None:
+    """(A^H A + rho)^-1 r, and the same of A^H y from the side of the measurement, against LU of the normal matrix."""
+    m, x, y = matrix(a), picture(a), measurement(a)
+    for rho in (0.3, 1e-3):
+        normal = m.mT @ m + rho * torch.eye(m.shape[1], dtype=m.dtype, device=m.device)
+        close_to_dense(_as_real(a.solve(x, rho)), torch.linalg.solve(normal, _as_real(x).mT).mT)
+        close_to_dense(_as_real(a.correction(y, rho)), torch.linalg.solve(normal, m.mT @ _as_real(y).mT).mT)
+
+
+def pinv_equals_the_dense_answer(a: LinearOperator) -> None:
+    """The truncated pseudo-inverse of a closed form; that of conjugate gradients is a least-squares solution."""
+    if a.svd is None:
+        _solves_least_squares(a, lambda y: a.pinv(y, rtol=STOP))
+        return
+    y, cut = measurement(a), _widest_gap(singular_values(a))
+    close_to_dense(_as_real(a.pinv(y, rtol=cut)), (torch.linalg.pinv(matrix(a), rtol=cut) @ _as_real(y).mT).mT)
+
+
+def least_squares_equals_the_dense_answer(a: LinearOperator) -> None:
+    _solves_least_squares(a, lambda y: least_squares(a, y, rtol=STOP, iterations=2000).x)
+
+
+def _solves_least_squares(a: LinearOperator, method: Callable[[Tensor], Tensor]) -> None:
+    """The picture of least norm behind any y, where the squared condition leaves six digits; else behind such a y as
+    only well seen pictures have."""
+    m, singular = matrix(a), singular_values(a)
+    y, smallest = measurement(a), singular[singular > 1e-9 * singular[0]][-1]
+    if STOP * float(singular[0] / smallest) ** 2 > DENSE:
+        _, _, right = torch.linalg.svd(m, full_matrices=False)
+        right = right[singular >= WELL_SEEN * singular[0]]
+        seen = _as_real(picture(a)) @ right.mT @ right
+        y = a(_as_picture(seen, a))
+    close_to_dense(_as_real(method(y)), (torch.linalg.pinv(m, rtol=1e-9) @ _as_real(y).mT).mT)
+
+
+def _as_picture(rows: Tensor, a: LinearOperator) -> Tensor:
+    """The inverse of `_as_real` for pictures."""
+    unknowns = int(np.prod(a.input_shape))
+    flat = torch.complex(rows[:, :unknowns], rows[:, unknowns:]) if a.complex_input else rows
+    return flat.reshape(-1, *a.input_shape)
+
+
+def conjugate_gradients_equal_the_dense_answer(a: LinearOperator) -> None:
+    """On the normal matrix, and on A + 1 itself where A is self-adjoint and not negative."""
+    m, x = matrix(a), picture(a)
+    one = torch.eye(m.shape[1], dtype=m.dtype, device=m.device)
+    found = conjugate_gradients(lambda v: a.gram(v) + 0.1 * v, x).x
+    close_to_dense(_as_real(found), torch.linalg.solve(m.mT @ m + 0.1 * one, _as_real(x).mT).mT)
+    if is_symmetric(a):
+        found = conjugate_gradients(lambda v: a(v) + 2 * v, x).x
+        close_to_dense(_as_real(found), torch.linalg.solve(m + 2 * one, _as_real(x).mT).mT)
+
+
+def is_symmetric(a: LinearOperator) -> bool:
+    m = matrix(a)
+    return m.shape[0] == m.shape[1] and bool(torch.allclose(m, m.mT, atol=1e-12))
+
+
+def tikhonov_equals_the_dense_answer(a: LinearOperator) -> None:
+    """argmin |A x - y|^2 + rho |A|^2 |L x|^2 for a given rho, L the identity and the gradient."""
+    m, y = matrix(a), measurement(a)
+    y = y if a.observed is None else torch.where(a.observed, y, torch.zeros_like(y))
+    problem = Problem(y, a, Gaussian(sigma=0.1))
+    rho = 0.05 * float(singular_values(a)[0]) ** 2
+    for penalty in ("identity", "gradient"):
+        solver = Tikhonov(rho=0.05, penalty=penalty, rtol=1e-12, iterations=4000)
+        *_, last = solver.iterate(problem, None, Tape([]))
+        normal, right = m.mT @ m + rho * _penalty(a, penalty), _as_real(y) @ m
+        close_to_dense(_as_real(last.estimate) @ normal, right)
+        if torch.linalg.cond(normal) < 1e8:  # else constants that A does not see are free
+            close_to_dense(_as_real(last.estimate), torch.linalg.solve(normal, right.mT).mT)
+
+
+def _penalty(a: LinearOperator, kind: str) -> Tensor:
+    """L^H L of the operator's pictures; of complex ones for real and imaginary parts apart."""
+    unknowns = int(np.prod(a.input_shape))
+    basis = torch.eye(unknowns, dtype=torch.float64, device=device_of(a))
+    rows = basis if kind == "identity" else gradient(basis.reshape(unknowns, *a.input_shape)).flatten(1)
+    square = rows @ rows.mT
+    return torch.block_diag(square, square) if a.complex_input else square
+
+
+def close_to_dense(found: Tensor, wanted: Tensor) -> None:
+    assert distance(found, wanted) <= DENSE, f"relative distance {distance(found, wanted):.1e} to dense algebra"
+
+
+def _widest_gap(singular: Tensor) -> float:
+    """A threshold, relative to the largest, that rounding cannot move a singular value across."""
+    ratios = (singular / singular[0]).clamp_min(1e-13)
+    below = torch.cat([ratios[1:], ratios.new_tensor([1e-14])])
+    gaps = torch.where(ratios >= KEPT, ratios / below, 0.0)
+    place = int(gaps.argmax())
+    return float((ratios[place] * below[place]).sqrt())
 
 
 def pinv_of_zero_is_zero(a: LinearOperator) -> None:

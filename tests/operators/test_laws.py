@@ -11,7 +11,8 @@ import operators
 from operators.core.base import LinearOperator
 
 SHAPES = [(3, 12, 12), (1, 17, 12), (3, 9, 15)]
-VOLUMES = {(3, 12, 12): (1, 6, 6, 6), (1, 17, 12): (2, 4, 7, 5), (3, 9, 15): (1, 5, 6, 8)}
+SMALL = (3, 6, 5)  # for laws of dense algebra
+VOLUMES = {(3, 12, 12): (1, 6, 6, 6), (1, 17, 12): (2, 4, 7, 5), (3, 9, 15): (1, 5, 6, 8), SMALL: (1, 4, 5, 3)}
 
 
 def fitting(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -96,6 +97,7 @@ def shape(request):
 
 # Laws of housekeeping, which no size can break alone.
 one_shape = pytest.mark.parametrize("shape", SHAPES[2:], indirect=True, ids=str)
+small = pytest.mark.parametrize("shape", [SMALL], indirect=True, ids=str)
 
 
 @pytest.fixture(params=CASES, ids=_label)
@@ -182,6 +184,31 @@ def test_solve_solves(laws, operator, dtype):
 
 def test_pinv_is_a_generalised_inverse(laws, operator):
     laws.pinv_is_a_generalised_inverse(operator)
+
+
+@small
+def test_solve_equals_the_dense_answer(laws, operator):
+    laws.solve_equals_the_dense_answer(operator)
+
+
+@small
+def test_pinv_equals_the_dense_answer(laws, operator):
+    laws.pinv_equals_the_dense_answer(operator)
+
+
+@small
+def test_least_squares_equal_the_dense_answer(laws, operator):
+    laws.least_squares_equals_the_dense_answer(operator)
+
+
+@small
+def test_conjugate_gradients_equal_the_dense_answer(laws, operator):
+    laws.conjugate_gradients_equal_the_dense_answer(operator)
+
+
+@small
+def test_tikhonov_at_a_given_weight_equals_the_dense_answer(laws, operator):
+    laws.tikhonov_equals_the_dense_answer(operator)
 
 
 def test_pinv_of_zero_is_zero(laws, operator):
