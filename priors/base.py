@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,12 @@ class Prior(Checked, nn.Module):
     channels: channel counts of the pictures it takes, or None for any. spatial: their axes after the channel axis, 2 or
     3.
     name, sha256: registry name and hash of the weights, for provenance.
+    calls: names of the methods that cost a network call. Each takes the state first (B x ... x spatial axes) and then
+    numbers, numbers per picture, or what lies on a grid as the state does, and gives a tensor or a dataclass of tensors
+    on the state's grid. Counting, timing, lower precision and tiles are put around these (`priors.calls.around`).
     """
 
+    calls: ClassVar[tuple[str, ...]] = ()
     kind: str = ""
     clip: tuple[float, float] | None
     name: str = ""
@@ -109,6 +113,7 @@ class DiffusionPrior(Prior):
     schedule: the default schedule of `x0` (VP with 1000 steps). The rest: see `Prior`.
     """
 
+    calls = ("denoise_native",)
     kind = "diffusion"
 
     def __init__(

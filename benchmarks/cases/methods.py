@@ -144,14 +144,14 @@ def _function(target: Any, item: Any, problem: Problem) -> Answer:
 
 def _peer(item: Any, problem: Problem, prior: DiffusionPrior | None) -> Answer:
     from restore.driver import Settings
-    from restore.runs.meters import MeteredPrior
+    from restore.runs.meters import Meter
 
     if prior is None:
         raise BadInput(f"peer {item.solver!r} was given no prior")
-    meter = MeteredPrior(prior, autocast=Settings(**item.settings).autocast)  # in the precision of our own solvers
+    meter = Meter(prior, autocast=Settings(**item.settings).autocast)  # in the precision of our own solvers
     method = peers.SOLVERS.load(item.solver)
     # A toolkit takes seconds to import; that is no part of what its method costs.
     importlib.import_module(method.__module__).ready()
     with torch.no_grad():
-        found = timed(lambda: method(problem, meter, task=item.task, seed=item.seed, **item.parameters))
+        found = timed(lambda: method(problem, meter.prior, task=item.task, seed=item.seed, **item.parameters))
     return dataclasses.replace(found, nfe=meter.nfe, backward=meter.backward_passes, network_seconds=meter.seconds)

@@ -23,6 +23,8 @@ class ResidualPrior(Prior):
     process: owns the marginal, the training target and the reverse steps.
     """
 
+    calls = ("predict",)
+
     def __init__(
         self,
         process: Process,
@@ -67,32 +69,6 @@ class ResidualPrior(Prior):
     def native(self) -> Self:
         """Itself: all its answers are in the process's units."""
         return self
-
-
-class WrappedResidual(ResidualPrior):
-    """A residual prior around another one (`prior`); base of wrappers, which replace `predict`."""
-
-    def __init__(self, prior: ResidualPrior) -> None:
-        super().__init__(
-            prior.process,
-            shift=prior.shift,
-            scale=prior.scale,
-            native_clip=prior.native_clip,
-            channels=prior.channels,
-        )
-        self.prior, self.name, self.sha256 = prior, prior.name, prior.sha256
-
-    def predict(self, x_t: Tensor, y_up: Tensor, t: float, *, condition: Tensor | None = None) -> Prediction:
-        return self.prior.predict(x_t, y_up, t, condition=condition)
-
-    def encode(self, picture: Tensor) -> Tensor:
-        return self.prior.encode(picture)
-
-    def decode(self, state: Tensor) -> Tensor:
-        return self.prior.decode(state)
-
-    def condition(self, y: Tensor, y_up: Tensor, observed: Tensor | None = None) -> Tensor | None:
-        return self.prior.condition(y, y_up, observed)
 
 
 class NetworkPrior(ResidualPrior):

@@ -14,17 +14,15 @@ from operators.core.base import LinearOperator
 from operators.core.posing import apart, keeps_linear
 from operators.optics.modulus import Modulus
 from priors.base import DiffusionPrior, Prior
-from priors.diffusion.tiled import TiledPrior
-from priors.residual.prior import ResidualPrior
-from priors.residual.tiled import TiledResidual
+from priors.tiling import side_for, tiled
 
 from .. import solvers
 from ..problem import Problem
 from ..solvers import Solver, solver_name
-from .meters import Meter, MeteredPrior, MeteredResidual
+from .meters import Meter
 
-TILE_ABOVE = 1280  # pixels on the longer side; above it the prior is called in tiles
-TILE = 768
+TILE_ABOVE = 1280  # pixels on the longer side of a picture; above it the prior is called in tiles
+TILE = 768  # of a picture; in a volume both are the sides that hold as many numbers
 
 
 def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) -> Prior | None:
@@ -120,7 +118,7 @@ class Match:
     @property
     def native(self) -> Prior | None:
         """What a solver is handed as its prior."""
-        return None if self.meter is None else self.meter.native
+        return None if self.meter is None else self.meter.prior.native
 
     @property
     def calls(self) -> int:
@@ -167,18 +165,14 @@ def match(
     suited = problem.gaussian() if method.needs_gaussian else problem
     if prior is None:
         return Match(suited.posed(space), space, None, None)
-    meter = _metered(prior.to(device).native, problem, autocast=autocast, tile=tile)
+    meter = _metered(prior.to(device), problem, autocast=autocast, tile=tile)
     whole = space @ prior.space
     return Match(suited.posed(whole), whole, prior, meter)
 
 
 def _metered(prior: Prior, problem: Problem, *, autocast: bool, tile: int | None) -> Meter:
-    longest = max(problem.operator.input_shape[-2:])
-    side = tile if tile is not None else (TILE if longest > TILE_ABOVE else 0)
-    tiled, overlap = bool(side) and longest > side, min(64, side // 2)
-    if isinstance(prior, ResidualPrior):
-        whole = TiledResidual(prior, tile=side, overlap=overlap) if tiled else prior
-        return MeteredResidual(whole, autocast=autocast)
-    if not isinstance(prior, DiffusionPrior):
-        raise BadType(f"prior is {type(prior).__name__}", wanted="a DiffusionPrior or a ResidualPrior")
-    return MeteredPrior(TiledPrior(prior, tile=side, overlap=overlap) if tiled else prior, autocast=autocast)
+    longest = max(prior.space.own_shape(problem.operator.input_shape)[-prior.spatial :])
+    above, usual = (side_for(side, prior.spatial) for side in (TILE_ABOVE, TILE))
+    side = tile if tile is not None else (usual if longest > above else 0)
+    whole = tiled(prior, tile=side, overlap=min(64, side // 2)) if side and longest > side else prior
+    return Meter(whole, autocast=autocast)

@@ -10,110 +10,74 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from priors.base import DiffusionPrior, WrappedPrior
-from priors.diffusion.tiled import TiledPrior
-from priors.residual.prior import ResidualPrior, WrappedResidual
-from priors.residual.process import Prediction
-from priors.residual.tiled import TiledResidual
+from priors.base import Prior
+from priors.calls import around, map_tensors
+from priors.tiling import in_tiles, side_for
 
-SMALLEST_TILE = 64
+SMALLEST_TILE = 64  # of a picture; of a volume, the side that holds as many numbers
 
 
-class MeteredPrior(WrappedPrior):
-    """A prior that counts its forward calls (nfe) and backward passes, and the seconds spent in both.
+class Meter:
+    """Counts of a prior of any kind: forward calls (nfe), backward passes, and the seconds spent in both.
 
-    autocast: run the prior in bfloat16 where its operations allow. Where a device runs out of memory, the call is
-    repeated once in tiles of half the picture, and so are all later ones; `retried_tile` says so.
+    prior: the same prior, counted. autocast: run its network in bfloat16 where its operations allow. Where a device
+    runs out of memory, the call is repeated once in tiles of half the picture, and so are all later ones;
+    `retried_tile` says so.
     """
 
-    def __init__(self, prior: DiffusionPrior, *, autocast: bool = False) -> None:
-        super().__init__(prior)
+    def __init__(self, prior: Prior, *, autocast: bool = False) -> None:
         self.autocast = autocast
         self.nfe = self.backward_passes = 0
         self.seconds = 0.0
         self.retried_tile: int | None = None
-        self._backward_began: float | None = None
+        self.backward_began: float | None = None
+        self._spatial = prior.spatial
+        self.prior = around(prior, self._measured)
 
-    def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
-        began = _now(z)
-        if z.requires_grad:
-            z = _Mark.apply(z, self, False)
-        with torch.autocast(z.device.type, torch.bfloat16, enabled=self.autocast):
-            clean = self._call(z, sigma)
-        if clean.requires_grad:
-            clean = _Mark.apply(clean, self, True)
+    def _measured(self, call: Callable[..., Any], state: Tensor, *others: Any, **named: Any) -> Any:
+        began = _now(state)
+        if state.requires_grad:
+            state = _Mark.apply(state, self, False)
+        with torch.autocast(state.device.type, torch.bfloat16, enabled=self.autocast):
+            answer = self._called(call, state, *others, **named)
+        answer = map_tensors(lambda part: _Mark.apply(part, self, True) if part.requires_grad else part, answer)
         self.nfe += 1
-        self.seconds += _now(z) - began
-        return clean
+        self.seconds += _now(state) - began
+        return answer
 
-    def _call(self, z: Tensor, sigma: Tensor) -> Tensor:
-        try:
-            return self.prior.denoise_native(z, sigma)
-        except torch.OutOfMemoryError:
-            half = max(z.shape[-2:]) // 2
-            if self.retried_tile is not None or half < SMALLEST_TILE:
-                raise
-        if z.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self.retried_tile = half
-        self.prior = TiledPrior(self.prior, tile=half, overlap=min(64, half // 2))
-        return self.prior.denoise_native(z, sigma)
-
-
-class MeteredResidual(WrappedResidual):
-    """A residual prior that counts and times its calls, with the same second try in tiles as MeteredPrior."""
-
-    backward_passes = 0  # its solvers do not differentiate
-
-    def __init__(self, prior: ResidualPrior, *, autocast: bool = False) -> None:
-        super().__init__(prior)
-        self.autocast = autocast
-        self.nfe = 0
-        self.seconds = 0.0
-        self.retried_tile: int | None = None
-
-    def predict(self, x_t: Tensor, y_up: Tensor, t: float, *, condition: Tensor | None = None) -> Prediction:
-        began = _now(x_t)
-        with torch.autocast(x_t.device.type, torch.bfloat16, enabled=self.autocast):
-            known = self._call(x_t, y_up, t, condition)
-        self.nfe += 1
-        self.seconds += _now(x_t) - began
-        return known
-
-    def _call(self, x_t: Tensor, y_up: Tensor, t: float, condition: Tensor | None) -> Prediction:
-        try:
-            return self.prior.predict(x_t, y_up, t, condition=condition)
-        except torch.OutOfMemoryError:
-            half = max(x_t.shape[-2:]) // 2
-            if self.retried_tile is not None or half < SMALLEST_TILE:
-                raise
-        if x_t.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self.retried_tile = half
-        self.prior = TiledResidual(self.prior, tile=half, overlap=min(64, half // 2))
-        return self.prior.predict(x_t, y_up, t, condition=condition)
-
-
-Meter = MeteredPrior | MeteredResidual
+    def _called(self, call: Callable[..., Any], state: Tensor, *others: Any, **named: Any) -> Any:
+        if self.retried_tile is None:
+            try:
+                return call(state, *others, **named)
+            except torch.OutOfMemoryError:
+                half = max(state.shape[-self._spatial :]) // 2
+                if half < side_for(SMALLEST_TILE, self._spatial):
+                    raise
+            if state.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self.retried_tile = half
+        tile = self.retried_tile
+        overlap = min(64, tile // 2)
+        return in_tiles(call, state, *others, spatial=self._spatial, tile=tile, overlap=overlap, **named)
 
 
 class _Mark(torch.autograd.Function):
     """The identity; its backward starts or stops the clock of the prior's backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, meter: MeteredPrior, enters: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, meter: Meter, enters: bool) -> Tensor:
         ctx.meter, ctx.enters = meter, enters
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        meter: MeteredPrior = ctx.meter
+        meter: Meter = ctx.meter
         if ctx.enters:
-            meter._backward_began = _now(grad[0])
-        elif meter._backward_began is not None:
-            meter.seconds += _now(grad[0]) - meter._backward_began
+            meter.backward_began = _now(grad[0])
+        elif meter.backward_began is not None:
+            meter.seconds += _now(grad[0]) - meter.backward_began
             meter.backward_passes += 1
-            meter._backward_began = None
+            meter.backward_began = None
         return grad[0], None, None
 
 

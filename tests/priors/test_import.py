@@ -368,7 +368,7 @@ def test_a_network_that_takes_a_mask_is_told_what_is_missing(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("stages", [0, 2])
 def test_a_latent_prior_runs_in_tiles_that_agree_where_the_network_sees_no_border(tmp_path: Path, stages: int) -> None:
-    from priors.residual.tiled import TiledResidual
+    from priors.tiling import tiled
 
     net = saved(tmp_path, state_of("resshift", {**SWIN, "lq_stages": stages}), "net_s4.pth")
     codec = saved(tmp_path, state_of("vqgan", CODEC), "vq.pth")
@@ -377,7 +377,7 @@ def test_a_latent_prior_runs_in_tiles_that_agree_where_the_network_sees_no_borde
     seen = prior.condition(y_up[..., ::4, ::4], y_up)
     latent = torch.randn(1, 3, 32, 24)
     whole = prior.predict(latent, latent, 2, condition=seen).x0
-    tiled = TiledResidual(prior, tile=16, overlap=8).predict(latent, latent, 2, condition=seen).x0
-    assert tiled.shape == whole.shape and bool(torch.isfinite(tiled).all())
+    parts = tiled(prior, tile=16, overlap=8).predict(latent, latent, 2, condition=seen).x0
+    assert parts.shape == whole.shape and bool(torch.isfinite(parts).all())
     # group norms see a tile's own mean and variance, so tiles agree in kind and not to the digit
-    assert float(torch.corrcoef(torch.stack([tiled.flatten(), whole.flatten()]))[0, 1]) > 0.9
+    assert float(torch.corrcoef(torch.stack([parts.flatten(), whole.flatten()]))[0, 1]) > 0.9

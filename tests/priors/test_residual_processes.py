@@ -16,7 +16,7 @@ from priors.analytic.gaussian import GaussianPrior
 from priors.residual.analytic import GaussianPair
 from priors.residual.grid import on_grid
 from priors.residual.prior import NetworkPrior
-from priors.residual.tiled import TiledResidual
+from priors.tiling import tiled
 
 OBJECTIVES = [
     (name, objective)
@@ -143,8 +143,8 @@ def test_tiles_with_blended_seams_give_the_whole_picture(factor):
     x_t, y, _ = triple(1, 3, 50, 70)
     seen = None if factor == 1 else y[..., ::2, ::2]
     whole = prior.predict(x_t, y, 2, condition=seen)
-    tiled = TiledResidual(prior, tile=20, overlap=6).predict(x_t, y, 2, condition=seen)
-    for a, b in ((whole.x0, tiled.x0), (whole.residual, tiled.residual), (whole.eps, tiled.eps)):
+    parts = tiled(prior, tile=20, overlap=6).predict(x_t, y, 2, condition=seen)
+    for a, b in ((whole.x0, parts.x0), (whole.residual, parts.residual), (whole.eps, parts.eps)):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 

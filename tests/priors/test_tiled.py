@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from operators import BadInput
 from priors.base import DiffusionPrior
-from priors.diffusion.tiled import TiledPrior, tile_starts
+from priors.tiling import tile_starts, tiled
 
 
 class Smooth(DiffusionPrior):
@@ -30,19 +30,19 @@ def test_tiles_cover_the_picture_with_the_promised_overlap(size: int, tile: int,
 def test_tiled_equals_whole_away_from_the_seams_and_is_close_on_them() -> None:
     x = torch.rand(2, 3, 70, 90, generator=torch.Generator().manual_seed(0))
     whole = Smooth().denoise(x, 0.1)
-    tiled = TiledPrior(Smooth(), tile=32, overlap=16).denoise(x, 0.1)
+    parts = tiled(Smooth(), tile=32, overlap=16).denoise(x, 0.1)
     # Within two pixels of a tile's edge the stand-in mirrors what it cannot see; the ramp gives that little weight.
-    assert float((whole - tiled).abs().max()) < 0.08
-    assert float((whole - tiled).abs().mean()) < 0.003
+    assert float((whole - parts).abs().max()) < 0.08
+    assert float((whole - parts).abs().mean()) < 0.003
 
 
 def test_a_picture_smaller_than_the_tile_is_untouched() -> None:
     x = torch.rand(1, 1, 20, 30)
     torch.testing.assert_close(
-        TiledPrior(Smooth(), tile=32, overlap=8).denoise(x, 0.1), Smooth().denoise(x, 0.1), rtol=0, atol=0
+        tiled(Smooth(), tile=32, overlap=8).denoise(x, 0.1), Smooth().denoise(x, 0.1), rtol=0, atol=0
     )
 
 
 def test_an_overlap_over_half_the_tile_is_refused() -> None:
     with pytest.raises(BadInput, match="overlap"):
-        TiledPrior(Smooth(), tile=32, overlap=20)
+        tiled(Smooth(), tile=32, overlap=20)

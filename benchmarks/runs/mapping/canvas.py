@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from operators.common.errors import BadInput
-from priors.diffusion.tiled import ramp_window
+from priors.tiling import ramp_window
 from restore.io.atomic import atomic_path
 from restore.io.errors import WriteError
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from operators.common.errors import BadInput
-from priors.diffusion.tiled import tile_starts
+from priors.tiling import tile_starts
 
 Box = tuple[int, int, int, int]  # top, bottom, left, right
 

@@ -1,0 +1,116 @@
+"""A prior applied in overlapping tiles, so that memory is bounded by the tile and not by the picture or the volume."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from operators.common.errors import BadInput
+
+from .base import Prior
+from .calls import around, map_tensors, tensors_of
+
+P = TypeVar("P", bound=Prior)
+
+
+def tiled(prior: P, *, tile: int, overlap: int) -> P:
+    """The same prior of any kind, called on tiles whose overlaps are blended with a linear ramp.
+
+    tile: side of a tile along each spatial axis; overlap: pixels two neighbours share, at most half a tile. BadInput
+    for others. Exact wherever the network sees less than half the overlap to each side; elsewhere seams are blended.
+    """
+    check_tiling(tile, overlap)
+    return around(prior, partial(in_tiles, spatial=prior.spatial, tile=tile, overlap=overlap))
+
+
+def in_tiles(
+    call: Callable[..., Any], state: Tensor, *others: Any, spatial: int, tile: int, overlap: int, **named: Any
+) -> Any:
+    """call(state, *others, **named), put together from tiles.
+
+    state: B x ... x the spatial axes. What else lies on a grid (measurements, conditions, maps of sigmas) is cut as the
+    state is, in proportion where its grid is another; the rest is handed on. The answer has the state's grid.
+    """
+    size = tuple(state.shape[-spatial:]) if state.ndim > spatial else ()
+    if max(size, default=0) <= tile:
+        return call(state, *others, **named)
+    totals: list[Tensor] = []
+    weights = torch.zeros(size, device=state.device, dtype=_real(state))
+    for corner in itertools.product(*(tile_starts(length, tile, overlap) for length in size)):
+        where = [slice(a, min(a + tile, s)) for a, s in zip(corner, size, strict=True)]
+        inside: Any = (..., *where)
+        answer = call(
+            state[inside],
+            *(_part(value, where, size) for value in others),
+            **{name: _part(value, where, size) for name, value in named.items()},
+        )
+        parts = tensors_of(answer)
+        totals = totals or [_empty(part, size, state) for part in parts]
+        window = ramp_window([part.stop - part.start for part in where], size, corner, overlap).to(weights)
+        for total, part in zip(totals, parts, strict=True):
+            total[inside] += window * part
+        weights[inside] += window
+    wholes = iter([total / weights for total in totals])
+    return map_tensors(lambda _: next(wholes), answer)
+
+
+def check_tiling(tile: int, overlap: int) -> None:
+    """BadInput for tiles that are too small, or that overlap by more than half."""
+    if tile < 16 or not 0 <= overlap <= tile // 2:
+        raise BadInput(
+            f"tile {tile} with overlap {overlap}", wanted="a tile of 16 or more and an overlap up to half of it"
+        )
+
+
+def tile_starts(size: int, tile: int, overlap: int) -> list[int]:
+    """First indices of tiles that cover `size` with at least `overlap` shared; the last one is flush with the end."""
+    if size <= tile:
+        return [0]
+    step = tile - overlap
+    return [*range(0, size - tile, step), size - tile]
+
+
+def side_for(pixels_per_side: int, spatial: int) -> int:
+    """The side of a tile that holds as many numbers in `spatial` axes as one of that side has in a picture."""
+    return round(pixels_per_side ** (2 / spatial))
+
+
+def ramp_window(shape: Sequence[int], full: Sequence[int], start: Sequence[int], overlap: int) -> Tensor:
+    """Weights of a tile (its shape): rising over the overlap on sides that have a neighbour, one elsewhere."""
+    window = torch.ones((), dtype=torch.float64)
+    for length, size, first in zip(shape, full, start, strict=True):
+        side = torch.ones(length, dtype=torch.float64)
+        ramp = torch.arange(1, overlap + 1, dtype=torch.float64) / (overlap + 1)
+        if overlap and first > 0:
+            side[:overlap] = torch.minimum(side[:overlap], ramp[:length])
+        if overlap and first + length < size:
+            side[-overlap:] = torch.minimum(side[-overlap:], ramp.flip(0)[-length:])
+        window = window[..., None] * side
+    return window
+
+
+def _real(state: Tensor) -> torch.dtype:
+    """The precision of the weights: that of the state, which may hold complex numbers or tokens."""
+    if state.is_complex():
+        return state.dtype.to_real()
+    return state.dtype if state.is_floating_point() else torch.float32
+
+
+def _empty(part: Tensor, size: tuple[int, ...], state: Tensor) -> Tensor:
+    """Zeros for a part of the answer, on the whole grid."""
+    dtype = torch.promote_types(part.dtype, state.dtype) if state.is_floating_point() else part.dtype
+    return part.new_zeros((*part.shape[: -len(size)], *size), dtype=dtype)
+
+
+def _part(value: Any, where: Sequence[slice], size: tuple[int, ...]) -> Any:
+    """The part of a grid that lies under a tile; anything else as it is."""
+    if not isinstance(value, Tensor) or value.ndim <= len(size):
+        return value
+    ratios = [c / s for c, s in zip(value.shape[-len(size) :], size, strict=True)]
+    inside: Any = (..., *(slice(round(w.start * r), round(w.stop * r)) for w, r in zip(where, ratios, strict=True)))
+    return value[inside]
