@@ -62,7 +62,7 @@ class Pictures:
     def open(cls, item: Item) -> Pictures:
         """The measured picture of an item, kept for the methods that follow on it."""
         if item.problem not in _open:
-            task = Task(item.task, item.where["table"], frozenset(item.where["chosen"]))
+            task = Task.from_table(item.where["table"], item.task, frozenset(item.where["chosen"]))
             image = _read(item.where)
             if image_id(image.data) != item.image_sha256:
                 raise BadInput(f"{item.where['path']} holds another picture than when the run was planned")
@@ -118,7 +118,7 @@ def item(
         "path": str(picture.path),
         "reading": dict(picture.reading),
         "crop": part.crop,
-        "table": dict(task.table),
+        "table": task.table,
         "chosen": sorted(task.chosen),
     }
     sha256 = context.hashed(
@@ -164,7 +164,8 @@ def of_task(
 ) -> Item:
     """An item that runs a method on a task's problem; what its kind adds is in `fields`, `physics` and `identity`."""
     label, method = chosen
-    told = {key: task.table[key] for key in ("operator", "noise", "measurement", "input")}
+    table = task.table
+    told = {key: table[key] for key in ("operator", "noise", "measurement", "input")}
     whole = {
         "task": [task.name, task.version],
         "physics": {**told, **(physics or {})},
@@ -197,10 +198,9 @@ def baseline(task: Task) -> tuple[str, Method]:
     """The simple method a task names."""
     from restore import solvers
 
-    given = dict(task.table["baseline"])
-    name = given.pop("name")
-    module = solvers.REGISTRY[name].target.partition(":")[0]
-    return f"{name} (baseline)", Method(BASELINE, name, given, "", (module,))
+    chosen = task.sections.baseline
+    module = solvers.REGISTRY[chosen.name].target.partition(":")[0]
+    return f"{chosen.name} (baseline)", Method(BASELINE, chosen.name, chosen.parameters, "", (module,))
 
 
 def method(task: Task, label: str, calls: int, context: Context) -> tuple[str, Method]:
@@ -271,8 +271,8 @@ def physics_modules(task: Task) -> tuple[str, ...]:
     import operators.noise
 
     targets = (
-        operators.REGISTRY[task.table["operator"]["name"]].target,
-        operators.noise.REGISTRY[task.table["noise"]["name"]].target,
+        operators.REGISTRY[task.sections.operator.name].target,
+        operators.noise.REGISTRY[task.sections.noise.name].target,
     )
     return tuple(target.partition(":")[0] for target in targets)
 

@@ -70,7 +70,7 @@ class Windows(Pictures):
 
 def _pose(item: Item) -> Windows:
     where = item.where
-    task = Task(item.task, where["table"], frozenset(where["chosen"]))
+    task = Task.from_table(where["table"], item.task, frozenset(where["chosen"]))
     window = None if where["window"] is None else Cutout(tuple(where["window"]), tuple(where["keep"]))
     kept = None if window is None else window.kept
     if where["measured"] is not None:
@@ -99,10 +99,11 @@ def _simulated(task: Task, where: Mapping[str, Any], window: Cutout, *, seed: in
     drawn = _outward(wanted, (BLOCK, BLOCK), tuple(n // f for n, f in zip(size, factor, strict=True)))
     seen = _outward(_widened(_times(drawn, factor), where["reach"]), where["grid"], tuple(size))
     image = _read(where, seen)
-    units.check_file(task.table["input"]["unit"], image.meta.unit)
-    legal = units.UNITS[task.table["input"]["unit"]]
+    pictures = task.sections.input
+    units.check_file(pictures.unit, image.meta.unit)
+    legal = units.UNITS[pictures.unit]
     measurement.check_values(image.data, low=legal.low, high=legal.high)
-    truth, _ = units.enter(image.data[None], task.table["input"], [])
+    truth, _ = units.enter(image.data[None], pictures, [])
     mask = _mask(where, seen)
     operator = task.operator(tuple(truth.shape[1:]), {} if mask is None else {"mask": mask != 0})
     with torch.no_grad():

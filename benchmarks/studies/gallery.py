@@ -121,7 +121,7 @@ def show(exhibit: Exhibit, root: Path, out: Path) -> str:
         "baseline": problem.file_units.back(baseline.estimate)[0],
         "estimate": shown.estimate[0],
     }
-    strip, rules = draw(pictures, unit=task.table["input"]["unit"], window=exhibit.window, box=exhibit.box)
+    strip, rules = draw(pictures, unit=task.sections.input.unit, window=exhibit.window, box=exhibit.box)
     Image.fromarray(strip).quantize(COLOURS, dither=Image.Dither.NONE).save(out / f"{exhibit.name}.png", optimize=True)
     return caption(exhibit, table, rules)
 

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths = find(TUNING_SET).paths(data_root(options.data))
         chosen = paths[:: max(len(paths) // options.limit, 1)][: options.limit]
         task = restore.tasks.load(options.task)
-        method = options.solver or task.table["solver"]["name"]
+        method = options.solver or task.sections.solver.name
         prior = restore.priors.load(options.prior or task.prior_for(method))
         problems = [task.problem(centre_crop(restore.read(p).data[None], options.size), seed=0) for p in chosen]
         lines = []

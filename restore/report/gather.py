@@ -135,8 +135,7 @@ def _baseline(
 
     if not metrics.get("baseline", {}).get("seconds"):
         return None, []
-    table = dict(recipe["task"])
-    again = make_baseline(Task(table.pop("name"), table), problem)
+    again = make_baseline(Task.from_table(recipe["task"]), problem)
     return again.estimate, [f"the baseline is not drawn: {again.reason}"] if again.reason else []
 
 

@@ -122,6 +122,5 @@ def _measure_again(recipe: Mapping[str, Any], stored: StoredResult, seed: int) -
     truth = stored.arrays.get("truth")
     if truth is None:
         return None
-    table = dict(recipe["task"])
-    task = Task(table.pop("name"), table)
-    return torch.equal(task.simulated(truth, seed=seed, notes=[]).y, stored.arrays["y"])
+    task = Task.from_table(recipe["task"])
+    return torch.equal(task.physics.simulated(truth, seed=seed, notes=[]).y, stored.arrays["y"])

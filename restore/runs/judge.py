@@ -36,7 +36,7 @@ class Baseline:
 
 def make_baseline(task: Task, problem: Any) -> Baseline:
     """Run the task's baseline; one that does not fit this problem is reported, not raised."""
-    name = task.table["baseline"]["name"]
+    name = task.sections.baseline.name
     began = time.perf_counter()
     try:
         estimate, reason = task.baseline(problem), None
@@ -47,7 +47,7 @@ def make_baseline(task: Task, problem: Any) -> Baseline:
 
 def no_baseline(task: Task) -> Baseline:
     """What stands in the baseline's place when it was not asked for."""
-    return Baseline(task.table["baseline"]["name"], None, 0.0, "left out (--no-baseline)")
+    return Baseline(task.sections.baseline.name, None, 0.0, "left out (--no-baseline)")
 
 
 def judge(result: Reconstruction, task: Task, baseline: Baseline) -> dict[str, Any]:

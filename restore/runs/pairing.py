@@ -25,11 +25,11 @@ def task_measure(task: Task, process: Process) -> Measure:
 
     A task whose operator is drawn from a seed (masks, motion) is given another one for every batch.
     """
-    seeded = "seed" in task.table["operator"]
+    seeded = "seed" in task.sections.operator.parameters
 
     def measure(pictures: Tensor, index: int) -> Tensor:
         varied = task.override({"operator.seed": index}) if seeded else task
-        problem = varied.simulated((pictures + 1) / 2, seed=index, notes=[])
+        problem = varied.physics.simulated((pictures + 1) / 2, seed=index, notes=[])
         posed = problem.gaussian().posed(process.shift, process.scale)
         x0 = posed.truth
         if x0 is None:

@@ -88,7 +88,7 @@ class Plan:
     def problem(self, image: io.Image) -> Problem:
         """The problem that an item poses."""
         if not self.options.measured:
-            check_file(self.task.table["input"]["unit"], image.meta.unit)
+            check_file(self.task.sections.input.unit, image.meta.unit)
             return self.task.problem(image, seed=self.options.seed)
         shape = None if self.options.shape is None else _shape(self.options.shape)
         return self.task.measured(

@@ -13,10 +13,12 @@ from typing import Any
 from operators.common.errors import BadInput
 from operators.common.registry import plain, unknown_name
 
-from .table import check, parse, parse_settings
-from .task import Task, rebuild
+from .physics import rebuild
+from .sections import parse
+from .settings import parse_settings
+from .task import Task
 
-__all__ = ["REGISTRY", "Task", "check", "load", "names", "parse_settings", "rebuild"]
+__all__ = ["REGISTRY", "Task", "load", "names", "parse_settings", "rebuild"]
 
 
 class _Tasks(Mapping[str, Task]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,30 +11,27 @@ from torch import Tensor
 from operators import REGISTRY
 from operators.common.metadata import Facts, Hints
 
-if TYPE_CHECKING:
-    from .task import Task
+from .physics import Physics
 
 
-def hints(task: Task, image: Any, output_shape: tuple[int, ...] | None, *, arrays: Collection[str] = ()) -> Hints:
-    """What the file of an image (and the shape of a measurement) tells of the task's operator.
+def hints(physics: Physics, image: Any, output_shape: tuple[int, ...] | None, *, arrays: Collection[str] = ()) -> Hints:
+    """What the file of an image (and the shape of a measurement) tells of the operator.
 
     image: a restore.io Image, or a tensor, which has no file. output_shape: of the measurement; None for a picture.
     arrays: names of those that the user gave. What the user chose is not overruled.
     """
     meta = getattr(image, "meta", None)
     facts = meta if isinstance(meta, Facts) else Facts()
-    settings = dict(task.table["operator"])
-    chosen = {name.removeprefix("operator.") for name in task.chosen if name.startswith("operator.")}
-    told: Hints = REGISTRY.load(settings.pop("name")).informed_by(
-        facts, output_shape, settings, fixed={*chosen, *arrays}
-    )
+    part = physics.sections.operator
+    chosen = {name.removeprefix("operator.") for name in physics.chosen if name.startswith("operator.")}
+    told: Hints = REGISTRY.load(part.name).informed_by(facts, output_shape, part.parameters, fixed={*chosen, *arrays})
     return told
 
 
-def stated(task: Task, told: Hints, notes: list[str]) -> Task:
-    """The task with what the file states; a sentence on each is appended to the notes."""
+def stated(physics: Physics, told: Hints, notes: list[str]) -> Physics:
+    """The physics with what the file states; a sentence on each is appended to the notes."""
     notes += sentences(told, told.notes.keys() - told.sizes.keys() - {"input_shape"})
-    return task.fitted(told.settings)
+    return physics.fitted(told.settings)
 
 
 def sentences(told: Hints, names: Iterable[str]) -> list[str]:

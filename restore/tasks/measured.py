@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +20,7 @@ from operators.noise import NoiseModel
 
 from ..problem import Problem
 from . import informing, measurement, units
-
-if TYPE_CHECKING:
-    from .task import Task
+from .physics import Physics
 
 
 @dataclass(frozen=True)
@@ -38,51 +36,51 @@ class Given:
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def pose(task: Task, image: Any, given: Given) -> Problem:
+def pose(physics: Physics, image: Any, given: Given) -> Problem:
     """The problem, with a note for everything that was not given."""
-    given_unit = task.table["input"]
-    picture = given_unit["unit"] == "[0,1]"
+    pictures = physics.sections.input
+    picture = pictures.unit == "[0,1]"
     y = measurement.as_batch(image, what="the measurement", complex_values=not picture)
     notes: list[str] = []
-    arrays = _arrays(task, y, given, notes)
-    if "mask" in arrays and _marks_pixels(task):
+    arrays = _arrays(physics, y, given, notes)
+    if "mask" in arrays and _marks_pixels(physics):
         # Whatever stands in a hole (often NaN, white or the old picture) was not measured.
         y = torch.where(arrays["mask"].bool(), y, torch.zeros_like(y))
     measurement.check_values(y, what="the measurement", low=-math.inf, high=math.inf)
-    told = informing.hints(task, image, tuple(y.shape[1:]), arrays=arrays)
-    task = informing.stated(task, told, notes)
+    told = informing.hints(physics, image, tuple(y.shape[1:]), arrays=arrays)
+    physics = informing.stated(physics, told, notes)
     arrays = {**informing.arrays(told), **arrays}
-    task, y, operator = _operator(task, y, given.shape, arrays, told, notes)
+    physics, y, operator = _operator(physics, y, given.shape, arrays, told, notes)
     if picture and len(operator.output_shape) == len(operator.input_shape):
         # A picture: noise may carry it out of [0, 1], another unit would carry it further.
         measurement.check_values(y, what="the measurement", low=-1.0, high=2.0)
     if operator.complex_output and not y.is_complex():
         y = y.to(y.dtype.to_complex())
-    file_units = task.file_units
-    if given_unit.get("normalise"):
+    file_units = physics.file_units
+    if pictures.normalise:
         # The picture is to reach 1; its quick reconstruction says how bright it is now.
         scale = 1 / units.largest(operator.direct(measurement.keep_observed(y, operator)))
         y, file_units = scale * y, Affine(0.0, scale)
         if isinstance(given.sigma, float):
             given = replace(given, sigma=scale * given.sigma)
-    noise = _noise(task, y, operator, given, notes)
-    bits = _bits(task, image) if picture else task.bits
+    noise = _noise(physics, y, operator, given, notes)
+    bits = _bits(physics, image) if picture else physics.bits
     if bits is not None:
         noise = measurement.with_rounding(noise, bits)
     y = measurement.keep_observed(y, operator)
-    recipe = task._recipe(operator, noise, arrays, notes, file_units)
+    recipe = physics.recipe(operator, noise, notes=notes, file_units=file_units, arrays=arrays)
     return Problem(y, operator, noise, recipe=recipe)
 
 
-def _arrays(task: Task, y: Tensor, given: Given, notes: list[str]) -> dict[str, Tensor]:
-    name = task.table["operator"]["name"]
+def _arrays(physics: Physics, y: Tensor, given: Given, notes: list[str]) -> dict[str, Tensor]:
+    name = physics.sections.operator.name
     known = keyword_defaults(REGISTRY.load(name))
     arrays: dict[str, Tensor] = {}
     for key, value in {"kernel": given.kernel, "mask": given.mask, **given.arrays}.items():
         if value is None:
             continue
         if key not in known:
-            raise BadInput(f"{key} was given and task {task.name!r} has no {key}", do=f"Leave {key} out.")
+            raise BadInput(f"{key} was given and task {physics.task!r} has no {key}", do=f"Leave {key} out.")
         arrays[key] = value
     if "kernel" in arrays:
         arrays["kernel"] = _kernel(arrays["kernel"])
@@ -90,10 +88,12 @@ def _arrays(task: Task, y: Tensor, given: Given, notes: list[str]) -> dict[str, 
         notes.append("kernel: the task's own (give another with --kernel)")
     if given.nan_as_mask:
         if "mask" not in known:
-            raise BadInput(f"--nan-as-mask was given and task {task.name!r} has no mask", do="Repair the NaN values.")
+            raise BadInput(
+                f"--nan-as-mask was given and task {physics.task!r} has no mask", do="Repair the NaN values."
+            )
         there = ~torch.isnan(y).flatten(0, -3).any(0)
         arrays["mask"] = there & (_mask(arrays["mask"], y) if "mask" in arrays else True)
-    if not _marks_pixels(task):
+    if not _marks_pixels(physics):
         if "mask" not in arrays:
             notes.append("mask: the task's own (give another with --mask)")
     elif "mask" in arrays:
@@ -107,9 +107,9 @@ def _arrays(task: Task, y: Tensor, given: Given, notes: list[str]) -> dict[str, 
     return arrays
 
 
-def _marks_pixels(task: Task) -> bool:
+def _marks_pixels(physics: Physics) -> bool:
     """Whether the operator's mask tells which entries of y were measured, as masks do but for a coded aperture."""
-    return bool(REGISTRY.load(task.table["operator"]["name"]).mask_marks_pixels)
+    return bool(REGISTRY.load(physics.sections.operator.name).mask_marks_pixels)
 
 
 def _kernel(kernel: Tensor) -> Tensor:
@@ -136,18 +136,18 @@ def _mask(mask: Tensor, y: Tensor) -> Tensor:
 
 
 def _operator(
-    task: Task, y: Tensor, shape: tuple[int, ...] | None, arrays: dict[str, Tensor], told: Hints, notes: list[str]
-) -> tuple[Task, Tensor, Operator]:
-    """The task with what y tells of its operator, y, and the operator whose output has its shape.
+    physics: Physics, y: Tensor, shape: tuple[int, ...] | None, arrays: dict[str, Tensor], told: Hints, notes: list[str]
+) -> tuple[Physics, Tensor, Operator]:
+    """The physics with what y tells of its operator, y, and the operator whose output has its shape.
 
     The input is what was given, what y tells (`told`), or y's own size.
     """
     same = tuple(y.shape[1:])
-    fitted = task.fitted(told.sizes)
+    fitted = physics.fitted(told.sizes)
     if shape is not None:
-        operator = task.operator(shape, arrays)
-        if fitted is not task and math.prod(operator.output_shape) != math.prod(same):
-            task, operator = fitted, fitted.operator(shape, arrays)
+        operator = physics.operator(shape, arrays)
+        if fitted is not physics and math.prod(operator.output_shape) != math.prod(same):
+            physics, operator = fitted, fitted.operator(shape, arrays)
             notes += informing.sentences(told, told.sizes)
         wanted = torch.Size(operator.output_shape)
         if wanted.numel() != math.prod(same):
@@ -155,42 +155,46 @@ def _operator(
                 f"pictures of shape {tuple(shape)} give measurements of shape {tuple(wanted)}",
                 wanted=f"{same}, the shape of this measurement",
             )
-        return task, y.reshape(-1, *wanted), operator
+        return physics, y.reshape(-1, *wanted), operator
     if told.input_shape is not None:
         operator = fitted.operator(told.input_shape, arrays)
         if tuple(operator.output_shape) == same:
             notes += informing.sentences(told, ("input_shape", *told.sizes))
             return fitted, y, operator
-    operator = task.operator(same, arrays)
+    operator = physics.operator(same, arrays)
     if tuple(operator.output_shape) == same:
-        return task, y, operator
+        return physics, y, operator
     raise BadInput(
         f"the size of the picture cannot be told from a measurement of shape {same}",
         do="Give it with --shape C,H,W, such as --shape 3,256,256.",
     )
 
 
-def _noise(task: Task, y: Tensor, operator: Operator, given: Given, notes: list[str]) -> NoiseModel:
-    known = keyword_defaults(NOISES.load(task.table["noise"]["name"]))
+def _noise(physics: Physics, y: Tensor, operator: Operator, given: Given, notes: list[str]) -> NoiseModel:
+    law = physics.sections.noise
+    known = keyword_defaults(NOISES.load(law.name))
     changes: dict[str, float] = {}
     for key, value in (("sigma", given.sigma), ("peak", given.peak)):
         if value is not None and key not in known:
             raise BadInput(
-                f"--{key} was given and the noise of task {task.name!r} has no {key}", do=f"It has: {', '.join(known)}."
+                f"--{key} was given and the noise of task {physics.task!r} has no {key}",
+                do=f"It has: {', '.join(known)}.",
             )
     if "peak" in known:
         changes["peak"] = (
-            _positive("peak", given.peak) if given.peak is not None else task.table["noise"].get("peak", 0.0)
+            _positive("peak", given.peak)
+            if given.peak is not None
+            else physics.sections.noise.parameters.get("peak", 0.0)
         )
         if given.peak is None:
             notes.append(f"noise peak: {changes['peak']:g}, the task's own (give another with --peak)")
     if "sigma" in known:
-        changes["sigma"] = _sigma(task, y, operator, given.sigma, notes)
-    return task.noise(**changes)
+        changes["sigma"] = _sigma(physics, y, operator, given.sigma, notes)
+    return physics.noise(**changes)
 
 
-def _sigma(task: Task, y: Tensor, operator: Operator, sigma: float | str | None, notes: list[str]) -> float:
-    fixed = task.table["noise"].get("sigma")
+def _sigma(physics: Physics, y: Tensor, operator: Operator, sigma: float | str | None, notes: list[str]) -> float:
+    fixed = physics.sections.noise.parameters.get("sigma")
     if isinstance(sigma, int | float) and not isinstance(sigma, bool):
         return _not_negative("sigma", float(sigma))
     if sigma is None and fixed is not None:
@@ -207,12 +211,12 @@ def _sigma(task: Task, y: Tensor, operator: Operator, sigma: float | str | None,
     return estimated
 
 
-def _bits(task: Task, image: Any) -> int | None:
+def _bits(physics: Physics, image: Any) -> int | None:
     """Depth of the stored numbers: the file's own where it holds integers, else the task's."""
     meta = getattr(image, "meta", None)
     if meta is not None and str(meta.dtype).startswith("uint") and 1 <= meta.bits <= 16:
         return int(meta.bits)
-    return task.bits
+    return physics.bits
 
 
 def _not_negative(name: str, value: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from operators import BadInput, BadType, NoiseSource
+from operators import BadInput, BadType, NoiseSource, image_id
 from operators.core.base import Operator
 from operators.noise import Gaussian, NoiseModel
 
@@ -63,12 +63,19 @@ def crop_to_multiple(x: Tensor, multiple: int) -> Tensor:
     return x[..., :height, :width].contiguous()
 
 
-def simulate(operator: Operator, noise: NoiseModel, truth: Tensor, *, seed: int, image_ids: tuple[str, ...]) -> Tensor:
-    """y = noise(A(x)); unobserved entries are 0 and carry no noise. The draws depend on seed and image alone."""
+def measure(
+    operator: Operator, noise: NoiseModel, truth: Tensor, *, seed: int, bits: int | None = None
+) -> tuple[Tensor, tuple[str, ...]]:
+    """y = noise(A(truth)), stored with `bits` where given, and the name of each picture on which its draws depend.
+
+    The one place where a picture is measured: `restore run`, `bench`, `bench map`, `rerun` and scripts draw the same y
+    from the same picture and seed. truth: B x input_shape. Unobserved entries are 0 and carry no noise.
+    """
+    ids = tuple(image_id(entry) for entry in truth)
     with torch.no_grad():
-        clean = operator(truth)
-        y = noise.sample(clean, NoiseSource(seed, image_ids, sample=0))
-    return keep_observed(y, operator)
+        y = noise.sample(operator(truth), NoiseSource(seed, ids, sample=0))
+    y = keep_observed(y, operator)
+    return (y if bits is None else keep_observed(quantise(y, bits), operator)), ids
 
 
 def keep_observed(y: Tensor, operator: Operator) -> Tensor:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from operators.common.errors import BadInput
-from operators.common.registry import check_keywords, check_types, keyword_defaults, plain
-from operators.common.space import IDENTITY, Affine
+from operators.common.forms import fill
+from operators.common.registry import check_keywords, check_types
+from operators.common.space import Affine
 
-from . import table as tables
-from . import units
-from .table import Table
+from .physics import Physics
+from .sections import Sections
+from .settings import override
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,91 +29,108 @@ if TYPE_CHECKING:
 class Task:
     """Plain data with a few questions answered; nothing is computed before `problem` or `measured` is called.
 
-    name: what `restore run --task` calls it. table: the checked TOML with defaults filled in. chosen: dotted names of
-    settings that the user replaced; what a picture's file says does not overrule them.
+    name: what `restore run --task` calls it. sections: what its file says, typed: `task.sections.operator.name`.
+    chosen: dotted names of settings that the user replaced; what a picture's file says does not overrule them.
     """
 
     name: str
-    table: Mapping[str, Any]
+    sections: Sections
     chosen: frozenset[str] = frozenset()
 
-    # -- what the table says --------------------------------------------------------------------------------------
+    @classmethod
+    def from_table(
+        cls, table: Mapping[str, Any], name: str | None = None, chosen: frozenset[str] = frozenset()
+    ) -> Task:
+        """The task of a plain table, as result files and rows keep it (there with its name)."""
+        parts = {key: value for key, value in table.items() if key != "name"}
+        called = str(table["name"]) if name is None else name
+        return cls(called, fill(Sections, parts, where=f"task {called!r}"), chosen)
+
+    # -- what the file says ---------------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """The sections as plain data, for files that keep them."""
+        return self.sections.plain()
 
     @property
     def version(self) -> int:
-        return int(self.table["version"])
+        return self.sections.version
 
     @property
     def summary(self) -> str:
-        return str(self.table["summary"])
+        return self.sections.summary
 
     @property
     def source(self) -> str:
-        return str(self.table["source"])
+        return self.sections.source
 
     @property
     def metrics(self) -> dict[str, str]:
         """Convention of each score: {"psnr": "psnr[y601,crop=4]", ...}."""
-        return dict(self.table["metrics"])
+        return dict(self.sections.metrics)
 
     @property
     def prior(self) -> str:
-        """Name of the prior the default solver uses."""
-        return str(self.table["prior"]["name"])
+        """The prior of the default solver, as `--prior` names it."""
+        return self.sections.prior.spelled
 
     @property
     def file_units(self) -> Affine:
         """The units of this task's files where the table alone says them: x_problem = file_units.to(x_file)."""
-        return units.leaving(self.table["input"])
+        return self.physics.file_units
 
     @property
     def bits(self) -> int | None:
         """Depth of the stored measurement, or None where it is kept as computed."""
-        bits = self.table["measurement"].get("bits")
-        return None if bits is None else int(bits)
+        return self.physics.bits
 
     @property
     def quick(self) -> dict[str, int]:
         """A small setting for tests: number of images and their size in pixels."""
-        return dict(self.table["quick"])
+        return self.sections.quick.plain()
+
+    @property
+    def physics(self) -> Physics:
+        """Operator, noise and storing."""
+        return Physics(self.name, self.sections, self.chosen)
+
+    # -- settings -------------------------------------------------------------------------------------------------
 
     def override(self, settings: Mapping[str, Any]) -> Task:
         """The task with dotted settings replaced, as `--set` does: {"operator.factor": 2, "solver.steps": 50}.
 
         BadInput or BadType, with the closest known name, for a setting that nothing takes.
         """
-        table = tables.override(dict(self.table), settings, where=f"task {self.name!r}")
-        changed = replace(self, table=table, chosen=self.chosen | set(settings))
+        sections = override(self.sections, settings, where=f"task {self.name!r}")
+        changed = replace(self, sections=sections, chosen=self.chosen | set(settings))
         changed.check()
         return changed
 
     def fitted(self, settings: Mapping[str, Any]) -> Task:
         """The task with parameters of its operator that a file or a measurement tells; nothing the user chose."""
-        if not settings:
-            return self
-        changed = self.override({f"operator.{key}": value for key, value in settings.items()})
-        return replace(changed, chosen=self.chosen)
+        return replace(self, sections=self.physics.fitted(settings).sections)
 
     def check(self) -> None:
-        """Raise unless operator, noise, solvers, baseline and metrics exist and take the parameters given."""
-        import operators
-        import operators.noise
+        """Raise unless operator, noise, solvers, baseline, prior and metrics exist and take the parameters given.
+
+        The default solver is built; of the others, names and kinds of their settings are checked.
+        """
         import priors
         import restore.metrics
 
         from .. import solvers
 
-        for section, registry in (("operator", operators.REGISTRY), ("noise", operators.noise.REGISTRY)):
-            given = _parameters(self.table[section])
-            target = registry.load(self.table[section]["name"])
-            check_keywords(target, given, where=f"{section} {self.table[section]['name']!r}")
-            check_types(target, given, where=f"{section} {self.table[section]['name']!r}")
-        for name in {self.table["solver"]["name"], *self.table["solvers"]}:
-            solvers.REGISTRY[name]
-            self.solver_for(name)
+        self.physics.check()
+        self.solver_for()
+        for name, settings in self.sections.solvers.items():
+            where = f"solver {name!r}"
+            target = solvers.REGISTRY.load(name)
+            check_keywords(target, settings.parameters, where=where)
+            check_types(target, settings.parameters, where=where)
         self.baseline_solver()
-        if not self.prior.endswith(".safetensors"):
-            priors.REGISTRY[self.prior.partition(":")[0]]  # NAME or NAME:ADAPTER
+        if not self.sections.prior.name.endswith(".safetensors"):
+            priors.REGISTRY[self.sections.prior.name.partition(":")[0]]  # NAME or NAME:ADAPTER
         for convention in self.metrics.values():
             restore.metrics.parse(convention)
 
@@ -121,18 +138,19 @@ class Task:
         """The solver with this task's settings for it; `name` None is the task's default."""
         from .. import solvers
 
-        default = self.table["solver"]["name"]
-        chosen = default if name is None else name
-        given = {k: v for k, v in self.table["solvers"].get(chosen, {}).items() if k != "prior"}
-        if chosen == default:
-            given.update(_parameters(self.table["solver"]))
-        check_types(solvers.REGISTRY.load(chosen), given, where=f"solver {chosen!r}")
-        return solvers.build(chosen, **given)
+        default = self.sections.solver
+        chosen = default.name if name is None else name
+        kept = self.sections.solvers.get(chosen)
+        settings = {} if kept is None else kept.parameters
+        if chosen == default.name:
+            settings.update(default.parameters)
+        check_types(solvers.REGISTRY.load(chosen), settings, where=f"solver {chosen!r}")
+        return solvers.build(chosen, **settings)
 
     def prior_for(self, name: str | None = None) -> str:
         """Name of the prior this task gives to a solver."""
-        given = self.table["solvers"].get(self.table["solver"]["name"] if name is None else name, {})
-        return str(given.get("prior", self.prior))
+        kept = self.sections.solvers.get(self.sections.solver.name if name is None else name)
+        return self.prior if kept is None or kept.prior is None else kept.prior
 
     # -- from pictures to problems --------------------------------------------------------------------------------
 
@@ -143,36 +161,17 @@ class Task:
         the top left to `crop_to_multiple`. seed: 0 to 2^63 - 1. The noise of a picture depends on the seed and that
         picture alone.
         """
-        from . import informing, measurement
+        from . import informing, measurement, units
 
-        given = self.table["input"]
-        unit = units.UNITS[given["unit"]]
+        pictures = self.sections.input
+        unit = units.UNITS[pictures.unit]
         truth = self._batch(image)
         measurement.check_values(truth, low=unit.low, high=unit.high)
-        truth = measurement.crop_to_multiple(truth, given["crop_to_multiple"])
+        truth = measurement.crop_to_multiple(truth, pictures.crop_to_multiple)
         notes: list[str] = []
-        truth, file_units = units.enter(truth, given, notes)
-        task = informing.stated(self, informing.hints(self, image, None), notes)
-        return task.simulated(truth, seed=seed, notes=notes, file_units=file_units)
-
-    def simulated(self, truth: Tensor, *, seed: int, notes: list[str], file_units: Affine = IDENTITY) -> Problem:
-        """Measure pictures that are already in the problem's unit (B x ...), cropped and checked."""
-        from operators import image_id
-
-        from ..problem import Problem
-        from . import measurement
-
-        operator = self.operator(tuple(truth.shape[1:]))
-        if operator.complex_input and not truth.is_complex():
-            truth = truth.to(truth.dtype.to_complex())
-        ids = tuple(image_id(entry) for entry in truth)
-        noise = self.noise()
-        y = measurement.simulate(operator, noise, truth, seed=seed, image_ids=ids)
-        if self.bits is not None:
-            y = measurement.keep_observed(measurement.quantise(y, self.bits), operator)
-        noise = measurement.with_rounding(noise, self.bits)
-        recipe = self._recipe(operator, noise, {}, notes=notes, file_units=file_units)
-        return Problem(y, operator, noise, truth=truth, image_ids=ids, recipe=recipe)
+        truth, file_units = units.enter(truth, pictures, notes)
+        physics = informing.stated(self.physics, informing.hints(self.physics, image, None), notes)
+        return physics.simulated(truth, seed=seed, notes=notes, file_units=file_units)
 
     def _batch(self, image: Any) -> Tensor:
         """The picture or pictures as the operator's kind of batch."""
@@ -180,8 +179,8 @@ class Task:
 
         from . import measurement
 
-        spatial = operators.REGISTRY.load(self.table["operator"]["name"]).spatial
-        mixed = self.table["input"]["unit"] in ("complex", "magnitude")
+        spatial = operators.REGISTRY.load(self.sections.operator.name).spatial
+        mixed = self.sections.input.unit in ("complex", "magnitude")
         return measurement.as_batch(image, spatial=spatial, complex_values=mixed)
 
     def measured(
@@ -216,7 +215,7 @@ class Task:
             nan_as_mask=nan_as_mask,
             arrays=arrays or {},
         )
-        return measured.pose(self, y, given)
+        return measured.pose(self.physics, y, given)
 
     def baseline(self, problem: Problem) -> Tensor:
         """The simple estimate this task must beat (B x input_shape)."""
@@ -228,88 +227,20 @@ class Task:
         """The solver of that estimate; BadInput for one that needs a prior."""
         from .. import solvers
 
-        name = self.table["baseline"]["name"]
-        solver = solvers.build(name, **_parameters(self.table["baseline"]))
+        chosen = self.sections.baseline
+        solver = solvers.build(chosen.name, **chosen.parameters)
         if solver.needs_prior:
-            raise BadInput(f"baseline {name!r} needs a prior", wanted="a solver without one, such as 'direct' or 'tv'")
+            raise BadInput(
+                f"baseline {chosen.name!r} needs a prior", wanted="a solver without one, such as 'direct' or 'tv'"
+            )
         return solver
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
     def operator(self, input_shape: tuple[int, ...], arrays: Mapping[str, Tensor] | None = None) -> Operator:
         """This task's operator for pictures of that shape; `arrays` (kernel, mask) replace what describes them."""
-        return build_operator(self.table["operator"], input_shape, arrays or {})
+        return self.physics.operator(input_shape, arrays)
 
     def noise(self, **changes: float) -> NoiseModel:
         """This task's noise model, with parameters replaced."""
-        from operators.noise import REGISTRY
-
-        given = self.table["noise"]
-        return REGISTRY.build(given["name"], **{**_parameters(given), **changes})
-
-    def _recipe(
-        self,
-        operator: Operator,
-        noise: NoiseModel,
-        arrays: Mapping[str, Tensor],
-        notes: list[str],
-        file_units: Affine = IDENTITY,
-    ) -> dict[str, Any]:
-        """Plain data (and the arrays) from which `rebuild` makes operator and noise again."""
-        name = self.table["noise"]["name"]
-        parameters = {key: plain(getattr(noise, key)) for key in keyword_defaults(type(noise))}
-        return {
-            "task": {"name": self.name, **copy.deepcopy(dict(self.table))},
-            "input_shape": list(operator.input_shape),
-            "noise": {"name": name, **parameters},
-            "notes": notes,
-            "file_units": [file_units.shift, file_units.scale],
-            "arrays": dict(arrays),
-        }
-
-
-def build_operator(
-    given: Table | Mapping[str, Any], input_shape: tuple[int, ...], arrays: Mapping[str, Tensor]
-) -> Operator:
-    """An operator from its [operator] table, with arrays in place of named kernels or masks."""
-    import operators
-
-    parameters = _parameters(given)
-    target = operators.REGISTRY.load(given["name"])
-    known = keyword_defaults(target)
-    for key in arrays:
-        if key not in known:
-            raise BadInput(
-                f"operator {given['name']!r} takes no {key}", do=f"It takes: {', '.join(known) or 'nothing'}."
-            )
-    if arrays:
-        parameters = {key: value for key, value in parameters.items() if key in target.beside_array}
-    return operators.build(given["name"], tuple(input_shape), **parameters, **arrays)
-
-
-def rebuild(
-    recipe: Mapping[str, Any],
-    y: Tensor,
-    arrays: Mapping[str, Tensor],
-    *,
-    truth: Tensor | None = None,
-    image_ids: tuple[str, ...] = (),
-) -> Problem:
-    """The problem of a stored result: operator and noise made again from plain data, y and truth as stored."""
-    from operators.noise import REGISTRY
-
-    from ..problem import Problem
-
-    if not recipe or "task" not in recipe:
-        raise BadInput(
-            "this result has no recipe: its operator was made in a script",
-            do="Run the script again; only results of `restore run` can be repeated from the file.",
-        )
-    operator = build_operator(recipe["task"]["operator"], tuple(recipe["input_shape"]), arrays)
-    noise = REGISTRY.build(recipe["noise"]["name"], **_parameters(recipe["noise"]))
-    kept = {**recipe, "arrays": dict(arrays)}
-    return Problem(y, operator, noise, truth=truth, image_ids=image_ids, recipe=kept)
-
-
-def _parameters(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if key != "name"}
+        return self.physics.noise(**changes)

@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from operators import BadInput
 from operators.common.space import Affine
 from operators.ct.geometry import AIR_HU, WATER, attenuation
+
+from .sections import InputForm
 
 if TYPE_CHECKING:
     from ..problem import Problem
@@ -55,31 +57,31 @@ def check_file(unit: str, file_unit: str) -> None:
         )
 
 
-def enter(x: Tensor, table: Mapping[str, Any], notes: list[str]) -> tuple[Tensor, Affine]:
+def enter(x: Tensor, pictures: InputForm, notes: list[str]) -> tuple[Tensor, Affine]:
     """The picture in the problem's unit (B x ...), and its file's units: x_problem = units.to(x_file).
 
-    table: the task's [input]. notes: sentences on what was decided are appended.
+    pictures: what the task takes. notes: sentences on what was decided are appended.
     """
-    if table["unit"] == "magnitude" and x.is_complex():
+    if pictures.unit == "magnitude" and x.is_complex():
         x = x.abs()
         notes.append("the picture is complex: its magnitude was taken")
-    if table["unit"] == "hu":
+    if pictures.unit == "hu":
         low = float(x.min()) if x.numel() else 0.0
         if low < AIR_HU:
             notes.append(f"values below {AIR_HU:g} HU (the least is {low:g}) are taken for air")
-        units = leaving(table)
+        units = leaving(pictures)
         return attenuation(x.clamp(min=AIR_HU), water=units.shift), units
-    if table.get("normalise"):
+    if pictures.normalise:
         scale = 1 / largest(x)
         return scale * x, Affine(0.0, scale)
     return x, Affine()
 
 
-def leaving(table: Mapping[str, Any]) -> Affine:
+def leaving(pictures: InputForm) -> Affine:
     """The file units of a task's answers where the measurement was made elsewhere."""
-    if table["unit"] != "hu":
+    if pictures.unit != "hu":
         return Affine()
-    water = float(table.get("mu_water", WATER))
+    water = WATER if pictures.mu_water is None else pictures.mu_water
     return Affine(water, water / 1000)
 
 

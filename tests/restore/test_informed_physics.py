@@ -14,7 +14,7 @@ from operators import REGISTRY, BadInput
 from operators.common.metadata import Acquisition, Camera, Facts, Geometry, Spectral
 from restore import tasks
 from restore.io import Image, Metadata
-from restore.tasks.table import parse
+from restore.tasks.sections import parse
 
 IDENTITY = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
 EVERYTHING = Facts(

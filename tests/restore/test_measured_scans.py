@@ -10,7 +10,7 @@ import torch
 import operators
 from operators import BadInput
 from restore import tasks
-from restore.tasks.table import parse
+from restore.tasks.sections import parse
 
 FAN = """
 version = 1

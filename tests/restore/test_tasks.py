@@ -14,7 +14,8 @@ from operators import BadInput, BadType
 from operators.core.base import LinearOperator
 from restore import tasks
 from restore.tasks import measurement
-from restore.tasks.table import override, parse
+from restore.tasks.sections import parse
+from restore.tasks.settings import override
 
 NAMES = {
     "denoise", "denoise-poisson", "sr2x", "sr4x", "sr8x", "deblur-gaussian", "deblur-motion", "inpaint-box",
@@ -127,7 +128,7 @@ def test_settings_replace_dotted_keys_and_nothing_else() -> None:
 def test_a_new_solver_drops_the_settings_of_the_old_one() -> None:
     table = parse(MINIMAL + "iterations = 5\n[solvers.tv]\nsteps = 9\n", where="test")
     changed = override(table, {"solver.name": "tv"}, where="test")
-    assert changed["solver"] == {"name": "tv", "steps": 9}
+    assert changed.solver.plain() == {"name": "tv", "steps": 9}
 
 
 def test_a_preset_wins_over_the_settings_of_the_task() -> None:

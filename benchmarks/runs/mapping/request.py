@@ -93,7 +93,7 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
     shared = {
         "path": str(request.input.resolve()),
         "reading": dict(request.reading),
-        "table": dict(task.table),
+        "table": task.table,
         "chosen": sorted(task.chosen),
         "measured": posed if request.measured else None,
         "mask": None if mask is None else str(mask.resolve()),
@@ -112,7 +112,7 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
             items.append(_item(request, task, context, chosen, where, posed))
             places.append((index, window))
     summary = f"{task.name} on {request.input.name}"
-    unit = str(task.table["input"]["unit"])
+    unit = task.sections.input.unit
     return Mapped(SuitePlan(Suite("map", 1, summary, ()), tuple(items)), tuple(places), size, tiling, unit)
 
 
@@ -142,7 +142,7 @@ def _task(request: Request) -> Task:
 
 
 def _solver(request: Request, task: Task, context: Context) -> tuple[str, Any]:
-    name = request.solver or str(task.table["solver"]["name"])
+    name = request.solver or task.sections.solver.name
     if request.prior is not None:
         context.solvers = {name: {"name": name, "prior": request.prior}}
     return pictures.method(task, name, 0, context)
@@ -161,11 +161,11 @@ def _size(request: Request, task: Task, stored: Extent) -> tuple[Task, Extent]:
     task with what the axes of a measurement show.
     """
     if not request.measured:
-        multiple = int(task.table["input"]["crop_to_multiple"])
+        multiple = task.sections.input.crop_to_multiple
         rows, columns = (n - n % multiple for n in (stored.height, stored.width))
         return task, dataclasses.replace(stored, height=rows, width=columns)
     same = (stored.channels, stored.height, stored.width)
-    told = informing.hints(task, None, same)
+    told = informing.hints(task.physics, None, same)
     channels, rows, columns = told.input_shape or same
     return task.fitted(told.sizes), dataclasses.replace(stored, channels=channels, height=rows, width=columns)
 
@@ -177,7 +177,7 @@ def _tiling(request: Request, task: Task, size: Extent) -> tuple[Tiling, Localit
         raise BadInput(f"tile is {tile}", wanted=f"0 (whole pictures), or at least {LEAST}")
     if not tile or max(size.height, size.width) <= tile:
         return Tiling(0), Locality()
-    if task.table["input"].get("normalise"):
+    if task.sections.input.normalise:
         raise BadInput(
             f"task {task.name!r} divides a picture by its largest value, which a window does not know",
             do="Leave the pictures whole (--tile 0).",
@@ -208,7 +208,7 @@ def _mask(request: Request, task: Task, stored: Extent, size: Extent, there: Loc
         )
     keep = task.operator((1, size.height, size.width)).observed
     if keep is None:
-        raise BadInput(f"operator {task.table['operator']['name']!r} does not say what it observes", do="Use --tile 0.")
+        raise BadInput(f"operator {task.sections.operator.name!r} does not say what it observes", do="Use --tile 0.")
     path = work / f"mask-{image_id(keep.float())[:16]}.h5"
     return path if path.is_file() else write_arrays(path, {"mask": keep[0].to(torch.uint8).numpy()})
 

@@ -15,7 +15,7 @@ from operators import BadInput
 from operators.ct.geometry import WATER
 from restore import tasks
 from restore.tasks import units
-from restore.tasks.table import parse
+from restore.tasks.sections import parse
 
 TASK = """
 version = 1
