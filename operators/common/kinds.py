@@ -137,9 +137,10 @@ class Items:
 
     @property
     def name(self) -> str:
-        if self.repeated:
-            return f"list of {self.rules[0].name}s" if self.rules[0].name else "list"
-        return f"list of {len(self.rules)} {self.rules[0].name}s"
+        """list of whole numbers, list of at most 8 numbers, list of 2 numbers."""
+        number = str(self.length) if self.repeated else str(len(self.rules))
+        entries = f"{self.rules[0].name}s" if self.rules[0].name else "entries"
+        return f"list of {number} {entries}" if number else f"list of {entries}" if self.rules[0].name else "list"
 
     def judge(self, value: Any) -> Verdict:
         if isinstance(value, str | bytes) or not isinstance(value, collections.abc.Sequence):
@@ -156,13 +157,10 @@ class Items:
         return replace(self, rules=tuple(each.constrained(by) for each in self.rules))
 
     def limits(self) -> str:
-        number = str(self.length) if self.length != ANY_LENGTH else ""
-        return ", ".join(filter(None, (self.rules[0].limits(), number)))
+        return self.rules[0].limits()
 
     def wanted(self) -> str:
-        limits = self.rules[0].limits()
-        each = f", each {limits}" if limits else ""
-        return f"a {self.name}{each}" + (f", {self.length}" if self.length != ANY_LENGTH else "")
+        return f"a {self.name}" + (f", each {self.limits()}" if self.limits() else "")
 
 
 @dataclass(frozen=True)
@@ -176,6 +174,8 @@ class Open:
         if self.anything:
             return Verdict.FITS
         scalar = value is None or isinstance(value, bool | numbers.Number | str | bytes)
+        # numpy's own True is none of these, and no array either.
+        scalar = scalar or (getattr(value, "ndim", None) == 0 and type(value).__name__ not in ("ndarray", "Tensor"))
         return Verdict.WRONG_KIND if scalar else Verdict.FITS
 
     def constrained(self, by: Any) -> Open:

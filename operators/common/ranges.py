@@ -70,6 +70,7 @@ class Length:
     high: int | None = None
 
     def __str__(self) -> str:
+        """2 to 4, at most 8, at least 1; empty for any."""
         if self.high is None:
-            return f"at least {self.low} of them"
-        return f"{self.low} to {self.high} of them" if self.low else f"at most {self.high} of them"
+            return f"at least {self.low}" if self.low else ""
+        return f"{self.low} to {self.high}" if self.low else f"at most {self.high}"

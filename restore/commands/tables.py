@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from . import options
+from .tabulated import cells, stored
 
 Row = Mapping[str, Any]
 
@@ -69,9 +70,7 @@ def _command(kind: str) -> Callable[..., None]:
 
 def rows_of(kind: str) -> dict[str, Row]:
     """`{name, summary, parameters, source}` by name: of all that ships, and then of the user's own priors."""
-    from . import tabulated
-
-    rows: dict[str, Row] = {row["name"]: row for row in tabulated.stored(kind)}
+    rows: dict[str, Row] = {row["name"]: row for row in stored(kind)}
     if kind == "priors":
         from priors import REGISTRY
         from priors.files import store
@@ -111,28 +110,14 @@ def _show_card(kind: str, row: Mapping[str, Any]) -> None:
     if "needs" in row:
         console.print(Text(f"needs {' and '.join(row['needs'])}; {row['better']}"))
     table = Table(box=None, pad_edge=False, show_header=False)
-    for line in _settings(row["settings"]) if "settings" in row else _flat(row["parameters"]):
+    lines = map(cells, row["settings"]) if "settings" in row else _flat(row["parameters"])
+    for line in lines:
         table.add_row(*map(Text, line))
     console.print(table)
     text = card_text(kind, row["name"])
     if text is not None:
         console.print()
         console.print(Markdown(text))
-
-
-def _settings(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """Name, default, what it may be and what it means, line by line."""
-    return [(row["name"], _default(row), _kind(row["type"], row["range"]), row["meaning"]) for row in rows]
-
-
-def _kind(kind: str, limits: str) -> str:
-    return limits if kind == "text" and limits else ", ".join(filter(None, (kind, limits)))
-
-
-def _default(row: Mapping[str, Any]) -> str:
-    if row["required"]:
-        return "(must be given)"
-    return "none" if row["default"] is None else json.dumps(row["default"])
 
 
 def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """The tables of parts as files, so that showing them imports no part and no torch.
 
 `restore/_tables/KIND.json` is a list of `{name, summary, settings, source}`, each setting `{name, default, required,
-type, range, meaning}`; a task has `parameters`, the sections of its file, instead. `python -m
-restore.commands.tabulated` writes all of them anew from the parts themselves; a test compares the two.
+type, range, meaning}`; a task has `parameters`, the sections of its file, instead. `docs/settings.md` shows the same to
+readers. `python -m restore.commands.tabulated` writes all of them anew from the parts themselves; a test compares them.
 """
 
 from __future__ import annotations
@@ -60,6 +60,43 @@ def _once(row: Row) -> Row:
     return {key: value for key, value in row.items() if key != "parameters"} if "settings" in row else row
 
 
+def page() -> str:
+    """docs/settings.md: every setting of every part that has some, from the stored tables."""
+    lines = [
+        "# Settings",
+        "",
+        "What every part may be told, with its default and its range. A value outside is refused by name.",
+        f"Written by `{COMMAND}`; `restore solvers NAME`, `restore operators NAME` and so on print the same.",
+    ]
+    for kind in REGISTRIES:
+        rows = [row for row in stored(kind) if row.get("settings")]
+        lines += ["", f"## {kind.capitalize()}"] if rows else []
+        for row in rows:
+            lines += ["", f"### {row['name']}", "", row["summary"], ""]
+            lines += ["| setting | default | may be | meaning |", "|---|---|---|---|"]
+            lines += [f"| {' | '.join(map(_cell, cells(setting)))} |" for setting in row["settings"]]
+    return "\n".join(lines) + "\n"
+
+
+def cells(setting: Row) -> tuple[str, str, str, str]:
+    """Name, default, what it may be and what it means."""
+    default = "(must be given)" if setting["required"] else _shown(setting["default"])
+    kind, limits = setting["type"], setting["range"]
+    may_be = limits if kind == "text" and limits else ", ".join(filter(None, (kind, limits)))
+    return setting["name"], default, may_be, setting["meaning"]
+
+
+def _shown(default: Any) -> str:
+    return "none" if default is None else json.dumps(default)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
+
+
 if __name__ == "__main__":
-    for path in write(Path(__file__).resolve().parents[1] / FOLDER):
+    root = Path(__file__).resolve().parents[2]
+    for path in write(root / "restore" / FOLDER):
         sys.stdout.write(f"{path}\n")
+    if (root / "docs").is_dir():
+        (root / "docs" / "settings.md").write_text(page(), "utf-8")

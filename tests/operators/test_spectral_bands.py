@@ -99,7 +99,7 @@ def test_direct_fusion_keeps_the_fine_picture(laws):
 def test_bad_settings_are_refused():
     with pytest.raises(BadInput, match="bands is 9"):
         SpectralResponse((3, 4, 4), bands=9)
-    with pytest.raises(BadType, match="list of whole numbers"):
+    with pytest.raises(BadType, match="list of .* whole numbers"):
         SpectralResponse((3, 4, 4), kind="pick", bands=2)
     with pytest.raises(BadInput, match=r"\[0, 3\].*0 to 2"):
         SpectralResponse((3, 4, 4), kind="pick", bands=[0, 3])
