@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import torch
-from torch import Tensor
 
-from operators import BadInput, BadType, DeviceNoise, Diverged, NoiseSource
-from operators.common.randomness import Noise, check_seed
+from operators import BadType, DeviceNoise, NoiseSource
+from operators.common.randomness import check_seed
 from operators.common.registry import plain
 from operators.common.settings import Checked, Count, Range, check
 from priors.base import Prior
@@ -26,27 +24,14 @@ from .problem import Problem
 from .reconstruction import Reconstruction, Seconds
 from .runs.determinism import repeatable
 from .runs.matching import Match, check_fit, choose_prior, in_pictures, match
-from .runs.meters import MeteredNoise
+from .runs.pieces import most_entries
+from .runs.sampling import Drawing, Drawn, Finished, Interrupted, Sources
 from .runs.trust import warn_of_wrong_adjoint
 from .solvers import Solver, State, solver_name
 
+__all__ = ["Finished", "Interrupted", "Settings", "solve"]
+
 RECORDED_ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
-
-
-@dataclasses.dataclass(frozen=True)
-class Finished:
-    """What an interrupted run had done: samples (n x B x C x H x W) and the trace of the first."""
-
-    samples: Tensor
-    trace: tuple[Mapping[str, float], ...] = ()
-
-
-class Interrupted(KeyboardInterrupt):
-    """The run was stopped by the user; `finished` holds the samples that were done, None where there are none."""
-
-    def __init__(self, finished: Finished | None) -> None:
-        super().__init__("interrupted")
-        self.finished = finished
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +39,8 @@ class Settings(Checked):
     """How a run is carried out, apart from the method.
 
     dtype "auto" is bfloat16 inside the network where the processor has it, else float32. tile None is TILE above
-    TILE_ABOVE pixels. A GPU is slower where all must repeat bit by bit.
+    TILE_ABOVE pixels. A GPU is slower where all must repeat bit by bit. batch None is as many draws, each of one
+    picture and one sample, as make up a picture of 512 x 512 pixels (2048 x 2048 on a GPU), and at least one.
     """
 
     device: Annotated[str, "cpu, cuda, cuda:1, mps"] = "cpu"
@@ -64,6 +50,7 @@ class Settings(Checked):
         Literal[0] | Annotated[int, Range(64)] | None, "side of the tiles in which the prior is called; 0: never"
     ] = None
     deterministic: Annotated[bool, "only algorithms that repeat bit by bit, no TF32"] = False
+    batch: Annotated[Count | None, "draws that run together at most; 1: one after another"] = None
 
     @property
     def autocast(self) -> bool:
@@ -88,7 +75,9 @@ def solve(
     diffusion prior.
     solver: a solver or its name. samples: independent posterior samples, at least 1; the estimate is their mean.
     seed: 0 to 2^63 - 1; sample s of image k depends on seed, s and k alone.
-    watch: called with (sample, state, total states) at every step. finished: what an earlier, interrupted run had done.
+    watch: called with (sample, state, total states) at every step; the state is that of a batch of draws (entry
+    s * B + k: the s-th sample of the batch, picture k), and sample is the first of them, as many as are done already.
+    finished: what an earlier, interrupted run had done; of an interrupted run whole batches are kept.
 
     Raises BadInput or BadType before any work where problem, prior and solver do not fit, Diverged where the iteration
     leaves the finite numbers, and Interrupted (with the finished samples) on Ctrl-C.
@@ -116,29 +105,18 @@ def solve(
             autocast=chosen.autocast,
             tile=chosen.tile,
         )
-        done = [] if finished is None else list(finished.samples[:samples])
-        trace: list[Mapping[str, float]] = [] if finished is None else list(finished.trace)
-        noise_seconds = 0.0
-        try:
-            for sample in range(len(done), samples):
-                source = _noise(chosen, seed, problem.image_ids, sample)
-                timed = MeteredNoise(source)
-                estimate = _run(method, matched, timed, sample, trace if sample == 0 else None, watch)
-                noise_seconds += timed.seconds
-                done.append(matched.to_picture(estimate))
-        except KeyboardInterrupt:
-            raise Interrupted(Finished(torch.stack(done), tuple(trace)) if done else None) from None
-        stacked = torch.stack(done)
-    fresh = samples - (0 if finished is None else min(len(finished.samples), samples))
-    timing = Seconds(total=time.perf_counter() - began, network=matched.seconds, noise=noise_seconds)
+        most = chosen.batch if chosen.batch is not None else most_entries(placed, torch.device(chosen.device))
+        drawing = Drawing(method, matched, _sources(chosen, seed), samples=samples, most=most, watch=watch)
+        drawn = drawing.run(finished)
+    timing = Seconds(total=time.perf_counter() - began, network=matched.seconds, noise=drawn.noise_seconds)
     return Reconstruction(
-        estimate=stacked.mean(0),
-        samples=stacked,
-        std=stacked.std(0) if samples > 1 else None,
-        trace=tuple(trace),
-        nfe=0 if fresh == 0 else matched.calls // fresh,
+        estimate=drawn.samples.mean(0),
+        samples=drawn.samples,
+        std=drawn.samples.std(0) if samples > 1 else None,
+        trace=drawn.trace,
+        nfe=drawn.calls,
         timing=timing,
-        provenance=_provenance(problem, method, matched, chosen, seed, samples),
+        provenance=_provenance(problem, method, matched, chosen, seed, drawn),
         problem=problem,
     )
 
@@ -148,63 +126,11 @@ def _ordinary(problem: Problem) -> Problem:
     return dataclasses.replace(problem, y=problem.y.clone()) if problem.y.is_inference() else problem
 
 
-def _noise(settings: Settings, seed: int, images: Sequence[str], sample: int) -> Noise:
+def _sources(settings: Settings, seed: int) -> Sources:
     # Sample 0 of the posterior and the measurement share a seed and an image; their streams have different names.
     if settings.noise == "device":
-        return DeviceNoise(seed, images, sample=sample, device=settings.device)
-    return NoiseSource(seed, images, sample=sample, prefetch=True)
-
-
-def _run(
-    method: Solver,
-    matched: Match,
-    noise: MeteredNoise,
-    sample: int,
-    trace: list[Mapping[str, float]] | None,
-    watch: Callable[[int, State, int], None] | None,
-) -> Tensor:
-    """Drive the generator to its end and return the last estimate, in native units."""
-    gradients = torch.enable_grad() if method.differentiates else torch.inference_mode()
-    state = None
-    try:
-        with gradients:
-            for state in method.iterate(matched.posed, matched.native, noise):
-                # Whatever is not finite reaches the sum, at a tenth of the cost of looking at every value.
-                if not bool(torch.isfinite(state.estimate.sum())):
-                    raise _diverged(method, state)
-                if trace is not None:
-                    trace.append(_row(matched.posed, state))
-                    if not math.isfinite(trace[-1]["residual_rms"]):
-                        raise _diverged(method, state)
-                if watch is not None:
-                    watch(sample, state, method.total)
-    finally:
-        source = noise.source
-        if isinstance(source, NoiseSource):
-            source.close()
-    if state is None:
-        raise BadInput(f"{type(method).__name__} yielded no state")
-    return state.estimate.detach().clone()
-
-
-def _diverged(method: Solver, state: State) -> Diverged:
-    return Diverged(
-        f"{type(method).__name__} left the finite numbers at step {state.step}",
-        do="Lower its step size or guidance (--set solver.KEY=VALUE), or check the noise level.",
-    )
-
-
-def _row(posed: Problem, state: State) -> dict[str, float]:
-    """One line of the trace, in the picture's units."""
-    row: dict[str, float] = {"step": float(state.step)}
-    if state.sigma is not None:
-        row["sigma"] = posed.scale * float(state.sigma)
-    residual = posed.residual(state.estimate.detach())
-    row["residual_rms"] = posed.y_scale * float(
-        (residual.abs() ** 2).sum().div(max(posed.observed_count * len(residual), 1)).sqrt()
-    )
-    row.update({k: float(v) for k, v in state.info.items()})
-    return row
+        return lambda images, samples: DeviceNoise(seed, images, sample=samples, device=settings.device)
+    return lambda images, samples: NoiseSource(seed, images, sample=samples, prefetch=True)
 
 
 @contextlib.contextmanager
@@ -227,7 +153,7 @@ def _provenance(
     matched: Match,
     settings: Settings,
     seed: int,
-    samples: int,
+    drawn: Drawn,
 ) -> dict[str, Any]:
     from . import __version__
 
@@ -244,8 +170,11 @@ def _provenance(
         "gaussian_stand_in": bool(method.needs_gaussian) and problem.gaussian() is not problem,
         "settings": dataclasses.asdict(settings),
         "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
-        **matched.record(samples),
+        **matched.record(),
+        "backward_passes": drawn.backward_passes,
+        "batch": drawn.most,
+        **({} if drawn.shrunk_to is None else {"batch_after_out_of_memory": drawn.shrunk_to}),
         "seed": seed,
-        "samples": samples,
+        "samples": len(drawn.samples),
         "image_ids": list(problem.image_ids),
     }

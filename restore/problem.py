@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -28,6 +29,7 @@ class Problem:
     recipe: plain data from which `restore rerun` can build the operator again, or None.
     space: the units of the operator's input: x_picture = space.to(x). y_scale: by how much y was divided when the
     problem was brought there. Both are set by `posed`.
+    copies: how often each picture stands in the batch; entry s * pictures + k is copy s of picture k, see `repeated`.
     """
 
     y: Tensor
@@ -38,6 +40,7 @@ class Problem:
     recipe: Mapping[str, Any] | None = field(default=None, repr=False)
     space: Space = field(default=IDENTITY, repr=False)
     y_scale: float = field(default=1.0, repr=False)
+    copies: int = field(default=1, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.operator, Operator):
@@ -187,6 +190,51 @@ class Problem:
         truth = None if self.truth is None else self.truth.to(device)
         return replace(self, y=self.y.to(device), operator=self.operator.to(device), truth=truth)
 
+    # -- batches of draws -------------------------------------------------------------------------------------------
+
+    def part(self, pictures: range) -> Problem:
+        """Some of the pictures, under the noise level of all of them."""
+        if len(pictures) == len(self.y):
+            return self
+        chosen = slice(pictures.start, pictures.stop)
+        truth = None if self.truth is None else self.truth[chosen]
+        part = replace(self, y=self.y[chosen], truth=truth, image_ids=self.image_ids[chosen])
+        if isinstance(self.noise, operators.noise.Gaussian):
+            return part
+        # The level of another law is a mean over pictures; it must not depend on how they are shared out.
+        return _Part(**{f.name: getattr(part, f.name) for f in dataclasses.fields(Problem)}, level=self.sigma)
+
+    def repeated(self, copies: int) -> Problem:
+        """The problem with every picture `copies` times in the batch; a single picture is repeated without a copy."""
+        if copies == 1:
+            return self
+        truth = None if self.truth is None else _repeated(self.truth, copies)
+        return replace(
+            self,
+            y=_repeated(self.y, copies),
+            truth=truth,
+            image_ids=self.image_ids * copies,
+            copies=self.copies * copies,
+        )
+
+    @property
+    def once(self) -> Problem:
+        """The problem with every picture once in the batch: for work that is the same for all copies."""
+        if self.copies == 1:
+            return self
+        count = len(self.y) // self.copies
+        truth = None if self.truth is None else self.truth[:count]
+        return replace(self, y=self.y[:count], truth=truth, image_ids=self.image_ids[:count], copies=1)
+
+    def for_each_copy(self, values: Tensor) -> Tensor:
+        """Values of the pictures, each once (pictures x ...), for every entry of the batch (B x ...), without a copy
+        where there is one picture: do not write into them."""
+        return values if self.copies == 1 else _repeated(values, self.copies)
+
+    def by_picture(self, values: Tensor) -> Tensor:
+        """A batch (B x ...) with an axis for the copies: copies x pictures x ..., a view."""
+        return values.reshape(self.copies, len(values) // self.copies, *values.shape[1:])
+
     def _keep(self, values: Tensor) -> Tensor:
         observed = self.operator.observed
         return values if observed is None else torch.where(observed.to(values.device), values, torch.zeros_like(values))
@@ -194,6 +242,25 @@ class Problem:
     def _mean(self, values: Tensor) -> Tensor:
         """Mean over observed entries of each picture (B)."""
         return self._keep(values).flatten(1).sum(1) / self.observed_count
+
+
+@dataclass(frozen=True)
+class _Part(Problem):
+    """Some pictures of a problem whose noise level was found from all of them."""
+
+    level: float = 0.0
+
+    @property
+    def sigma(self) -> float:
+        return self.level
+
+
+def _repeated(values: Tensor, copies: int) -> Tensor:
+    return (
+        values.expand(copies, *values.shape[1:])
+        if len(values) == 1
+        else values.repeat(copies, *[1] * (values.ndim - 1))
+    )
 
 
 def _real(data: Tensor) -> torch.dtype:

@@ -79,6 +79,9 @@ def run(
     tile: Annotated[
         int | None, typer.Option("--tile", help="Side of the tiles of large pictures; 0: never tile.")
     ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Draws that run together; default: as many as fit; 1: one by one.")
+    ] = None,
     noise: options.NoiseWhere = "cpu",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Only algorithms that repeat bit by bit (a GPU is slower so).")
@@ -117,7 +120,7 @@ def run(
         samples=samples,
         seed=seed,
         set=tuple(set or ()),
-        settings=Settings(device=device, dtype=dtype, noise=noise, tile=tile, deterministic=deterministic),  # type: ignore[arg-type]
+        settings=Settings(device=device, dtype=dtype, noise=noise, tile=tile, deterministic=deterministic, batch=batch),  # type: ignore[arg-type]
         reading=chosen(dataset=dataset, index=index, axes=axes, unit=unit, offset=offset, max_pixels=max_pixels),
         overwrite=overwrite,
         baseline=baseline,

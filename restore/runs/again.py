@@ -77,7 +77,8 @@ def repeat(
         )
         method = dict(provenance["solver"])
         solver = solvers.build(method.pop("name"), **method)
-        settings = Settings(**provenance["settings"])
+        batch = provenance.get("batch", 1)  # results of before batches were drawn one sample after another
+        settings = Settings(**{**provenance["settings"], "batch": batch})
         samples, seed = int(provenance["samples"]), check_seed(provenance["seed"])
         loaded = _prior(provenance, prior)
         old = stored.arrays["samples"]

@@ -11,7 +11,7 @@ from typing import Any
 from operators import BadInput, RestoreError
 
 from .. import io
-from ..driver import Finished, Interrupted, solve
+from ..driver import solve
 from ..problem import Problem
 from ..reconstruction import Reconstruction, read_result
 from ..tasks.units import shown_unit
@@ -19,6 +19,7 @@ from . import outputs, partial
 from .judge import SCORES, judge, make_baseline, no_baseline
 from .plan import Item, Plan
 from .progress import Bar, bar
+from .sampling import Finished, Interrupted
 
 
 class Stopped(Exception):

@@ -126,15 +126,25 @@ class Match:
         return 0 if self.meter is None else self.meter.nfe
 
     @property
+    def backward_passes(self) -> int:
+        """Backward passes through the prior up to now."""
+        return 0 if self.meter is None else self.meter.backward_passes
+
+    @property
     def seconds(self) -> float:
         """Seconds spent in the prior up to now."""
         return 0.0 if self.meter is None else self.meter.seconds
+
+    def may_tile(self, allowed: bool) -> None:
+        """Whether the prior is to be called in tiles where a device runs out of memory."""
+        if self.meter is not None:
+            self.meter.may_tile = allowed
 
     def to_picture(self, native: Tensor) -> Tensor:
         """An answer of the solver as a picture in the problem's units, in the host's memory."""
         return self.space.to(native).cpu()
 
-    def record(self, samples: int) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """What a result's provenance says of its prior."""
         prior, meter = self.prior, self.meter
         tiled = meter is not None and meter.retried_tile is not None
@@ -142,7 +152,6 @@ class Match:
             "prior": None if prior is None else {"name": prior.name or type(prior).__name__, "sha256": prior.sha256},
             "bfloat16": meter is not None and meter.autocast,
             **({"tiled_after_out_of_memory": meter.retried_tile} if meter is not None and tiled else {}),
-            "backward_passes": 0 if meter is None else meter.backward_passes // samples,
         }
 
 

@@ -22,11 +22,11 @@ class Meter:
 
     prior: the same prior, counted. autocast: run its network in bfloat16 where its operations allow. Where a device
     runs out of memory, the call is repeated once in tiles of half the picture, and so are all later ones;
-    `retried_tile` says so.
+    `retried_tile` says so. may_tile: whether it is; a batch that can be cut is made smaller first, which changes less.
     """
 
     def __init__(self, prior: Prior, *, autocast: bool = False) -> None:
-        self.autocast = autocast
+        self.autocast, self.may_tile = autocast, True
         self.nfe = self.backward_passes = 0
         self.seconds = 0.0
         self.retried_tile: int | None = None
@@ -51,7 +51,7 @@ class Meter:
                 return call(state, *others, **named)
             except torch.OutOfMemoryError:
                 half = max(state.shape[-self._spatial :]) // 2
-                if half < side_for(SMALLEST_TILE, self._spatial):
+                if not self.may_tile or half < side_for(SMALLEST_TILE, self._spatial):
                     raise
             if state.device.type == "cuda":
                 torch.cuda.empty_cache()

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..driver import Finished
 from ..reconstruction import read_result, write_result
+from .sampling import Finished
 
 
 def settings_key(described: Mapping[str, Any]) -> str:

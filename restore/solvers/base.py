@@ -18,13 +18,28 @@ if TYPE_CHECKING:
     from ..problem import Problem
 
 
+class Mean(float):
+    """The mean of a number that each batch entry has; `of(n)` is the mean over the first n entries."""
+
+    values: Tensor
+
+    def __new__(cls, values: Tensor) -> Mean:
+        mean = super().__new__(cls, values.mean())
+        mean.values = values
+        return mean
+
+    def of(self, entries: int) -> float:
+        """The mean over the first `entries` entries."""
+        return float(self.values[:entries].mean())
+
+
 @dataclass(frozen=True)
 class State:
     """Where an iteration stands, in the units the solver works in.
 
     x: the variable the method iterates on. x0: its current guess of the clean picture.
     estimate: what the method would return now. sigma: noise level of x relative to the picture (None: no such thing).
-    info: further numbers for the trace.
+    info: further numbers for the trace: one for the whole batch, or the `Mean` of one for each entry.
     """
 
     x: Tensor
@@ -46,6 +61,8 @@ class Solver(Checked):
     differentiates: whether gradients pass through the prior.
     needs_modulus: whether it retrieves lost phases and nothing else (operators.optics.Modulus).
     needs_linear, needs_gaussian: what the problem must be (another noise law is met by its Gaussian stand-in).
+    joint: whether the samples of a picture are drawn together and may meet (`Problem.copies` of them, see
+    `Problem.by_picture`); those of any other solver must not depend on the batch they are in.
     presets: named groups of settings; "paper" gives published counts.
     """
 
@@ -55,6 +72,7 @@ class Solver(Checked):
     needs_linear: ClassVar[bool] = True
     needs_gaussian: ClassVar[bool] = True
     needs_modulus: ClassVar[bool] = False
+    joint: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @property

@@ -11,7 +11,6 @@ import torch
 from operators import BadInput, BadType, DeviceNoise, NoiseSource, Tape, image_id
 from operators.common import inversion
 from operators.common.randomness import generator
-from restore.runs.meters import MeteredNoise
 
 LIKE = torch.zeros(3, 2, 4, 5)
 
@@ -301,15 +300,6 @@ def test_tape_refuses_what_is_neither_uniform_nor_a_class():
         Tape([np.array([-0.5])]).categorical("u", logits)
     with pytest.raises(BadInput, match="0 to 1"):
         Tape([np.array([2])]).categorical("u", logits)
-
-
-def test_a_metered_source_passes_every_law_on_and_times_it():
-    noise = MeteredNoise(NoiseSource(0, ["a"]))
-    plain, like, logits = NoiseSource(0, ["a"]), torch.zeros(1, 7), torch.zeros(1, 7, 3)
-    assert torch.equal(noise.normal("n", like), plain.normal("n", like))
-    assert torch.equal(noise.uniform("u", like), plain.uniform("u", like))
-    assert torch.equal(noise.categorical("c", logits), plain.categorical("c", logits))
-    assert noise.seconds > 0
 
 
 @pytest.mark.parametrize("law", ["normal", "uniform"])

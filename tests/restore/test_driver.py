@@ -106,17 +106,17 @@ def test_the_callers_modes_and_random_state_change_nothing(problem: Problem) -> 
 
 
 def test_an_interrupted_run_hands_over_its_samples_and_goes_on_from_them(problem: Problem) -> None:
-    method = PosteriorMean(jitter=0.5)
-    whole = restore.solve(problem, Unit(), method, samples=3)
+    method, one_by_one = PosteriorMean(jitter=0.5), Settings(batch=1)
+    whole = restore.solve(problem, Unit(), method, samples=3, settings=one_by_one)
 
     def stop(sample: int, state: State, total: int) -> None:
         if sample == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted) as stopped:
-        restore.solve(problem, Unit(), method, samples=3, watch=stop)
+        restore.solve(problem, Unit(), method, samples=3, watch=stop, settings=one_by_one)
     assert stopped.value.finished is not None and len(stopped.value.finished.samples) == 2
-    resumed = restore.solve(problem, Unit(), method, samples=3, finished=stopped.value.finished)
+    resumed = restore.solve(problem, Unit(), method, samples=3, finished=stopped.value.finished, settings=one_by_one)
     assert torch.equal(resumed.samples, whole.samples)
     assert resumed.trace == whole.trace
 

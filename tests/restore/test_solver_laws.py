@@ -24,6 +24,7 @@ from priors.residual.analytic import GaussianPair
 from restore import solvers
 from restore.problem import Problem
 from restore.solvers import Solver, State
+from restore.solvers.base import Mean
 
 SHAPE = (3, 8, 9)  # oblong, and an odd side
 CARDS = Path(__file__).parents[2] / "docs" / "cards" / "solvers"
@@ -142,6 +143,27 @@ def test_a_picture_does_not_depend_on_its_neighbours(name, device):
         alone = dataclasses.replace(problem, y=problem.y[k : k + 1], image_ids=problem.image_ids[k : k + 1])
         estimate = _states(solver, alone, device=device)[-1].estimate
         torch.testing.assert_close(estimate, together[k : k + 1], rtol=1e-5, atol=1e-5)
+
+
+@every_solver
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_a_sample_does_not_depend_on_the_samples_beside_it(name, dtype, tolerance):
+    """The state of an iteration must not mix the entries of its batch: line searches, stopping, histories, means."""
+    solver, problem, samples = _build(name), _problem(name, 2, dtype=dtype), 3
+    if solver.joint:
+        pytest.skip("the samples of this solver are drawn together")
+    many = problem.repeated(samples)
+    source = NoiseSource(0, many.image_ids, sample=[s for s in range(samples) for _ in range(2)])
+    states = list(solver.iterate(many, _prior_for(solver, problem), source))
+    for k, together in enumerate(many.by_picture(states[-1].estimate)):
+        source = NoiseSource(0, problem.image_ids, sample=k)
+        alone = list(solver.iterate(problem, _prior_for(solver, problem), source))
+        assert [state.step for state in alone] == [state.step for state in states]
+        assert float((together - alone[-1].estimate).norm() / alone[-1].estimate.norm()) <= tolerance
+        for of_many, of_one in zip(states, alone, strict=True) if k == 0 else ():
+            for key, value in of_one.info.items():  # what the trace shows of the first sample
+                first = of_many.info[key]
+                assert (first.of(2) if isinstance(first, Mean) else first) == pytest.approx(value, rel=1e-4)
 
 
 @every_solver

@@ -23,7 +23,7 @@ from operators.common.settings import Count, NotNegative, Positive
 from operators.common.space import Affine
 from priors.regularisers.tv import FIRST_SPATIAL
 
-from ..base import Solver, State
+from ..base import Mean, Solver, State
 from ..parts.lbfgs import minimise
 from ..parts.start import Start, start_picture
 
@@ -72,7 +72,7 @@ class Gradient(Solver):
         start = start if limits is None else start.clamp(*limits)
         path = minimise(objective, start, iterations=self.steps, memory=self.memory, limits=limits)
         for step, point in enumerate(path):
-            info = {"objective": float(point.value.mean())}
+            info = {"objective": Mean(point.value)}
             yield State(x=point.x, x0=point.x, estimate=point.x, step=step, info=info)
 
 

@@ -23,7 +23,7 @@ from operators.core.base import LinearOperator
 from operators.core.linear_solvers import conjugate_gradients
 from priors.regularisers.tv import divergence, gradient
 
-from ..base import Solver, State
+from ..base import Mean, Solver, State
 from ..parts.discrepancy import Search, per_picture
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Tikhonov(Solver):
                 rtol=self.rtol if problem.sigma > 0 else NOISE_FREE_RTOL,
             )
             search.tell(x)
-            yield State(x=x, x0=x, estimate=x, step=step, info={"rho": float(rho.mean()) * unit})
+            yield State(x=x, x0=x, estimate=x, step=step, info={"rho": Mean(rho * unit)})
 
 
 def smooth_solution(

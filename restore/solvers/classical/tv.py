@@ -28,7 +28,7 @@ from operators.common.randomness import Noise
 from operators.common.settings import Count, NotNegative, Positive, Range
 from priors.regularisers.tv import FIRST_SPATIAL, Kind, TotalVariation, divergence, gradient, gradient_norm
 
-from ..base import Solver, State
+from ..base import Mean, Solver, State
 from ..parts.discrepancy import noise_energy, over_pixels
 from ..parts.start import start_estimate
 
@@ -73,7 +73,7 @@ class TV(Solver):
             previous, x = x, x - tau * (operator.adjoint(p) - divergence(q))
             ahead = 2 * x - previous
             if step % EVERY == 0 or step == self.steps:
-                yield State(x=x, x0=x, estimate=x, step=step, info={"tv": float(variation.value(x).mean())})
+                yield State(x=x, x0=x, estimate=x, step=step, info={"tv": Mean(variation.value(x))})
 
     def _dual_data_step(self, p: Tensor, step: Tensor, radius: float) -> Tensor:
         """The proximal map of the data term's conjugate, after the shift by y."""

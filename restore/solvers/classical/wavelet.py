@@ -26,7 +26,7 @@ from operators.common.randomness import Noise
 from operators.common.settings import Count, NotNegative
 from priors.regularisers.wavelet import Family, Wavelets, soft_threshold
 
-from ..base import Solver, State
+from ..base import Mean, Solver, State
 from ..parts.discrepancy import Search, per_picture
 from ..parts.start import start_estimate
 
@@ -62,7 +62,7 @@ class Wavelet(Solver):
             c = self._stage(problem, frame, c, per_picture(strength * largest, c), bound)
             x = frame.synthesis(c)
             search.tell(x)
-            yield State(x=x, x0=x, estimate=x, step=step, info={"weight": float((strength * largest).mean()) * bound})
+            yield State(x=x, x0=x, estimate=x, step=step, info={"weight": Mean(strength * largest * bound)})
 
     def _stages(self, largest: Tensor, bound: float) -> Iterator[Tensor]:
         """Thresholds relative to the largest detail, from a tenth of it (or more) down to the one asked for."""

@@ -39,7 +39,7 @@ from operators.common.randomness import Noise
 from operators.common.settings import Fraction, NotNegative, Positive, Range
 from operators.core.base import LinearOperator
 
-from ..base import Solver, State, expect_prior
+from ..base import Mean, Solver, State, expect_prior
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -102,7 +102,7 @@ class DPS(Solver):
             weight = of_x0 * self.confidence(prior, t, problem.sigma, gain) if known else _inverse(distance)
             x = ahead - self.zeta * weight * slope
             level = prior.sigma(u) / prior.alpha(u)
-            info = {"distance": float(distance.mean())}
+            info = {"distance": Mean(distance.flatten())}
             yield State(x=x, x0=x0, estimate=x if u < 0 else x0, step=step, sigma=level, info=info)
 
     def transition(self, prior: DiffusionPrior, t: int, u: int) -> tuple[float, float, float]:

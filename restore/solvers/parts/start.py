@@ -32,8 +32,10 @@ def start_picture(problem: Problem, start: Start) -> Tensor:
     the picture's own units. "pinv": A^+ y, as the papers do. "zero": zeros. "biharmonic": holes filled so that the
     bilaplacian vanishes, which continues slopes where "estimate" flattens them; BadInput where nothing is missing.
     For a non-linear operator "estimate" is its own quick reconstruction (`Operator.direct`) and, where it has none, y
-    if that looks like a picture and else zero.
+    if that looks like a picture and else zero. Copies of a picture in the batch begin alike, and are looked at once.
     """
+    if problem.copies > 1:
+        return problem.for_each_copy(start_picture(problem.once, start)).contiguous()
     operator = problem.operator
     if start == "direct":
         return _direct(problem)

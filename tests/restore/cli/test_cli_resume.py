@@ -29,7 +29,7 @@ def stop_at(monkeypatch):
 
 
 def test_an_interrupted_run_keeps_its_samples_and_continues_to_the_same_answer(fast, picture, here, stop_at) -> None:
-    arguments = ("--task", "sr4x", "--input", picture, "--samples", 3, "--seed", 4)
+    arguments = ("--task", "sr4x", "--input", picture, "--samples", 3, "--seed", 4, "--batch", 1)
     assert fast(*arguments, "--out", "whole").status == 0
     stop_at(2)
     ended = fast(*arguments, "--out", "out")
@@ -44,7 +44,7 @@ def test_an_interrupted_run_keeps_its_samples_and_continues_to_the_same_answer(f
 
 
 def test_samples_of_other_settings_are_not_taken_up(fast, picture, here, stop_at) -> None:
-    arguments = ("--task", "sr4x", "--input", picture, "--samples", 2, "--out", "out")
+    arguments = ("--task", "sr4x", "--input", picture, "--samples", 2, "--batch", 1, "--out", "out")
     stop_at(1)
     assert fast(*arguments).status == 130
     stop_at(None)
