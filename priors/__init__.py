@@ -54,6 +54,7 @@ _own, _, _LAZY = lazy_loader.attach(
         "base": ["DiffusionPrior", "Prior"],
         "diffusion.edm": ["EDMPrior"],
         "analytic.gaussian_mixture": ["GaussianMixture"],
+        "discrete.masked": ["MaskedPrior"],
         "residual.prior": ["ResidualPrior"],
         "files.loading": ["load"],
     },

@@ -53,7 +53,7 @@ def suited(method: solvers.Solver) -> Prior | None:
     """A prior of the kind the solver takes."""
     if not method.needs_prior:
         return None
-    return Shrink() if method.prior_kind == Shrink.kind else Stay(residual.build(method.prior_kind))
+    return Shrink() if method.takes(Shrink()) else Stay(residual.build(method.kind_taken()))
 
 
 @pytest.fixture

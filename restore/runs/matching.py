@@ -13,7 +13,7 @@ from operators.common.space import IDENTITY, Space
 from operators.core.base import LinearOperator
 from operators.core.posing import apart, keeps_linear
 from operators.optics.modulus import Modulus
-from priors.base import DiffusionPrior, Prior
+from priors.base import Prior
 from priors.tiling import side_for, tiled
 
 from .. import solvers
@@ -34,10 +34,10 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
     if not method.needs_prior:
         return None
     chosen = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
-    if chosen.kind != method.prior_kind:
+    if not method.takes(chosen):
         raise BadInput(
-            f"prior {chosen.name or type(chosen).__name__!r} is a {chosen.kind} prior",
-            wanted=f"a {method.prior_kind} prior for solver {solver_name(method)!r}",
+            f"prior {chosen.name or type(chosen).__name__!r} is a {chosen.kind or type(chosen).__name__} prior",
+            wanted=f"a {method.kind_taken()} prior for solver {solver_name(method)!r}",
             do=_where_priors_come_from(method, chosen),
         )
     shape = problem.operator.input_shape
@@ -57,11 +57,11 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
 
 def _where_priors_come_from(method: Solver, prior: Prior) -> str:
     table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
-    fitting = [n for n, s in table.items() if s.needs_prior and s.prior_kind == prior.kind]
+    fitting = [n for n, s in table.items() if s.needs_prior and s.takes(prior)]
     others = f"Solvers that take {prior.name or 'this prior'}: {', '.join(fitting) or 'none'}."
-    if method.prior_kind == DiffusionPrior.kind:
+    if method.process is None:
         return others
-    return f"Name one with --prior, or make one: restore train {method.prior_kind} --task NAME. {others}"
+    return f"Name one with --prior, or make one: restore train {method.kind_taken()} --task NAME. {others}"
 
 
 def in_pictures(problem: Problem) -> tuple[Problem, Space]:

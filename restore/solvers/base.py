@@ -11,9 +11,10 @@ from torch import Tensor
 from operators import BadInput
 from operators.common.randomness import Noise
 from operators.common.settings import Checked, OneOf, Range, check
+from priors.base import DiffusionPrior, Prior
 
 if TYPE_CHECKING:
-    from priors.base import DiffusionPrior
+    from priors.residual.process import Process
 
     from ..problem import Problem
 
@@ -57,7 +58,8 @@ class Solver(Checked):
     A setting says its type, range and meaning in its annotation and is held against it at construction
     (`operators.common.settings`).
 
-    needs_prior: whether a prior is used. prior_kind: the kind of it, "diffusion" or a residual process (`Prior.kind`).
+    needs_prior: whether a prior is used. prior_kind: the class of it, such as DiffusionPrior; `Prior.kind` of old, a
+    string, is read too. process: of a ResidualPrior, the class of its process.
     differentiates: whether gradients pass through the prior.
     needs_modulus: whether it retrieves lost phases and nothing else (operators.optics.Modulus).
     needs_linear, needs_gaussian: what the problem must be (another noise law is met by its Gaussian stand-in).
@@ -67,13 +69,29 @@ class Solver(Checked):
     """
 
     needs_prior: ClassVar[bool] = True
-    prior_kind: ClassVar[str] = "diffusion"
+    prior_kind: ClassVar[type[Prior] | str] = DiffusionPrior
+    process: ClassVar[type[Process] | None] = None
     differentiates: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = True
     needs_gaussian: ClassVar[bool] = True
     needs_modulus: ClassVar[bool] = False
     joint: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def takes(cls, prior: Prior) -> bool:
+        """Whether a prior is of the kind, and of the process, that this solver works with."""
+        if isinstance(cls.prior_kind, str):
+            return prior.kind == cls.prior_kind
+        process = cls.process is None or isinstance(getattr(prior, "process", None), cls.process)
+        return isinstance(prior, cls.prior_kind) and process
+
+    @classmethod
+    def kind_taken(cls) -> str:
+        """The kind of prior this solver works with, in a word: "diffusion", or the name of a process."""
+        if isinstance(cls.prior_kind, str):
+            return cls.prior_kind
+        return (cls.process or cls.prior_kind).kind or cls.prior_kind.__name__
 
     @property
     def total(self) -> int:

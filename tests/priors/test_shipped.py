@@ -37,7 +37,7 @@ def test_a_prior_of_sr4x_comes_by_name_and_is_what_its_solver_takes(name):
     assert isinstance(prior, ResidualPrior) and prior.name == name and len(prior.sha256) == 64
     task = restore.tasks.load("sr4x")
     takers = [solver for solver in restore.solvers.REGISTRY if task.prior_for(solver) == name]
-    assert takers and all(restore.solvers.REGISTRY.load(solver).prior_kind == prior.kind for solver in takers)
+    assert takers and all(restore.solvers.REGISTRY.load(solver).takes(prior) for solver in takers)
 
 
 @pytest.mark.parametrize("name", OF_SR4X)

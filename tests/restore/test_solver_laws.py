@@ -65,9 +65,9 @@ def _prior_for(solver: Solver, problem: Problem) -> Prior | None:
     """What the solver takes: nothing, the prior of the pictures, or what a process can know of picture and y."""
     if not solver.needs_prior:
         return None
-    if solver.prior_kind == "diffusion":
+    if solver.kind_taken() == "diffusion":
         return _prior()
-    process = residual.build(solver.prior_kind, **PROCESSES.get(solver.prior_kind, {}))
+    process = residual.build(solver.kind_taken(), **PROCESSES.get(solver.kind_taken(), {}))
     return GaussianPair.measured(process, _prior(), problem.linear, sigma=problem.sigma)
 
 

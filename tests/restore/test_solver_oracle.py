@@ -149,9 +149,9 @@ def _prior_for(solver: Solver, problem: Problem) -> Prior | None:
     """The prior of the pictures, or all that a residual process can know of picture and measurement."""
     if not solver.needs_prior:
         return None
-    if solver.prior_kind == "diffusion":
+    if solver.kind_taken() == "diffusion":
         return _prior()
-    return GaussianPair.measured(residual.build(solver.prior_kind), _prior(), problem.linear, sigma=problem.sigma)
+    return GaussianPair.measured(residual.build(solver.kind_taken()), _prior(), problem.linear, sigma=problem.sigma)
 
 
 def _measure(name: str, case: str, **settings: Any) -> tuple[float, float]:

@@ -26,11 +26,13 @@ Step = Callable[[Tensor, Tensor, Prediction, float, float, Noise], Tensor]
 def expect_residual(prior: ResidualPrior | None, method: Solver) -> tuple[ResidualPrior, Any]:
     """The prior and its process, or BadInput where there is none or it is of another kind than the method takes."""
     if prior is None:
-        raise BadInput(f"{type(method).__name__} was given no prior", wanted=f"a ResidualPrior of {method.prior_kind}")
-    if not isinstance(prior, ResidualPrior) or prior.kind != method.prior_kind:
+        raise BadInput(
+            f"{type(method).__name__} was given no prior", wanted=f"a ResidualPrior of {method.kind_taken()}"
+        )
+    if not isinstance(prior, ResidualPrior) or not method.takes(prior):
         raise BadInput(
             f"{type(method).__name__} was given a {getattr(prior, 'kind', type(prior).__name__)} prior",
-            wanted=f"one of a {method.prior_kind} process",
+            wanted=f"one of a {method.kind_taken()} process",
         )
     return prior, prior.process
 

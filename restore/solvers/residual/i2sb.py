@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from operators.common.randomness import Noise
 from operators.common.settings import Count
+from priors.residual.i2sb import I2SBProcess
+from priors.residual.prior import ResidualPrior
 
 from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
-    from priors.residual.prior import ResidualPrior
-
     from ...problem import Problem
 
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class I2SB(Solver):
     """I2SB. Published: 2 to 1000 steps."""
 
-    prior_kind: ClassVar[str] = "i2sb"
+    prior_kind = ResidualPrior
+    process = I2SBProcess
     needs_linear: ClassVar[bool] = False
 
     steps: Annotated[Count, "network calls, evenly spaced over the schedule"] = 10

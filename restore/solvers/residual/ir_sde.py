@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from operators.common.randomness import Noise
 from operators.common.settings import Count
+from priors.residual.ir_sde import IRSDEProcess
+from priors.residual.prior import ResidualPrior
 
 from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
-    from priors.residual.prior import ResidualPrior
-
     from ...problem import Problem
 
 PUBLISHED = 100
@@ -35,7 +35,8 @@ PUBLISHED = 100
 class IRSDE(Solver):
     """IR-SDE. Published: sampler "posterior" for deraining, "sde" elsewhere. Euler steps need about 100."""
 
-    prior_kind: ClassVar[str] = "ir-sde"
+    prior_kind = ResidualPrior
+    process = IRSDEProcess
     needs_linear: ClassVar[bool] = False
 
     steps: Annotated[

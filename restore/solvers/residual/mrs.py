@@ -30,14 +30,13 @@ from torch import Tensor
 from operators.common.randomness import Noise
 from operators.common.settings import Count, Fraction, Range
 from priors.residual.ir_sde import IRSDEProcess
+from priors.residual.prior import ResidualPrior
 from priors.residual.process import Prediction
 
 from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
-    from priors.residual.prior import ResidualPrior
-
     from ...problem import Problem
 
 Grid = Literal["linear-lambda", "linspace", "karras-n", "karras-t", "leading", "trailing"]
@@ -52,7 +51,8 @@ class MRS(Solver):
     The released grids "leading" and "trailing" do not cover the span. Of what is extrapolated, "data" is stabler.
     """
 
-    prior_kind: ClassVar[str] = "ir-sde"
+    prior_kind = ResidualPrior
+    process = IRSDEProcess
     needs_linear: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"steps": 20, "order": 2, "equation": "sde", "prediction": "data", "formulas": "released"},

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from operators.common.randomness import Noise
 from operators.common.settings import Count, Fraction
+from priors.residual.prior import ResidualPrior
+from priors.residual.rddm import RDDMProcess
 
 from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
-    from priors.residual.prior import ResidualPrior
-
     from ...problem import Problem
 
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 class RDDM(Solver):
     """RDDM. Published: implicit, eta 0, 5 steps for raindrops, 2 or 5 for low light."""
 
-    prior_kind: ClassVar[str] = "rddm"
+    prior_kind = ResidualPrior
+    process = RDDMProcess
     needs_linear: ClassVar[bool] = False
 
     steps: Annotated[Count, "times visited"] = 5

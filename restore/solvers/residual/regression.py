@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from operators.common.randomness import Noise
 from operators.common.settings import Count
+from priors.residual.prior import ResidualPrior
+from priors.residual.regression import RegressionProcess
 
 from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
-    from priors.residual.prior import ResidualPrior
-
     from ...problem import Problem
 
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Regression(Solver):
     """One call of a network."""
 
-    prior_kind: ClassVar[str] = "regression"
+    prior_kind = ResidualPrior
+    process = RegressionProcess
     needs_linear: ClassVar[bool] = False
 
     steps: Annotated[Count, "most calls; one is all there is"] = 1

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from operators.common.randomness import Noise
 from operators.common.settings import Count
+from priors.residual.prior import ResidualPrior
+from priors.residual.resfusion import ResfusionProcess
 
 from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
-    from priors.residual.prior import ResidualPrior
-
     from ...problem import Problem
 
 PUBLISHED = 5
@@ -33,7 +33,8 @@ PUBLISHED = 5
 class Resfusion(Solver):
     """Resfusion. Published: all T' times, 5 of a schedule of 12."""
 
-    prior_kind: ClassVar[str] = "resfusion"
+    prior_kind = ResidualPrior
+    process = ResfusionProcess
     needs_linear: ClassVar[bool] = False
 
     steps: Annotated[Count | None, "times visited; none: all that the prior was trained on, as published"] = None

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from operators.common.randomness import Noise
 from operators.common.settings import Count
+from priors.residual.prior import ResidualPrior
+from priors.residual.resshift import ResShiftProcess
 
 from ..base import Solver, State
 from .chain import expect_residual, sample
 
 if TYPE_CHECKING:
-    from priors.residual.prior import ResidualPrior
-
     from ...problem import Problem
 
 LARGEST_PUBLISHED = 15
@@ -34,7 +34,8 @@ LARGEST_PUBLISHED = 15
 class ResShift(Solver):
     """ResShift. Fewer steps than the prior's leave out the noisiest, as the released respacing does; not advised."""
 
-    prior_kind: ClassVar[str] = "resshift"
+    prior_kind = ResidualPrior
+    process = ResShiftProcess
     needs_linear: ClassVar[bool] = False
 
     steps: Annotated[Count | None, "times visited; none: all the prior was trained on (4 or 15), as published"] = None

@@ -41,7 +41,7 @@ def suited(method, diffusion):
     """A prior of the kind the solver takes."""
     if not method.needs_prior:
         return None
-    return diffusion if method.prior_kind == "diffusion" else Stay(residual.build(method.prior_kind))
+    return diffusion if method.takes(diffusion) else Stay(residual.build(method.kind_taken()))
 
 
 def test_no_public_call_reads_or_changes_the_global_random_state(tiny_prior, face, here) -> None:
@@ -53,7 +53,7 @@ def test_no_public_call_reads_or_changes_the_global_random_state(tiny_prior, fac
         problem = restore.tasks.load("sr4x").problem(x)
         for name in restore.solvers.REGISTRY:
             method = restore.solvers.build(name)
-            if method.prior_kind != "diffusion" or method.needs_modulus or name in ("measurement", "biharmonic"):
+            if method.kind_taken() != "diffusion" or method.needs_modulus or name in ("measurement", "biharmonic"):
                 continue  # the law suites give these a prior and a problem of their kind
             if "steps" in restore.solvers.REGISTRY.parameters(name):
                 method = restore.solvers.build(name, steps=2)

@@ -1,0 +1,1 @@
+"""Priors of pictures written as tokens."""
