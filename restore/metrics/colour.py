@@ -1,4 +1,7 @@
-"""The two colour transforms that scores are taken in, both from ITU-R BT.601."""
+"""The two colour transforms that scores are taken in, both from ITU-R BT.601.
+
+Not kornia's: it rounds the factors of Cb and Cr to three digits (3e-4 off) and knows no studio range.
+"""
 
 from __future__ import annotations
 

@@ -83,6 +83,19 @@ REGISTRY = Registry(
             "Nocedal 1980; Vogel, Oman 1996",
         ),
         "hio": Entry("restore.solvers.classical.hio:HIO", "phase retrieval by hybrid input-output", "Fienup 1982"),
+        "median": Entry(
+            "restore.solvers.classical.median:Median", "the middle value of a window; for impulses", "Tukey 1977"
+        ),
+        "bilateral": Entry(
+            "restore.solvers.classical.bilateral:Bilateral",
+            "neighbours of like value averaged; a quick denoiser",
+            "Tomasi, Manduchi 1998, doi:10.1109/ICCV.1998.710815",
+        ),
+        "guided": Entry(
+            "restore.solvers.classical.guided:Guided",
+            "a local linear fit of the picture to itself; a quick denoiser",
+            "He, Sun, Tang 2013, doi:10.1109/TPAMI.2012.213",
+        ),
         "measurement": Entry(
             "restore.solvers.classical.measurement:Measurement", "the measurement itself, clipped to [0, 1]"
         ),

@@ -1,0 +1,64 @@
+"""Neighbours averaged by their distance in the plane and in value: noise goes, edges stay.
+
+C. Tomasi, R. Manduchi 1998, doi:10.1109/ICCV.1998.710815; the filter is kornia's. That the width in value should follow
+the noise, and the width in the plane need not: M. Zhang, B. Gunturk 2008, doi:10.1109/TIP.2008.2006658.
+
+    x[p] = sum_q w[p, q] z[q] / sum_q w[p, q],     z = A.direct(y)
+    w[p, q] = exp(-|p - q|^2 / (2 reach^2) - |z[p] - z[q]|^2 / (2 C (tolerance sigma)^2)),  over all C channels at once
+
+Any operator with a quick reconstruction, any noise. No network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from torch import Tensor
+
+from operators.common.randomness import Noise
+from operators.common.settings import NotNegative, Range
+
+from ..base import Solver, State
+from ..parts.filtering import filtered, windowed
+
+if TYPE_CHECKING:
+    from priors.base import DiffusionPrior
+
+    from ...problem import Problem
+
+
+@dataclass(frozen=True)
+class Bilateral(Solver):
+    """A bilateral filter whose width in value follows the noise."""
+
+    needs_prior: ClassVar[bool] = False
+    needs_linear: ClassVar[bool] = False
+    needs_gaussian: ClassVar[bool] = False
+
+    reach: Annotated[float, Range(0.3, 10), "standard deviation in the plane, in pixels; windows end at twice that"] = (
+        1.8
+    )
+    tolerance: Annotated[float, Range(above=0), "standard deviation in value, over that of the noise"] = 1.5
+    sigma: Annotated[NotNegative | None, "noise level of the filtered picture; none: known or estimated"] = None
+
+    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
+        x, level = filtered(problem, self.sigma, self._averaged)
+        yield State(x=x, x0=x, estimate=x, step=0, info={"level": level})
+
+    def _averaged(self, planes: Tensor, level: float) -> Tensor:
+        from kornia.filters import bilateral_blur
+
+        if level == 0:
+            return planes
+        width = self.tolerance * level * math.sqrt(planes.shape[1])
+        radius = math.ceil(2 * self.reach)
+        return windowed(
+            planes,
+            radius,
+            lambda band: bilateral_blur(
+                band, 2 * radius + 1, width, (self.reach, self.reach), color_distance_type="l2"
+            ),
+        )
