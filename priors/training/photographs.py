@@ -4,8 +4,8 @@ Most training photographs are 4:2:0 JPEGs: their chroma has half the resolution.
 out real colours, so crops are also taken from 2x2 means (which restores full chroma), and saturation, channel order
 and gray conversion are varied. Drawn pages of text and shapes may stand beside them.
 
-Not kornia's augmentation: it draws from torch's global state, and batch k must depend on the seed and k alone. Turns are
-quarter turns, which move pixels and interpolate none.
+Not kornia's augmentation: it draws from torch's global state, and batch k must depend on the seed and k alone. Turns
+are quarter turns, which move pixels and interpolate none.
 """
 
 from __future__ import annotations
