@@ -2,7 +2,8 @@
 
 `restore/_tables/KIND.json` is a list of `{name, summary, settings, source}`, each setting `{name, default, required,
 type, range, meaning}`; a task has `parameters`, the sections of its file, instead. `docs/settings.md` shows the same to
-readers. `python -m restore.commands.tabulated` writes all of them anew from the parts themselves; a test compares them.
+readers, `docs/task.schema.json` to editors of task files. `python -m restore.commands.tabulated` writes all of them
+anew from the parts themselves; a test compares them.
 """
 
 from __future__ import annotations
@@ -78,6 +79,13 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def schema() -> str:
+    """docs/task.schema.json; imports all parts."""
+    from ..tasks.schema import task_schema
+
+    return json.dumps(task_schema(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def cells(setting: Row) -> tuple[str, str, str, str]:
     """Name, default, what it may be and what it means."""
     default = "(must be given)" if setting["required"] else _shown(setting["default"])
@@ -100,3 +108,4 @@ if __name__ == "__main__":
         sys.stdout.write(f"{path}\n")
     if (root / "docs").is_dir():
         (root / "docs" / "settings.md").write_text(page(), "utf-8")
+        (root / "docs" / "task.schema.json").write_text(schema(), "utf-8")

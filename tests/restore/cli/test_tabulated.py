@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from restore import tasks
 from restore.commands import tabulated
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -33,3 +34,27 @@ def test_the_page_of_settings_shows_the_stored_tables():
 def test_a_card_prints_the_true_default_and_the_range_of_a_setting(command, kind, name, line):
     shown = next(text for text in command(kind, name).out.splitlines() if text.startswith(line[0]))
     assert all(part in shown for part in line), shown
+
+
+def test_the_schema_of_task_files_is_that_of_the_parts():
+    assert (DOCS / "task.schema.json").read_text("utf-8") == tabulated.schema(), f"write it anew: {tabulated.COMMAND}"
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_the_schema_knows_every_key_of_a_task_that_ships(name):
+    table, parts = tasks.load(name).table, json.loads((DOCS / "task.schema.json").read_text("utf-8"))["properties"]
+    for section in ("operator", "noise", "solver"):
+        (branch,) = (
+            each["then"]
+            for each in parts[section]["allOf"]
+            if each["if"]["properties"]["name"]["const"] == table[section]["name"]
+        )
+        assert set(table[section]) <= set(branch["properties"])
+    for solver, settings in table["solvers"].items():
+        assert set(settings) <= set(parts["solvers"]["properties"][solver]["properties"])
+
+
+def test_the_schema_of_task_files_holds_the_range_of_a_setting():
+    parts = json.loads((DOCS / "task.schema.json").read_text("utf-8"))["properties"]
+    steps = parts["solvers"]["properties"]["diffpir"]["properties"]["steps"]
+    assert (steps["type"], steps["minimum"], steps["maximum"], steps["default"]) == ("integer", 1, 1000, 20)
