@@ -28,6 +28,7 @@ _own, _, _LAZY = lazy_loader.attach(
     {
         "io": ["read", "write"],
         "driver": ["solve"],
+        "measuring": ["measure"],
         "problem": ["Problem"],
         "reconstruction": ["Reconstruction"],
         "solvers.base": ["Solver", "State"],

@@ -19,10 +19,12 @@ STREAM = "measurement"
 class NoiseModel(Checked):
     """The law of a measurement y given its clean value z, entry by entry; tensors B x ... of any shape.
 
-    counts: whether z is an intensity, at least 0; below, the likelihood is continued, not defined.
+    counts: whether z is an intensity, at least 0; below, the likelihood is continued, not defined. in_order: whether
+    parts of a measurement, drawn one after another in the order of the array, are the measurement drawn at once.
     """
 
     counts: ClassVar[bool] = False
+    in_order: ClassVar[bool] = True
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         """One noisy measurement; all randomness from `source` (stream "measurement")."""

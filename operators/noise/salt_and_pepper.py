@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ class SaltAndPepper(NoiseModel):
 
     log p(y | z) = log((1 - p) N(y; z, sigma) + p/2 N(y; 0, sigma) + p/2 N(y; 1, sigma)).
     """
+
+    in_order: ClassVar[bool] = False  # who is hit is drawn for all entries before who turns white
 
     share: Annotated[Fraction, "of the entries that are replaced"] = 0.1
     sigma: Annotated[Positive, "standard deviation of the noise on all entries"] = 0.02

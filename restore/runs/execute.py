@@ -17,7 +17,7 @@ from ..reconstruction import Reconstruction, read_result
 from ..tasks.units import shown_unit
 from . import outputs, partial
 from .judge import SCORES, judge, make_baseline, no_baseline
-from .plan import Item, Plan
+from .plan import Item, Plan, nothing_to_do
 from .progress import Bar, bar
 from .sampling import Finished, Interrupted
 
@@ -33,6 +33,7 @@ class RunOutcome:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     timing: dict[str, dict[str, float]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     summary: dict[str, Any] | None = None
 
@@ -43,7 +44,7 @@ def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: N
     Raises Stopped after Ctrl-C, with finished samples kept beside the output folder. In a folder run a picture that
     fails is named and the run goes on; a single picture's error is raised.
     """
-    outcome = RunOutcome()
+    outcome = RunOutcome(skipped=dict(plan.skipped))
     for name, reason in plan.skipped.items():
         say(f"skipped {name}: {reason}")
     waiting = _waiting(plan, outcome, say)
@@ -59,16 +60,24 @@ def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: N
                 outcome.failed[item.name] = str(error)
                 say(f"failed {item.name}: {error}")
             display.finished()
-            if plan.folder:
+            if plan.folder and (outcome.metrics or outcome.failed):
                 _write_summary(plan, outcome)
     if plan.folder:
+        if not outcome.metrics and not outcome.failed:
+            raise nothing_to_do(plan.options, outcome.skipped)
         _write_summary(plan, outcome)
     return outcome
 
 
 def _one(plan: Plan, item: Item, display: Bar, outcome: RunOutcome, say: Callable[[str], None]) -> None:
-    image = plan.read(item)
-    problem = plan.problem(image)
+    try:
+        image, problem = plan.open(item)
+    except BadInput as error:
+        if not plan.folder:
+            raise
+        outcome.skipped[item.name] = str(error)
+        say(f"skipped {item.name}: {error}")
+        return
     for note in [*image.meta.notes, *(problem.recipe or {}).get("notes", ())]:
         say(f"{item.name}: {note}" if plan.folder else note)
     key = plan.key(problem)
@@ -146,7 +155,7 @@ def _done(plan: Plan, item: Item) -> dict[str, Any] | None:
     if not item.out.is_dir() or not any(item.out.iterdir()):
         return None
     provenance = read_result(item.out / "result.h5").attributes["provenance"]
-    problem = plan.problem(plan.read(item))
+    _, problem = plan.open(item)
     if provenance.get("key") != plan.key(problem) or provenance.get("samples") != plan.options.samples:
         raise BadInput(
             f"{item.out} holds a result of other settings", do="Choose another --out, or add --overwrite to replace it."
@@ -185,6 +194,6 @@ def summarise(plan: Plan, outcome: RunOutcome) -> dict[str, Any]:
         "counts": {key: {"ok": mean.ok, "failed": mean.failed + len(outcome.failed)} for key, mean in means.items()},
         "images": [{"name": name, **row} for name, row in rows.items()],
         "failed": dict(outcome.failed),
-        "skipped": dict(plan.skipped),
+        "skipped": dict(outcome.skipped),
         "complete": len(rows) + len(outcome.failed) == len(plan.items),
     }

@@ -69,7 +69,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that is ready to start. `folder`: it came from a folder and ends in a summary."""
+    """A run that is ready to start.
+
+    folder: it came from a folder and ends in a summary. first: the picture of a run on one, read and posed already.
+    """
 
     options: Options
     task: Task
@@ -80,6 +83,14 @@ class Plan:
     out: Path
     folder: bool
     arrays: Mapping[str, Tensor]
+    first: tuple[io.Image, Problem] | None = None
+
+    def open(self, item: Item) -> tuple[io.Image, Problem]:
+        """The picture (or measurement) of an item and the problem that it poses: decoded and measured once a run."""
+        if self.first is not None:
+            return self.first
+        image = self.read(item)
+        return image, self.problem(image)
 
     def read(self, item: Item) -> io.Image:
         """The picture (or measurement) of an item."""
@@ -152,23 +163,26 @@ def make(options: Options) -> Plan:
 
 
 def _check_pictures(plan: Plan) -> Plan:
-    """Read every picture once: a single one must be right; in a folder the wrong ones are named and skipped."""
+    """The plan with its only picture read and posed; in a folder, files whose heads are wrong are named and skipped."""
+    if not plan.folder:
+        return dataclasses.replace(plan, first=plan.open(plan.items[0]))
     good, skipped = [], dict(plan.skipped)
     for item in plan.items:
         try:
-            image = plan.read(item)
-            if not plan.folder:
-                plan.problem(image)
+            io.extent(Path(str(item.source)), **plan.options.reading)
         except BadInput as error:
-            if not plan.folder:
-                raise
             skipped[item.name] = str(error)
         else:
             good.append(item)
     if not good:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
-        raise BadInput(f"no picture in {plan.options.input} can be used ({reasons or 'it is empty'})")
+        raise nothing_to_do(plan.options, skipped)
     return dataclasses.replace(plan, items=tuple(good), skipped=skipped)
+
+
+def nothing_to_do(options: Options, skipped: Mapping[str, str]) -> BadInput:
+    """The error for a folder in which no picture can be used."""
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+    return BadInput(f"no picture in {options.input} can be used ({reasons or 'it is empty'})")
 
 
 def _method(options: Options) -> tuple[Task, Solver]:

@@ -16,6 +16,7 @@ from operators.common.errors import BadInput
 
 if TYPE_CHECKING:
     from ...cases.planning import Context
+    from ...records.store import Store
     from ..executors import Executor
     from ..runner import Tally, Tell
     from .request import Mapped, Request
@@ -78,6 +79,7 @@ def restore_file(
         if said is not None:
             said(mapped)
         idle = False
+        _measure(mapped, store)
         store.drop(key for key in store.keys() & set(mapped.plan.keys) if _lost(store, key))
         progress = runner.run(mapped.plan, store, executor, command=command, retry_failed=retry_failed, tell=tell)
         if store.failures() & set(mapped.plan.keys):
@@ -90,6 +92,19 @@ def restore_file(
         store.close()
         if idle:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _measure(mapped: Mapped, store: Store) -> None:
+    """Make the measurements that pieces still to be done are cut from, here and once, before any of them begins."""
+    from restore.tasks import Task
+
+    from . import streaming
+
+    there = store.keys()
+    for item in mapped.plan.items:
+        if item.where["y"] and item.key not in there:
+            task = Task.from_table(item.where["table"], item.task, frozenset(item.where["chosen"]))
+            streaming.ensure(task, item.where, seed=item.seed)
 
 
 def _lost(store: Any, key: str) -> bool:

@@ -99,6 +99,7 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
         "mask": None if mask is None else str(mask.resolve()),
         "picture": picture,
         "size": [size.height, size.width],
+        "channels": size.channels,
         "factor": list(there.factor),
         "reach": list(there.reach),
         "grid": list(there.grid),
@@ -106,14 +107,22 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
     items, places = [], []
     for index in range(size.pictures) if size.pictures is not None else (None,):
         for window in cut(size.height, size.width, tiling):
-            where = {**shared, "index": index, "window": None, "keep": None}
+            where = {**shared, "index": index, "window": None, "keep": None, "y": ""}
             if window != whole:
                 where |= {"window": list(window.solve), "keep": list(window.keep)}
+                if not request.measured:
+                    where["y"] = str((work / _measured_name(task, picture, index, request.seed)).resolve())
             items.append(_item(request, task, context, chosen, where, posed))
             places.append((index, window))
     summary = f"{task.name} on {request.input.name}"
     unit = task.sections.input.unit
     return Mapped(SuitePlan(Suite("map", 1, summary, ()), tuple(items)), tuple(places), size, tiling, unit)
+
+
+def _measured_name(task: Task, picture: str, index: int | None, seed: int) -> str:
+    """The file of a picture's measurement: its name holds all that y depends on."""
+    physics = [str(task.table[part]) for part in ("operator", "noise", "measurement", "input")]
+    return f"y-{hashlib.sha256(repr((physics, picture, index, seed)).encode()).hexdigest()[:16]}.h5"
 
 
 def picture_id(request: Request, size: Extent) -> str:

@@ -1,0 +1,203 @@
+"""One measurement for one picture and seed, whichever door it is asked for at; decoded and drawn once a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import operators
+import restore
+from benchmarks.cases.pictures import Pictures
+from benchmarks.cases.planning import Context
+from benchmarks.cases.windows import Windows
+from benchmarks.runs.mapping import streaming
+from benchmarks.runs.mapping.request import Request, prepare
+from operators import BadInput, BadType, NoiseSource
+from operators.noise import REGISTRY as NOISES
+from restore import solvers, tasks
+from restore.reconstruction import read_result
+from restore.runs import again
+from restore.runs import plan as planning
+from restore.tasks import measurement
+from restore.tasks.task import Task
+
+
+@pytest.fixture
+def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RESTORE_CONFIG", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    data = torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(5))
+    return restore.write(tmp_path / "x.png", data)
+
+
+@pytest.mark.parametrize("name", ["denoise", "denoise-poisson", "sr4x", "inpaint-random", "deblur-gaussian"])
+def test_five_doors_give_the_same_measurement_bit_for_bit(name: str, picture: Path, tmp_path: Path) -> None:
+    settings = {"operator.boundary": "reflect"} if name == "deblur-gaussian" else {}
+    task = tasks.load(name).override(settings) if settings else tasks.load(name)
+    image = restore.read(picture)
+    scripted = task.problem(image, seed=3)
+
+    options = planning.Options(
+        task=name, input=picture, out=tmp_path / "out", seed=3, solver="tikhonov", baseline=False,
+        set=tuple(f"{key}={value}" for key, value in settings.items()),
+    )  # fmt: skip
+    ran = planning.make(options).open(planning.Item("x", picture, tmp_path / "out"))[1]
+    assert torch.equal(ran.y, scripted.y)
+
+    if name != "denoise-poisson":  # its measurement is not stored with a depth, the others' may be
+        bits = task.bits
+        noise = task.noise()
+        own, _ = measurement.measure(scripted.operator, noise, scripted.truth, seed=3, bits=bits)
+        assert torch.equal(own, scripted.y)
+        if bits is None:
+            assert torch.equal(restore.measure(image, scripted.operator, noise, seed=3).y, scripted.y)
+
+    request = Request(
+        name, picture, tile=64, halo=8, blend=4, seed=3, solver="tikhonov",
+        set=tuple(f"{key}={value}" for key, value in settings.items()),
+    )  # fmt: skip
+    mapped = prepare(request, Context(settings={"device": "cpu", "dtype": "float32"}), tmp_path)
+    assert len(mapped.plan.items) > 1
+    for item in mapped.plan.items:
+        factor = item.where["factor"][0]
+        top, bottom, left, right = (n // factor for n in item.where["window"])
+        assert torch.equal(Windows.open(item).problem.y, scripted.y[..., top:bottom, left:right])
+
+    result = restore.solve(scripted, solver=solvers.build("tikhonov"), seed=3).save(tmp_path / "r.h5")
+    assert again.repeat(result).measurement is True
+    assert torch.equal(read_result(result).arrays["y"], scripted.y)
+
+
+def test_a_benchmark_measures_as_a_run_does(picture: Path, tmp_path: Path) -> None:
+    from benchmarks import suites
+    from benchmarks.runs import runner
+    from benchmarks.sets import collecting
+
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "x.png").write_bytes(picture.read_bytes())
+    collecting.add("own", tmp_path / "set")
+    text = 'version = 1\nsummary = "one"\n[[part]]\ntasks = ["denoise"]\nsets = ["own"]\nsolvers = ["tikhonov"]\n'
+    for item in runner.plan(suites.parse(text, name="one"), Context(keep_first=0)).items:
+        measured = Pictures.open(item).problem.y
+        assert torch.equal(measured, tasks.load("denoise").problem(restore.read(picture), seed=item.seed).y)
+
+
+@pytest.mark.parametrize("name", ["denoise", "denoise-poisson", "sr4x", "inpaint-random"])
+def test_a_picture_too_large_for_one_piece_is_measured_in_bands_and_is_the_same(
+    name: str, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = tasks.load(name)
+    whole = task.problem(restore.read(picture), seed=1).y[0]
+    monkeypatch.setattr(streaming, "WHOLE", 0)
+    monkeypatch.setattr(streaming, "BAND", 20)
+    mapped = prepare(Request(name, picture, tile=64, halo=8, blend=4, seed=1, solver="tikhonov"), Context(), tmp_path)
+    item = mapped.plan.items[0]
+    path = streaming.ensure(task, item.where, seed=1)
+    height, width = whole.shape[-2:]
+    streamed = streaming.part({**item.where, "y": str(path)}, (0, height, 0, width))[0]
+    # Reductions of bands round their sums as those of the whole do; what is stored with a depth is equal in any case.
+    assert torch.equal(streamed, whole)
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_drawn_channel_by_channel_and_row_by_row_is_that_of_the_whole(name: str) -> None:
+    law = NOISES.build(name)
+    clean = torch.rand(1, 2, 12, 7, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
+    whole = law.sample(clean, NoiseSource(4, ["picture"]))
+    source = NoiseSource(4, ["picture"])
+    parts = [
+        torch.cat([law.sample(clean[:, c : c + 1, r : r + 5], source) for r in (0, 5, 10)], dim=2) for c in range(2)
+    ]
+    assert torch.equal(torch.cat(parts, dim=1), whole) == law.in_order
+
+
+# -- once ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_decodes_and_measures_its_picture_once(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from restore.cli import main
+    from restore.runs import plan
+
+    counts = {"read": 0, "measure": 0}
+    read, measure = plan.io.read, measurement.measure
+
+    def counted(kind: str, function: Any) -> Any:
+        def call(*arguments: Any, **more: Any) -> Any:
+            counts[kind] += 1
+            return function(*arguments, **more)
+
+        return call
+
+    monkeypatch.setattr(plan.io, "read", counted("read", read))
+    monkeypatch.setattr(measurement, "measure", counted("measure", measure))
+    command = [
+        "run",
+        "--task",
+        "denoise",
+        "--solver",
+        "tikhonov",
+        "--input",
+        str(picture),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert main([*command, "--quiet"]) == 0
+    assert counts == {"read": 1, "measure": 1}
+
+
+@pytest.mark.parametrize("name", tasks.REGISTRY)
+def test_a_run_builds_the_chosen_solver_and_no_other(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    original = solvers.build
+
+    def noted(name: str, **settings: Any) -> Any:
+        built.append(name)
+        return original(name, **settings)
+
+    monkeypatch.setattr(solvers, "build", noted)
+    task = tasks.load(name)
+    task.check()
+    chosen = {task.sections.solver.name, task.sections.baseline.name}
+    assert set(built) <= chosen
+
+
+@pytest.mark.parametrize("name", tasks.REGISTRY)
+def test_every_section_of_a_shipped_task_builds_what_it_names(name: str) -> None:
+    task = tasks.load(name)
+    for solver in solvers.REGISTRY:
+        assert type(task.solver_for(solver)) is solvers.REGISTRY.load(solver)
+    assert Task.from_table(task.table, name) == task
+
+
+# -- restore.measure -------------------------------------------------------------------------------------------------
+
+
+def test_a_number_is_the_sigma_of_gaussian_noise_and_arrays_and_paths_are_pictures(picture: Path) -> None:
+    image = restore.read(picture)
+    operator = operators.build("identity", image.shape)
+    problems = [
+        restore.measure(kind, operator, 0.02, seed=7)
+        for kind in (image, image.data, image.data[None], image.data.numpy(), str(picture), picture)
+    ]
+    assert all(torch.equal(problem.y, problems[0].y) for problem in problems)
+    assert problems[0].noise == operators.noise.Gaussian(sigma=0.02)
+    assert float((problems[0].y - image.data).std()) == pytest.approx(0.02, rel=0.05)
+    assert restore.measure(np.float64(image.data.numpy()), operator).y.dtype == torch.float64
+
+
+def test_what_is_no_picture_no_operator_or_no_noise_is_refused(picture: Path) -> None:
+    operator = operators.build("identity", (3, 96, 128))
+    with pytest.raises(BadInput, match="shape"):
+        restore.measure(torch.rand(3, 5, 5), operator)
+    with pytest.raises(BadType, match="operator is str"):
+        restore.measure(picture, "identity")  # type: ignore[arg-type]
+    with pytest.raises(BadType, match="noise is str"):
+        restore.measure(picture, operator, "gaussian")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="sigma"):
+        restore.measure(picture, operator, -0.1)
