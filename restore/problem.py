@@ -227,8 +227,10 @@ class Problem:
         return replace(self, y=self.y[:count], truth=truth, image_ids=self.image_ids[:count], copies=1)
 
     def for_each_copy(self, values: Tensor) -> Tensor:
-        """Values of the pictures, each once (pictures x ...), for every entry of the batch (B x ...), without a copy
-        where there is one picture: do not write into them."""
+        """Values of the pictures, each once (pictures x ...), for every entry of the batch (B x ...).
+
+        Without a copy where there is one picture: do not write into them.
+        """
         return values if self.copies == 1 else _repeated(values, self.copies)
 
     def by_picture(self, values: Tensor) -> Tensor:

@@ -153,7 +153,7 @@ class Oracle:
 
 
 def split(task: str) -> tuple[str, str]:
-    """ "gaussian-blur" -> ("gaussian", "blur"); BadInput with a suggestion for another name."""
+    """Prior and setting of a name, "gaussian-blur" -> ("gaussian", "blur"); BadInput for another."""
     prior, _, setting = task.partition("-")
     if prior not in ("gaussian", "mixture") or setting not in SETTINGS:
         known = [f"{p}-{s}" for p in ("gaussian", "mixture") for s in SETTINGS]

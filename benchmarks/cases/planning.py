@@ -28,7 +28,7 @@ class Context:
     allow_missing: bool = False
     solvers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    hashed: Callable[[str, Callable[[], str]], str] = lambda name, compute: compute()
+    hashed: Callable[[str, Callable[[], str]], str] = lambda _name, compute: compute()
     _priors: dict[str, str] = field(default_factory=dict)
 
     def prior_sha256(self, name: str) -> str:

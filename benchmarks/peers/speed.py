@@ -33,9 +33,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Budget:
-    """What a contestant may cost. seconds: of turns for each way; longest: s of a call, beyond which one is enough and
-    a larger picture is not tried; gigabytes: of memory, beyond which a larger picture is not tried; with_memory:
-    whether memory is measured; threads: of every contestant."""
+    """What a contestant may cost.
+
+    seconds: of turns for each way; longest: s of a call, beyond which one is enough and a larger picture is not tried;
+    gigabytes: of memory, beyond which a larger picture is not tried; with_memory: whether memory is measured; threads:
+    of every contestant.
+    """
 
     seconds: float = 2.0
     longest: float = 10.0

@@ -126,8 +126,10 @@ class Store:
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def put(self, item: Item, outcome: Outcome, *, replace: bool = False) -> None:
-        """Commit the row of an item and its scores, estimate first; a key that is there already stays as it is, unless
-        it is to be replaced."""
+        """Commit the row of an item and its scores, estimate first.
+
+        A key that is there already stays as it is, unless it is to be replaced.
+        """
         if outcome.arrays:
             write_arrays(self.estimate_path(item.key), outcome.arrays)
         values = _row(item, outcome)

@@ -70,8 +70,11 @@ def _imports(name: str, path: Path) -> tuple[str, ...]:
 
 
 def _parsed(text: str) -> ast.AST:
-    """The syntax tree of a file. CPython 3.11 counts its depth across threads and may raise SystemError for no fault of
-    the file's while another thread parses too, as on a worker of a cluster; it is right the next time."""
+    """The syntax tree of a file.
+
+    CPython 3.11 counts its depth across threads and may raise SystemError for no fault of the file's while another
+    thread parses too, as on a worker of a cluster; it is right the next time.
+    """
     for _ in range(ATTEMPTS - 1):
         try:
             return ast.parse(text)

@@ -94,7 +94,7 @@ def metric_version(name: str) -> str:
 
 
 def _watch(item: Item, began: float) -> Callable[[int, Any, int], None]:
-    def watch(sample: int, state: Any, total: int) -> None:
+    def watch(_sample: int, _state: Any, _total: int) -> None:
         if time.monotonic() - began > item.timeout:
             raise TooSlow
 

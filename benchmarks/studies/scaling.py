@@ -49,8 +49,10 @@ solvers = ["diffpir"]
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """One executor. solver, opening: median seconds per item in the solver, and around it (reading, measuring, scores,
-    hashes). between: median seconds from the end of an item to the beginning of the next in the same process (sending,
+    """One executor.
+
+    solver, opening: median seconds per item in the solver, and around it (reading, measuring, scores, hashes). between:
+    median seconds from the end of an item to the beginning of the next in the same process (sending,
     committing). rate: items per second of all workers together. idle: items per second where an item costs nothing.
     """
 

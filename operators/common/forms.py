@@ -195,6 +195,6 @@ def _required(home: type[Form] | None) -> str:
 
 
 def nearest(key: Any, known: Iterable[str], otherwise: str) -> str:
-    """ "Did you mean ...?" with the closest known word, or what to say where none is close."""
+    """Text that asks "Did you mean ...?" with the closest known word, or what to say where none is close."""
     close = difflib.get_close_matches(str(key), list(known), n=1)
     return f"Did you mean {close[0]!r}?" if close else otherwise

@@ -55,7 +55,7 @@ def locality(operator: Operator) -> Locality:
 
 
 @locality.register
-def _identity(operator: Identity) -> Locality:
+def _identity(_operator: Identity) -> Locality:
     return Locality()
 
 
@@ -63,12 +63,12 @@ def _identity(operator: Identity) -> Locality:
 @locality.register(LowLight)
 @locality.register(Quantise)
 @locality.register(SpectralResponse)
-def _pixelwise(operator: Operator) -> Locality:
+def _pixelwise(_operator: Operator) -> Locality:
     return Locality()
 
 
 @locality.register
-def _mask(operator: Mask) -> Locality:
+def _mask(_operator: Mask) -> Locality:
     return Locality(placed="mask")
 
 

@@ -30,9 +30,7 @@ def of_picture(meta: Facts, axes: str, settings: Mapping[str, Any], fixed: Colle
     return _pixel(sizes[-1])
 
 
-def of_views(
-    meta: Facts, sizes: Mapping[str, int], settings: Mapping[str, Any], fixed: Collection[str], *, parallel: bool
-) -> Hints:
+def of_views(meta: Facts, sizes: Mapping[str, int], fixed: Collection[str], *, parallel: bool) -> Hints:
     """What the axes of a measurement show (`sizes`), and what its file states of angles and lengths.
 
     The cells of a parallel beam are as wide as what they see, so that they tell the pixel too. Lengths of a beam that

@@ -47,7 +47,7 @@ class Tomography(LinearOperator):
         if output_shape is None:
             return informed.of_picture(meta, "DHW"[-cls.spatial :], settings, fixed)
         sizes = dict(zip(reversed(cls.measured_axes), reversed(output_shape), strict=False))
-        return informed.of_views(meta, sizes, settings, fixed, parallel=cls.parallel)
+        return informed.of_views(meta, sizes, fixed, parallel=cls.parallel)
 
     def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor] | None:
         """The inverse of that convolution plus rho; None for few views, which leave gaps in the Fourier plane."""

@@ -35,8 +35,10 @@ WASTE = 1.3  # products computed for views that another element covers already, 
 
 @dataclass(frozen=True, eq=False)
 class Folding:
-    """elements: the symmetries in use. stored: views whose matrix is kept. slot: for each view of the scan, its place
-    in the table stored x elements. mirrored: views whose cells come in reverse order.
+    """Which views are made from which.
+
+    elements: the symmetries in use. stored: views whose matrix is kept. slot: for each view of the scan, its place in
+    the table stored x elements. mirrored: views whose cells come in reverse order.
     """
 
     elements: tuple[int, ...]

@@ -55,28 +55,28 @@ def pattern_order(name: str, grid: Grid, *, seed: int = 0) -> np.ndarray:
     return order
 
 
-def _natural(grid: Grid, seed: int) -> np.ndarray:
+def _natural(grid: Grid, _seed: int) -> np.ndarray:
     return np.arange(grid[0] * grid[1])
 
 
-def _sequency(grid: Grid, seed: int) -> np.ndarray:
+def _sequency(grid: Grid, _seed: int) -> np.ndarray:
     row, column = _down_the_columns(grid)
     return row * grid[1] + column
 
 
-def _cake_cutting(grid: Grid, seed: int) -> np.ndarray:
+def _cake_cutting(grid: Grid, _seed: int) -> np.ndarray:
     row, column = _down_the_columns(grid)
     changes = [np.argsort(sequency_order(n).numpy()) for n in grid]
     pieces = (changes[0][row] + 1) * (changes[1][column] + 1)
     return (row * grid[1] + column)[np.argsort(pieces, kind="stable")]
 
 
-def _zig_zag(grid: Grid, seed: int) -> np.ndarray:
+def _zig_zag(grid: Grid, _seed: int) -> np.ndarray:
     r, c = np.indices(grid)
     return _by_sequency(grid, np.lexsort((-r.ravel(), (r + c).ravel())))
 
 
-def _xy(grid: Grid, seed: int) -> np.ndarray:
+def _xy(grid: Grid, _seed: int) -> np.ndarray:
     r, c = np.indices(grid)
     return _by_sequency(grid, np.argsort((4 * r * c + r**2 + c**2).ravel(), kind="stable"))
 

@@ -31,7 +31,7 @@ from .process import Clip, Marginal, Prediction, Process, check_steps, clipped
 
 @dataclass(frozen=True)
 class ResShiftProcess(Process):
-    """Defaults: the published models of 4 steps. (15 steps: min_noise_level 0.04.)
+    """The process of the published models of 4 steps by default; those of 15 steps have min_noise_level 0.04.
 
     All released models give "x0"; "scaled-eps" is kappa sqrt(eta) eps. x_t is divided by sqrt(kappa^2 eta_t + 1)
     ("latent") or 1 + 3 kappa sqrt(eta_t) ("pixel") before the network. Published: no clip with an autoencoder.

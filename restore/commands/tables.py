@@ -128,8 +128,10 @@ def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, st
 
 
 def card_text(kind: str, name: str) -> str | None:
-    """The Markdown card of an entry: from the wheel, from the repository beside the packages, or, for an imported
-    prior, from beside its weights; None without one."""
+    """The Markdown card of an entry; None without one.
+
+    From the wheel, from the repository beside the packages, or, for an imported prior, from beside its weights.
+    """
     shipped = resources.files("restore") / "_cards" / kind / f"{name}.md"
     beside = Path(__file__).resolve().parents[2] / "docs" / "cards" / kind / f"{name}.md"
     places = [shipped, beside]

@@ -27,6 +27,8 @@ MAX_MEMBERS = 100_000
 
 @dataclass(frozen=True)
 class NpyHeader:
+    """What stands before the values of an array: start is the number of bytes."""
+
     shape: tuple[int, ...]
     fortran: bool
     dtype: np.dtype
@@ -136,7 +138,7 @@ def _member_header(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipIn
             return None
 
 
-def write_npy(path: Path, stored: np.ndarray, spec: Spec) -> None:
+def write_npy(path: Path, stored: np.ndarray, _spec: Spec) -> None:
     """Write an array with numpy.save's own header."""
     with path.open("wb") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(stored), allow_pickle=False)

@@ -202,7 +202,7 @@ def _orientation(exif: bytes) -> int:
     return int(tags.get(0x0112, 1))
 
 
-def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
+def write(path: Path, stored: np.ndarray, _spec: Spec) -> None:
     """Write H x W or H x W x 3 integers of 8 or 16 bits."""
     from PIL import Image
 

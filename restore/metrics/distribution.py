@@ -64,8 +64,8 @@ def inception_features(pictures: Iterable[Tensor]) -> Tensor:
 
     Unavailable where its weights cannot be had.
     """
-    piq = import_extra("piq", do="Reinstall piq.")
-    network = _inception(piq)
+    import_extra("piq", do="Reinstall piq.")
+    network = _inception()
     with torch.inference_mode():
         listed = [network(picture[None].float())[0].flatten(1) for picture in pictures]
     if not listed:
@@ -73,7 +73,7 @@ def inception_features(pictures: Iterable[Tensor]) -> Tensor:
     return torch.cat(listed)
 
 
-def _inception(piq: Any) -> Any:
+def _inception() -> Any:
     try:
         from piq.feature_extractors import InceptionV3
 

@@ -102,7 +102,7 @@ def coverage(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def timing(seconds: Mapping[str, float] | None, metrics: Mapping[str, Any]) -> list[Share]:
+def timing(seconds: Mapping[str, float] | None) -> list[Share]:
     """Network, noise and the rest of the solve; nothing where the split is unknown or no time passed."""
     total = (seconds or {}).get("total") or 0.0
     if seconds is None or total <= 0:

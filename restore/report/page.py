@@ -91,7 +91,7 @@ def render(page: Page) -> str:
         scores=numbers.scores(page.metrics),
         consistency=numbers.consistency(page.metrics),
         coverage=numbers.coverage(page.metrics),
-        timing=numbers.timing(page.timing, page.metrics),
+        timing=numbers.timing(page.timing),
         plot=Markup(plot.trace_svg(page.trace)),
         columns=list(dict.fromkeys(key for row in rows for key in row)),
         rows=rows,

@@ -40,9 +40,10 @@ def task_measure(task: Task, process: Process) -> Measure:
 
 
 def file_pairs(folder: Path, process: Process, *, size: int) -> PairedCrops:
-    """The pairs of a folder: FOLDER/input and FOLDER/target with files of the same stems, or HDF5 files in it, each
-    with the data sets input and target.
+    """The pairs of a folder.
 
+    FOLDER/input and FOLDER/target with files of the same stems, or HDF5 files in it, each with the data sets input and
+    target.
     Pictures in [0, 1] (integers of 8 and 16 bits are scaled by their range), gray or RGB; an input that is smaller than
     its target is enlarged bicubically. BadInput or ReadError for what does not fit.
     """

@@ -20,8 +20,11 @@ class OperatorWarning(UserWarning):
 
 
 def warn_of_wrong_adjoint(operator: Operator) -> None:
-    """Warn, in the words of `operators.check`, where <Ax, y> and <x, A^H y> differ. Operators of this package are
-    tested elsewhere; others are tried once each, which costs one application of A and one of its adjoint."""
+    """Warn, in the words of `operators.check`, where <Ax, y> and <x, A^H y> differ.
+
+    Operators of this package are tested elsewhere; others are tried once each, which costs one application of A and one
+    of its adjoint.
+    """
     ours = type(operator).__module__.startswith("operators.") and type(operator).__module__ != "operators.core.interop"
     if ours or not isinstance(operator, LinearOperator) or operator in _tried:
         return

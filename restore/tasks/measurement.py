@@ -16,9 +16,9 @@ HOLE_SHARE = (0.001, 0.995)  # a picture with fewer or more zero pixels than thi
 
 
 def as_batch(image: Any, *, what: str = "the picture", spatial: int = 2, complex_values: bool = False) -> Tensor:
-    """B x C x H x W (B x C x D x H x W for spatial 3) from a restore.io Image or a tensor with or without the batch
-    axis; a copy, without gradients.
+    """B x C x H x W (B x C x D x H x W for spatial 3) from an Image or a tensor with or without the batch axis.
 
+    A copy, without gradients.
     float64 stays, half precision becomes float32; a batch of no pictures is legal. complex_values: allowed.
     """
     data = image if isinstance(image, Tensor) else getattr(image, "data", None)

@@ -148,8 +148,11 @@ def _saturation(size: int) -> Contest:
 
 
 def _scattering(size: int) -> Contest:
-    """First Born approximation, 20 transmitters and 360 receivers, on a quarter of the side: the peer stores the whole
-    matrix of each transmitter, which grows to gigabytes. It lets the contrast be complex; ours is real."""
+    """First Born approximation, 20 transmitters and 360 receivers, on a quarter of the side.
+
+    The peer stores the whole matrix of each transmitter, which grows to gigabytes. It lets the contrast be complex;
+    ours is real.
+    """
     side = size // 4
     x = torch.rand(1, 1, side, side)
 

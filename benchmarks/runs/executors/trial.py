@@ -20,7 +20,7 @@ def clocked(item: Item, *, threads: int = 0) -> Outcome:
     )
 
 
-def nothing(item: Item, *, threads: int = 0) -> Outcome:
+def nothing(item: Item, *, threads: int = 0) -> Outcome:  # noqa: ARG001 - as `perform` is called
     """An outcome at once."""
     now = time.time()
     return Outcome(item.key, OK, machine={"process": os.getpid(), "began": now, "ended": now})

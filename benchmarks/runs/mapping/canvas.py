@@ -91,7 +91,7 @@ def bands(
         for window, item in row:
             arrays = _arrays(store, item)
             top, stop, left, right = window.keep
-            ramp = _ramp(window, rows, number, row, size)
+            ramp = _ramp(window, rows, row, size)
             weights[top - done : stop - done, left:right] += ramp
             for name in names:
                 part = arrays["samples"].std(0, ddof=1) if name == "std" else arrays["estimate"]
@@ -106,9 +106,7 @@ def bands(
         weights, done = weights[count:], until
 
 
-def _ramp(
-    window: Cutout, rows: list[Any], number: int, row: list[tuple[Cutout, Item]], size: tuple[int, int]
-) -> np.ndarray:
+def _ramp(window: Cutout, rows: list[Any], row: list[tuple[Cutout, Item]], size: tuple[int, int]) -> np.ndarray:
     """The weights of a kept part: rising over what it shares with its neighbours."""
     top, bottom, left, right = window.keep
     shared = [a.keep[3] - b.keep[2] for (a, _), (b, _) in pairwise(row)]

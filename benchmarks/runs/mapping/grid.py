@@ -13,9 +13,10 @@ Box = tuple[int, int, int, int]  # top, bottom, left, right
 
 @dataclass(frozen=True)
 class Tiling:
-    """How pictures are cut, in pixels. tile: side of a window, 0 for whole pictures. halo: rim of a window whose answer
-    is dropped. blend: least width over which what two windows keep overlaps, and is blended. grid: windows begin at its
-    multiples.
+    """How pictures are cut, in pixels.
+
+    tile: side of a window, 0 for whole pictures. halo: rim of a window whose answer is dropped. blend: least width over
+    which what two windows keep overlaps, and is blended. grid: windows begin at its multiples.
     """
 
     tile: int

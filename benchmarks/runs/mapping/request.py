@@ -166,8 +166,9 @@ def _posed(request: Request) -> dict[str, Any]:
 
 
 def _size(request: Request, task: Task, stored: Extent) -> tuple[Task, Extent]:
-    """The size of the pictures that are estimated: told by a measurement, or cropped to what the task takes; and the
-    task with what the axes of a measurement show.
+    """The size of the pictures that are estimated, and the task with what the axes of a measurement show.
+
+    The size is told by a measurement, or that of the file cropped to what the task takes.
     """
     if not request.measured:
         multiple = task.sections.input.crop_to_multiple

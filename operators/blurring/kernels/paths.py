@@ -59,7 +59,7 @@ def trajectory(
 def gaussian_process(
     *, size: Size = 61, correlation: Correlation = 0.3, amplitude: Amplitude = 0.25, seed: Seed = 0
 ) -> np.ndarray:
-    """A smooth random path: both coordinates are Gaussian processes in time with a Matern covariance of order 5/2,
+    """A smooth random path: both coordinates are Gaussian processes in time with a Matern covariance of order 5/2.
 
         k(t) = (1 + a + a^2 / 3) exp(-a), a = 5^0.5 |t| / correlation   (Rasmussen, Williams 2006, equation 4.17).
 

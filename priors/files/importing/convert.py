@@ -62,7 +62,7 @@ def import_checkpoint(
     chosen = _free_name(name if name is not None else file.stem, folder, overwrite=overwrite, by_user=name is not None)
     network, shape, found = _network(file, layout, autoencoder)
     process, constants, told = _process(file, layout, found, shape, dict(settings or {}))
-    _check_heads(file, network, layout, shape, process)
+    _check_heads(file, layout, shape, process)
     notes = {
         "format": layout.name,
         "file": file.name,
@@ -151,9 +151,7 @@ def _process(
     return residual.build(layout.process, **plain), settings, evidence.assumed
 
 
-def _check_heads(
-    file: Path, network: nn.Module, layout: ReleasedLayout, shape: Mapping[str, Any], process: Process
-) -> None:
+def _check_heads(file: Path, layout: ReleasedLayout, shape: Mapping[str, Any], process: Process) -> None:
     heads = {"single": 1, "two": 2, "shared": 2}[shape["encoder"]] if layout.name == "rddm" else 1
     if heads != process.heads:
         raise BadInput(

@@ -18,7 +18,7 @@ from torch import Tensor
 from operators.common.errors import BadInput
 
 
-def _plain_dict(factory: object = None) -> dict[Any, Any]:
+def _plain_dict(_factory: object = None) -> dict[Any, Any]:
     """What a defaultdict is read as; torch fills no other mapping than a dict."""
     return {}
 

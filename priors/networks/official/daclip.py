@@ -43,6 +43,8 @@ class CrossAttention(nn.Module):
 
 
 class GatedGELU(nn.Module):
+    """A linear map whose one half gates the other."""
+
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
         self.proj = nn.Linear(width_in, 2 * width_out)
@@ -53,6 +55,8 @@ class GatedGELU(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """Four times as wide through a gate, and back."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.net = nn.Sequential(GatedGELU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))

@@ -1,5 +1,7 @@
-"""The Swin U-Net of ResShift (Yue et al. 2023, arXiv 2307.12348): group-norm residual blocks, Swin layers, a low-
-quality picture that joins the state on channels after its own small encoder."""
+"""The Swin U-Net of ResShift (Yue et al. 2023, arXiv 2307.12348).
+
+Group-norm residual blocks, Swin layers, a low-quality picture that joins the state on channels after its own encoder.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,10 @@ ENCODER_WIDTH = 16
 
 
 class SwinUNet(nn.Module):
-    """forward(x, time, lq[, mask]): the state B x C x H x W, times B, the low-quality picture in [-1, 1], a mask for
-    inpainting (one channel, 1 where pixels are missing, -1 elsewhere).
+    """What predicts x0 from the state, its time and the low-quality picture.
 
+    forward(x, time, lq[, mask]): the state B x C x H x W, times B, the low-quality picture in [-1, 1], a mask for
+    inpainting (one channel, 1 where pixels are missing, -1 elsewhere).
     image_size: side of the state it was trained on. lq_stages: halvings between the grid of `lq` and that of the
     state; 0 where both share one. lq_channels: of picture and mask together. swin: for each level, whether its first
     residual block carries a Swin layer. Any size: state and picture are mirrored up to whole windows and cropped back.
@@ -157,6 +160,8 @@ class TimeNormBlock(nn.Module):
 
 
 class Halve(nn.Module):
+    """Half the size, by a convolution of stride 2."""
+
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
         self.op = nn.Conv2d(width_in, width_out, 3, stride=2, padding=1)
@@ -166,6 +171,8 @@ class Halve(nn.Module):
 
 
 class Double(nn.Module):
+    """Twice the size: pixels repeated, then a convolution."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, width, 3, padding=1)

@@ -111,6 +111,8 @@ class WindowAttention(nn.Module):
 
 
 class PointwiseMLP(nn.Module):
+    """Two layers that see one pixel."""
+
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.fc1, self.fc2 = nn.Conv2d(width, hidden, 1), nn.Conv2d(hidden, width, 1)

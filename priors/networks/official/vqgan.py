@@ -61,12 +61,16 @@ class VQGAN(nn.Module):
 
 
 class Codebook(nn.Module):
+    """The vectors that latents are rounded to."""
+
     def __init__(self, codes: int, width: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(codes, width)
 
 
 class Encoder(nn.Module):
+    """Pictures to latents."""
+
     def __init__(self, channels: int, stem: int, widths: Sequence[int], blocks: Sequence[int], latent: int) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(channels, stem, 3, padding=1)
@@ -94,6 +98,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
+    """Latents to pictures."""
+
     def __init__(self, channels: int, widths: Sequence[int], blocks: Sequence[int], latent: int) -> None:
         super().__init__()
         features = widths[-1]

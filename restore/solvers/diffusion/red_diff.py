@@ -46,7 +46,7 @@ WEIGHTS: Mapping[str, Callable[[float], float]] = {
     "log": math.log1p,
     "trunc-linear": lambda r: min(r, 1.0),
     "power2over3": lambda r: r ** (2 / 3),
-    "constant": lambda r: 1.0,
+    "constant": lambda _: 1.0,
 }
 
 
