@@ -12,16 +12,16 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from operators import BadType, DeviceNoise, NoiseSource
+from operators import DeviceNoise, NoiseSource
 from operators.common.randomness import check_seed
 from operators.common.registry import plain
 from operators.common.settings import Checked, Count, Range, check
 from priors.base import Prior
 from priors.training.loop import fast_bfloat16
 
-from . import solvers
 from .problem import Problem
 from .reconstruction import Reconstruction, Seconds
+from .runs.choosing import choose
 from .runs.determinism import repeatable
 from .runs.matching import Match, check_fit, choose_prior, in_pictures, match
 from .runs.pieces import most_entries
@@ -61,7 +61,7 @@ class Settings(Checked):
 def solve(
     problem: Problem,
     prior: Prior | str | None = None,
-    solver: Solver | str = "diffpir",
+    solver: Solver | str | None = None,
     *,
     samples: int = 1,
     seed: int = 0,
@@ -71,9 +71,11 @@ def solve(
 ) -> Reconstruction:
     """Estimate the picture behind a measurement.
 
-    problem: in the picture's units. prior: a prior or its name; None is "natural" where the solver needs a
-    diffusion prior.
-    solver: a solver or its name. samples: independent posterior samples, at least 1; the estimate is their mean.
+    problem: in the picture's units. solver: by name, with the settings tuned for the problem's task (its own defaults
+    where no task made the problem, or none were tuned); a Solver, such as DiffPIR(steps=20), which means what it says;
+    None is the task's own, and diffpir where no task made the problem. `provenance["settings_from"]` tells which.
+    prior: a prior or its name; None is the one that the task names for that solver, else "natural" where a diffusion
+    prior is needed. samples: independent posterior samples, at least 1; the estimate is their mean.
     seed: 0 to 2^63 - 1; sample s of image k depends on seed, s and k alone.
     watch: called with (sample, state, total states) at every step; the state is that of a batch of draws (entry
     s * B + k: the s-th sample of the batch, picture k), and sample is the first of them, as many as are done already.
@@ -83,13 +85,11 @@ def solve(
     leaves the finite numbers, and Interrupted (with the finished samples) on Ctrl-C.
     """
     chosen = settings if settings is not None else Settings()
-    method = solvers.build(solver) if isinstance(solver, str) else solver
-    if not isinstance(method, Solver):
-        given = f"the class {method.__name__}" if isinstance(method, type) else type(method).__name__
-        raise BadType(f"solver is {given}", wanted="the name of a solver, or a Solver such as Tikhonov()")
+    choice = choose(problem, prior, solver)
+    method = choice.solver
     check("samples", samples, Count)
     check_seed(seed)
-    chosen_prior = choose_prior(prior, method, problem)
+    chosen_prior = choose_prior(choice.prior, method, problem)
     problem, space = in_pictures(problem)
     check_fit(problem, method, space if chosen_prior is None else space @ chosen_prior.space)
     warn_of_wrong_adjoint(problem.operator)
@@ -116,7 +116,7 @@ def solve(
         trace=drawn.trace,
         nfe=drawn.calls,
         timing=timing,
-        provenance=_provenance(problem, method, matched, chosen, seed, drawn),
+        provenance={**_provenance(problem, method, matched, chosen, seed, drawn), "settings_from": choice.origin},
         problem=problem,
     )
 

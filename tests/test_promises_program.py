@@ -141,6 +141,7 @@ def test_the_doctor_shows_a_package_that_breaks_at_import(
 CARRIED = (
     *(f"restore/tasks/{name}.toml" for name in restore.tasks.REGISTRY),
     *(f"restore/_cards/tasks/{name}.md" for name in restore.tasks.REGISTRY),
+    *(f"restore/solvers/tuned/{name}.toml" for name in restore.solvers.tuned.names()),
     *(f"restore/_cards/solvers/{name}.md" for name in restore.solvers.REGISTRY),
     *(f"restore/_cards/operators/{name}.md" for name in operators.REGISTRY),
     "restore/report/page.html.j2",

@@ -88,7 +88,8 @@ def repeat(
             problem, prior=loaded, solver=solver, samples=samples, seed=seed, settings=settings, watch=display.watch
         )
     if out is not None:
-        dataclasses.replace(result, provenance={**provenance, **result.provenance}).save(out)
+        kept = {key: provenance[key] for key in ("settings_from",) if key in provenance}
+        dataclasses.replace(result, provenance={**provenance, **result.provenance, **kept}).save(out)
     new = result.samples
     if new.shape != old.shape:
         raise BadInput(f"{file} holds samples of shape {tuple(old.shape)}", wanted=f"{tuple(new.shape)}, as its recipe")

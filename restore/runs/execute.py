@@ -130,6 +130,7 @@ def _solve(
         "input": image.meta.as_dict(),
         "shown_unit": shown_unit(problem, image.meta.unit),
         "prior_given": plan.options.prior if plan.options.prior is not None else plan.task.prior_for(),
+        "settings_from": plan.task.settings_from,
         "continued_after": continued,
     }
     return dataclasses.replace(result, provenance={**result.provenance, **extra})

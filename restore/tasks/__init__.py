@@ -48,7 +48,9 @@ class _Tasks(Mapping[str, Task]):
     def describe(self, name: str) -> dict[str, Any]:
         """`{name, summary, parameters, source}`, the row that tables and `--json` show."""
         task = self[name]
+        told = task.preference
         parameters = {key: plain(value) for key, value in task.table.items() if key not in ("summary", "source")}
+        parameters |= {"solver": {"name": told.solver, **told.settings_for(told.solver)}, "solvers": told.others}
         return {"name": name, "summary": task.summary, "parameters": parameters, "source": task.source}
 
 

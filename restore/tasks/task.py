@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from operators.common.errors import BadInput
 from operators.common.forms import fill
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..problem import Problem
     from ..solvers.base import Solver
+    from ..solvers.preference import Preference
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,16 @@ class Task:
 
         BadInput or BadType, with the closest known name, for a setting that nothing takes.
         """
-        sections = override(self.sections, settings, where=f"task {self.name!r}")
+        brought = self._brought(settings.get("solver.name"))
+        sections = override(self.sections, {**brought, **settings}, where=f"task {self.name!r}")
         changed = replace(self, sections=sections, chosen=self.chosen | set(settings))
         changed.check()
         return changed
+
+    def _brought(self, solver: Any) -> dict[str, str]:
+        """What comes with another solver: the prior that is named for it."""
+        prior = self.prior if solver is None else self.prior_for(str(solver))
+        return {} if prior == self.prior else {"prior.name": prior}
 
     def fitted(self, settings: Mapping[str, Any]) -> Task:
         """The task with parameters of its operator that a file or a measurement tells; nothing the user chose."""
@@ -134,23 +141,26 @@ class Task:
         for convention in self.metrics.values():
             restore.metrics.parse(convention)
 
-    def solver_for(self, name: str | None = None) -> Solver:
-        """The solver with this task's settings for it; `name` None is the task's default."""
-        from .. import solvers
+    @property
+    def preference(self) -> Preference:
+        """What the task says of solvers, settings tuned for it included."""
+        from ..solvers.preference import Preference
 
-        default = self.sections.solver
-        chosen = default.name if name is None else name
-        kept = self.sections.solvers.get(chosen)
-        settings = {} if kept is None else kept.parameters
-        if chosen == default.name:
-            settings.update(default.parameters)
-        check_types(solvers.REGISTRY.load(chosen), settings, where=f"solver {chosen!r}")
-        return solvers.build(chosen, **settings)
+        return Preference.of(self.name, self.sections)
+
+    def solver_for(self, name: str | None = None) -> Solver:
+        """The solver with the settings tuned for this task; `name` None is the task's own."""
+        return self.preference.solver_for(self.sections.solver.name if name is None else name)
+
+    @property
+    def settings_from(self) -> Literal["tuned", "default", "given"]:
+        """Where the settings of its own solver come from; "given" where the user chose any of them."""
+        given = any(key.startswith("solver.") and key != "solver.name" for key in self.chosen)
+        return "given" if given else self.preference.origin(self.sections.solver.name)
 
     def prior_for(self, name: str | None = None) -> str:
         """Name of the prior this task gives to a solver."""
-        kept = self.sections.solvers.get(self.sections.solver.name if name is None else name)
-        return self.prior if kept is None or kept.prior is None else kept.prior
+        return self.preference.prior_for(self.sections.solver.name if name is None else name)
 
     # -- from pictures to problems --------------------------------------------------------------------------------
 
