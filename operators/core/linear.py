@@ -246,7 +246,7 @@ class Scaled(LinearOperator):
     operator: LinearOperator
     factor: float
 
-    def __init__(self, operator: LinearOperator, *, factor: float) -> None:
+    def __init__(self, operator: LinearOperator, factor: float) -> None:
         super().__init__(
             operator.input_shape,
             operator.output_shape,
