@@ -7,7 +7,7 @@ what concerns the physics. Who was examined, when and by whom has no place here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from .errors import BadInput, BadType
@@ -16,7 +16,7 @@ from .settings import Checked, Count, NotNegative, Positive, above
 Matrix = tuple[tuple[float, ...], ...]
 
 
-class _Part(Checked):
+class _Plain(Checked):
     """Plain data both ways: `as_dict` is safe for JSON, `from_dict` reads it back."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class _Part(Checked):
 
 
 @dataclass(frozen=True)
-class Geometry(_Part):
+class Geometry(_Plain):
     """Where the stored array lies in space.
 
     axes: letters of the axes that `spacing` is about, such as "DHW". spacing: mm from one index to the next along each
@@ -56,9 +56,16 @@ class Geometry(_Part):
         """mm from one index to the next along the axis of that letter, None where that is unknown."""
         return dict(zip(self.axes, self.spacing, strict=True)).get(axis)
 
+    def beginning(self, *, D: int = 0, H: int = 0, W: int = 0) -> Geometry:
+        """The geometry of the part of the array that begins at these indices."""
+        if self.affine is None:
+            return self
+        moved = (sum(a * i for a, i in zip(row, (D, H, W, 1), strict=True)) for row in self.affine)
+        return replace(self, affine=tuple((*row[:3], float(end)) for row, end in zip(self.affine, moved, strict=True)))
+
 
 @dataclass(frozen=True)
-class Camera(_Part):
+class Camera(_Plain):
     """A sensor.
 
     cfa: colour filters, as `operators.Mosaic` names them ("RGGB", "x-trans"). black: stored numbers of no light, one
@@ -78,7 +85,7 @@ class Camera(_Part):
 
 
 @dataclass(frozen=True)
-class Spectral(_Part):
+class Spectrum(_Plain):
     """Bands, in the order of the channels.
 
     wavelengths: centres in nm. widths: full widths at half maximum in nm. bad: indices of bands that the file calls
@@ -91,7 +98,7 @@ class Spectral(_Part):
 
 
 @dataclass(frozen=True)
-class Acquisition(_Part):
+class Acquisition(_Plain):
     """How a measurement was taken.
 
     angles: of tomography, in radians, one for each view. source, detector: distances from the axis of rotation in mm.
@@ -119,14 +126,24 @@ class Facts:
 
     geometry: Geometry | None = None
     camera: Camera | None = None
-    spectral: Spectral | None = None
+    spectral: Spectrum | None = None
     acquisition: Acquisition | None = None
 
+    def parts_as_dict(self) -> dict[str, Any]:
+        """The parts that are known, as plain data."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return {name: part.as_dict() for name, part in parts.items() if part is not None}
 
-PARTS: Mapping[str, type[_Part]] = {
+
+def parts_from_dict(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `Facts.parts_as_dict`: parts by name, out of plain data that may hold other things too."""
+    return {name: PARTS[name].from_dict(values[name]) for name in PARTS if values.get(name) is not None}
+
+
+PARTS: Mapping[str, type[_Plain]] = {
     "geometry": Geometry,
     "camera": Camera,
-    "spectral": Spectral,
+    "spectral": Spectrum,
     "acquisition": Acquisition,
 }
 

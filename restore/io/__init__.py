@@ -14,7 +14,7 @@ import lazy_loader
 if TYPE_CHECKING:
     from .atomic import atomic_path
     from .errors import ReadError, WriteError
-    from .folders import Pairs, expand, pair_by_stem
+    from .folders import Pairs, expand, holds_one, pair_by_stem
     from .formats import FORMATS
     from .image import Image, Metadata
     from .parameters import read_array
@@ -30,7 +30,7 @@ __getattr__, _, _ = lazy_loader.attach(
         "atomic": ["atomic_path"],
         "errors": ["ReadError", "WriteError"],
         "sizes": ["Extent", "extent"],
-        "folders": ["Pairs", "expand", "pair_by_stem"],
+        "folders": ["Pairs", "expand", "holds_one", "pair_by_stem"],
         "formats": ["FORMATS"],
         "image": ["Image", "Metadata"],
         "parameters": ["read_array"],
@@ -52,6 +52,7 @@ __all__ = [
     "atomic_path",
     "expand",
     "extent",
+    "holds_one",
     "pair_by_stem",
     "read",
     "read_array",

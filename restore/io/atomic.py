@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,6 +65,41 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
         raise
     with suppress(OSError):  # some network drives cannot sync a folder; the file itself is safe by now
         _sync(target.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; on success it takes that name, on any exception it is removed.
+
+    A folder that was there before stays intact until the new one is complete, and is gone after that. WriteError where
+    the place cannot be written.
+    """
+    target = Path(path)
+    try:
+        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        stage.chmod(0o755)  # mkdtemp makes it private; results are ordinary files
+    except OSError as error:
+        raise _place_error(target, error) from error
+    try:
+        yield stage
+        _swap(stage, target)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _swap(stage: Path, target: Path) -> None:
+    if not target.exists():
+        stage.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    target.rename(old / "kept")
+    try:
+        stage.rename(target)
+    except BaseException:
+        (old / "kept").rename(target)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _existing_mode(named: Path, target: Path, *, overwrite: bool) -> int | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from operators.common.metadata import Facts
+
 from .layout import Layout
 from .source import Options, Source
 from .values import full_range, stored_bits
@@ -17,20 +19,21 @@ from .values import full_range, stored_bits
 class Decoded:
     """Stored numbers, arranged as C x H x W or C x D x H x W, not yet scaled.
 
-    full: stored value that stands for 1, None where none is agreed. picture: a picture format, scaled as a rule.
-    unit: what the file itself declares, where the caller gave none. The rest as in `Metadata`.
+    full: stored value that stands for 1, None where none is agreed.
+    unit: what the file itself declares, where the caller gave none. facts: the typed parts of the metadata, for the
+    part that index names. The rest as in `Metadata`.
     """
 
     array: np.ndarray
     axes: str
     bits: int
     full: int | None = None
-    picture: bool = False
     orientation: int = 1
     pages: int = 1
     unit: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    facts: Facts = field(default_factory=Facts)
 
 
 def arrays_only(source: Source, options: Options, kind: str, *, allowed: tuple[str, ...] = ()) -> None:
@@ -81,6 +84,7 @@ def arranged(
     fields: Mapping[str, Any],
     notes: tuple[str, ...] = (),
     unit: str | None = None,
+    facts: Facts | None = None,
 ) -> Decoded:
     """Numbers of an array format, with the axes that the layout found and the range of their own type."""
     return Decoded(
@@ -91,4 +95,5 @@ def arranged(
         unit=unit,
         fields=dict(fields),
         notes=notes + layout.notes,
+        facts=facts or Facts(),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ReadError, shown
-from .formats import describe, sniff
+from .formats import describe, kinds, recognise
 from .source import open_source
 
 Skipped = list[tuple[Path, str]]
@@ -30,8 +30,8 @@ def expand(path: str | os.PathLike[str]) -> tuple[list[Path], Skipped]:
         The path is missing, or nothing in the folder can be read.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        return [open_source(folder).path], []
+    if holds_one(folder):
+        return [folder], []
     files: list[Path] = []
     skipped: Skipped = []
     stems: dict[str, Path] = {}
@@ -48,8 +48,17 @@ def expand(path: str | os.PathLike[str]) -> tuple[list[Path], Skipped]:
     if not files:
         first = "; ".join(f"{shown(p.name)}: {why}" for p, why in skipped[:SHOWN])
         found = f"a folder without pictures ({first})" if skipped else "an empty folder"
-        raise ReadError(folder, found, "PNG, JPEG, TIFF, NPY, NPZ, HDF5 or MAT files", "Name another folder.")
+        raise ReadError(folder, found, f"{kinds()} files", "Name another folder.")
     return files, skipped
+
+
+def holds_one(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is one input: a file, or a folder that is itself of a format (a Zarr store, a DICOM series).
+
+    ReadError where nothing is there that could be read.
+    """
+    source = open_source(path)
+    return not source.folder or recognise(source) is not None
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -64,13 +73,13 @@ def _unfit(entry: Path) -> str | None:
         return "hidden"
     if entry.name.casefold() in CLUTTER:
         return "left by the file manager"
-    if entry.is_dir():
-        return "a folder"
     try:
         source = open_source(entry)
     except ReadError as error:
         return str(error.args[0]).removeprefix(f"{shown(entry)}: ").split(". ", 1)[0]
-    return None if sniff(source.head) else describe(source.head, source.size)
+    if recognise(source):
+        return None
+    return "a folder" if source.folder else describe(source)
 
 
 @dataclass(frozen=True)

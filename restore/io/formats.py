@@ -2,68 +2,80 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from operators.common.errors import BadInput
-from operators.common.registry import Entry, Registry
+from operators.common.registry import Registry
 
 from .errors import WriteError
-from .source import ZARR, Source
+from .format import Format, FormatLine
+from .source import Source
 
-FORMATS = Registry(
+FORMATS: Registry = Registry(
     "file format",
     {
-        "png": Entry("restore.io.png:read", "PNG, 1 to 16 bits, gray, palette and RGB", "W3C PNG specification"),
-        "jpeg": Entry("restore.io.jpeg:read", "JPEG, 8 bits, gray and RGB, EXIF orientation", "ITU-T T.81"),
-        "tiff": Entry("restore.io.tiff:read", "TIFF and BigTIFF, 1 to 16 bits and floats, pages", "TIFF 6.0"),
-        "npy": Entry("restore.io.numpy_arrays:read_npy", "NumPy array, no pickles", "numpy.lib.format"),
-        "npz": Entry("restore.io.numpy_arrays:read_npz", "NumPy archive, one array by name", "numpy.lib.format"),
-        "hdf5": Entry("restore.io.hdf5:read", "HDF5, one data set by name", "The HDF Group"),
-        "zarr": Entry("restore.io.zarr_arrays:read", "Zarr folder, one array by name (extra zarr)", "zarr-specs"),
-        "matlab": Entry("restore.io.matlab:read", "MATLAB 5 to 7.3, one variable by name", "MathWorks MAT-file format"),
+        "png": FormatLine(
+            "restore.io.png:FORMAT",
+            "PNG, 1 to 16 bits, gray, palette and RGB",
+            "W3C PNG specification",
+            magic=((0, b"\x89PNG\r\n\x1a\n"),),
+            suffixes=(".png",),
+        ),
+        "jpeg": FormatLine(
+            "restore.io.jpeg:FORMAT",
+            "JPEG, 8 bits, gray and RGB, EXIF orientation",
+            "ITU-T T.81",
+            magic=((0, b"\xff\xd8\xff"),),
+            suffixes=(".jpg", ".jpeg"),
+        ),
+        "tiff": FormatLine(
+            "restore.io.tiff:FORMAT",
+            "TIFF and BigTIFF, 1 to 16 bits and floats, pages",
+            "TIFF 6.0",
+            magic=((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
+            suffixes=(".tif", ".tiff"),
+        ),
+        "npy": FormatLine(
+            "restore.io.numpy_arrays:NPY",
+            "NumPy array, no pickles",
+            "numpy.lib.format",
+            magic=((0, b"\x93NUMPY"),),
+            suffixes=(".npy",),
+        ),
+        "npz": FormatLine(
+            "restore.io.npz:FORMAT",
+            "NumPy archive, one array by name",
+            "numpy.lib.format",
+            magic=((0, b"PK\x03\x04"),),
+            suffixes=(".npz",),
+        ),
+        "matlab": FormatLine(
+            "restore.io.matlab:FORMAT",
+            "MATLAB 5 to 7.3, one variable by name",
+            "MathWorks MAT-file format",
+            magic=((0, b"MATLAB 7.3"), (124, b"\0\x01IM"), (124, b"\x01\0MI")),
+            suffixes=(".mat",),
+        ),
+        "hdf5": FormatLine(
+            "restore.io.hdf5:FORMAT",
+            "HDF5, one data set by name",
+            "The HDF Group",
+            magic=((0, b"\x89HDF\r\n\x1a\n"), (512, b"\x89HDF\r\n\x1a\n")),  # 512: behind a user block
+            suffixes=(".h5", ".hdf5"),
+        ),
+        "zarr": FormatLine(
+            "restore.io.zarr_arrays:FORMAT",
+            "Zarr folder, one array by name (extra zarr)",
+            "zarr-specs",
+            suffixes=(".zarr",),
+            holds=("zarr.json", ".zarray", ".zgroup"),
+            folder=True,
+        ),
     },
 )
 
-
-@dataclass(frozen=True)
-class Writer:
-    """Where a format's writer is, its suffixes, and whether it holds pictures (integers by default) or arrays."""
-
-    target: str
-    suffixes: tuple[str, ...]
-    picture: bool
-
-
-WRITERS = {
-    "png": Writer("restore.io.png:write", (".png",), True),
-    "jpeg": Writer("restore.io.jpeg:write", (".jpg", ".jpeg"), True),
-    "tiff": Writer("restore.io.tiff:write", (".tif", ".tiff"), True),
-    "npy": Writer("restore.io.numpy_arrays:write_npy", (".npy",), False),
-    "npz": Writer("restore.io.numpy_arrays:write_npz", (".npz",), False),
-    "hdf5": Writer("restore.io.hdf5:write", (".h5", ".hdf5"), False),
-    "matlab": Writer("restore.io.matlab:write", (".mat",), False),
-}
-
-_MAGIC = (
-    (0, b"\x89PNG\r\n\x1a\n", "png"),
-    (0, b"\xff\xd8\xff", "jpeg"),
-    (0, b"II*\0", "tiff"),
-    (0, b"MM\0*", "tiff"),
-    (0, b"II+\0", "tiff"),
-    (0, b"MM\0+", "tiff"),
-    (0, b"\x93NUMPY", "npy"),
-    (0, b"PK\x03\x04", "npz"),
-    (0, b"MATLAB 7.3", "matlab"),
-    (124, b"\0\x01IM", "matlab"),
-    (124, b"\x01\0MI", "matlab"),
-    (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (0, ZARR, "zarr"),
-    (512, b"\x89HDF\r\n\x1a\n", "hdf5"),  # behind a user block
-)
-
 # Known, and not read: the error names them.
-_OTHERS = (
+STRANGERS = (
     (0, b"GIF8", "a GIF"),
     (0, b"BM", "a BMP"),
     (8, b"WEBP", "a WebP picture"),
@@ -77,56 +89,65 @@ _OTHERS = (
     (0, b"\x1f\x8b", "a gzip file"),
     (0, b"PK\x05\x06", "an empty zip archive"),
     (0, b"%PDF", "a PDF"),
-    (0, b"\x80\x02", "a Python pickle, which can run code and is never loaded"),
-    (0, b"\x80\x03", "a Python pickle, which can run code and is never loaded"),
-    (0, b"\x80\x04", "a Python pickle, which can run code and is never loaded"),
-    (0, b"\x80\x05", "a Python pickle, which can run code and is never loaded"),
+    *((0, bytes((0x80, v)), "a Python pickle, which can run code and is never loaded") for v in range(2, 6)),
     (0, b"P4", "a portable bitmap"),
     (0, b"P5", "a portable graymap"),
     (0, b"P6", "a portable pixmap"),
 )
 
 
-def sniff(head: bytes) -> str | None:
-    """Name of the format whose signature the first bytes carry, None for an unknown one."""
-    return next((name for at, magic, name in _MAGIC if head[at : at + len(magic)] == magic), None)
+def line(name: str) -> FormatLine:
+    """The table's line of a format; BadInput with a suggestion for an unknown name."""
+    return cast(FormatLine, FORMATS[name])
+
+
+def load(name: str) -> Format:
+    """The format itself, whose file is imported now."""
+    found: Format = FORMATS.load(name)
+    return found
+
+
+def recognise(source: Source) -> str | None:
+    """Name of the format that a file or folder has, by its content alone; None for one of no format here."""
+    by_magic = (name for name in FORMATS if line(name).fits(source))
+    return next(by_magic, None) or next((name for name in FORMATS if line(name).recognises(source)), None)
 
 
 def detect(source: Source) -> str:
-    """Name of the file's format; ReadError that names the kind found, whatever the extension says."""
-    name = sniff(source.head)
+    """Name of the format that a file has; ReadError that says what it is instead, whatever its suffix promises."""
+    name = recognise(source)
     if name is not None:
         return name
+    if source.folder:
+        raise source.fail("this is a folder", "a file", "Name one file in it, or give the folder as --input.")
     raise source.fail(
-        f"{describe(source.head, source.size)}",
-        wanted="PNG, JPEG, TIFF, NPY, NPZ, HDF5 or MAT (told by content, not by extension)",
-        do="Convert it to one of these.",
+        describe(source), wanted=f"{kinds()} (told by content, not by extension)", do="Convert it to one of these."
     )
 
 
-def describe(head: bytes, size: int) -> str:
-    """In words, what bytes of no format of ours are."""
-    known = next((text for at, magic, text in _OTHERS if head[at : at + len(magic)] == magic), None)
-    if known is not None:
-        return known
+def describe(source: Source) -> str:
+    """In words, what a file of no format here is."""
+    head, size = source.head, source.size
+    stranger = next((text for at, magic, text in STRANGERS if head[at : at + len(magic)] == magic), None)
+    if stranger is not None:
+        return stranger
     if size < 8:
         return f"a file of {size} byte{'s' if size > 1 else ''}"
-    text = head[:256]
-    printable = all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in text)
+    printable = all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head[:256])
     return "a text file" if printable else "a file of unknown kind"
+
+
+def kinds() -> str:
+    """The formats that are read, by their suffixes: "PNG, JPG, TIF, ... or ZARR"."""
+    names = [line(name).suffixes[0].removeprefix(".").upper() for name in FORMATS]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def writer_for(path: Path) -> str:
     """Name of the format that a suffix stands for; WriteError with the list for an unknown one."""
     suffix = path.suffix.lower()
-    for name, writer in WRITERS.items():
-        if suffix in writer.suffixes:
+    for name in FORMATS:
+        if suffix in line(name).suffixes:
             return name
-    known = " ".join(s for w in WRITERS.values() for s in w.suffixes)
-    raise WriteError(path, f"no format for the suffix {suffix!r}", do=f"Use one of {known}.")
-
-
-def load_writer(name: str) -> tuple[Writer, Entry]:
-    if name not in WRITERS:
-        raise BadInput(f"no writer for the format {name!r}", do=f"Known: {', '.join(WRITERS)}.")
-    return WRITERS[name], Entry(WRITERS[name].target, "")
+    suffixes = " ".join(suffix for name in FORMATS for suffix in line(name).suffixes)
+    raise WriteError(path, f"no format for the suffix {suffix!r}", do=f"Use one of {suffixes}.")

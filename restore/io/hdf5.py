@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from .decoded import Decoded, arranged
-from .image import UNITS
+from .format import Format, Sized
 from .inside import choose_name, complex_pair, join_parts
-from .layout import LETTERS, plan
+from .layout import plan
+from .own_words import read_words, write_words
 from .source import Options, Source, check_pixels
 from .write_spec import Spec
 
@@ -31,13 +32,21 @@ def read(source: Source, options: Options) -> Decoded:
     with opened(source) as file:
         data, name, notes = named(source, file, options)
         check_storage(source, data, options)
-        axes, unit = declared(data, len(data.shape))
-        layout = plan(source, data.shape, options, axes=axes if options.index is None else None)
+        words = read_words(source, data.attrs, len(data.shape))
+        layout = plan(source, data.shape, options, axes=words.axes)
         stored = data[layout.selection]
         notes += _never_written(data)
         fields = native_fields(data, name)
     stored = join_parts(stored)
-    return arranged(stored, layout, fields=fields, notes=notes, unit=unit)
+    return arranged(stored, layout, fields=fields, notes=notes, unit=words.unit, facts=words.facts)
+
+
+def extent(source: Source, options: Options) -> Sized:
+    """Shape of the data set, and its axes where our own writer left them."""
+    with opened(source) as file:
+        data = named(source, file, options)[0]
+        check_storage(source, data, options)
+        return tuple(int(n) for n in data.shape), read_words(source, data.attrs, data.ndim).axes
 
 
 @contextmanager
@@ -135,14 +144,6 @@ def native_fields(data: Any, name: str) -> dict[str, Any]:
     return {"dataset": name, "dtype": dtype, "pair": list(pair) if pair else None}
 
 
-def declared(data: Any, ndim: int) -> tuple[str | None, str | None]:
-    """Axes and unit that our own writer left beside the values."""
-    axes, unit = data.attrs.get("axes"), data.attrs.get("unit")
-    fits = isinstance(axes, str) and len(axes) == ndim and len(set(axes)) == ndim and set(axes) <= set(LETTERS)
-    known = isinstance(unit, str) and unit in UNITS
-    return (axes if fits and {"H", "W"} <= set(axes) else None), (unit if known else None)
-
-
 def _never_written(data: Any) -> tuple[str, ...]:
     if not data.chunks:
         return ()
@@ -200,6 +201,7 @@ def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
     with new_file(path) as file:
         name = str(spec.fields.get("dataset") or "image")
         data = file.create_dataset(name, data=stored, chunks=True, fletcher32=True)
-        data.attrs["axes"] = spec.axes
-        if spec.unit in UNITS:
-            data.attrs["unit"] = spec.unit
+        write_words(data.attrs, spec)
+
+
+FORMAT = Format(read, write, extent)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from operators.common.errors import BadType
-from operators.common.metadata import PARTS, Facts
+from operators.common.metadata import PARTS, Facts, parts_from_dict
 
 UNITS = ("[0,1]", "hu", "counts", "reflectance", "radiance", "magnitude")
 AS_STORED = "as stored"  # floats outside [0, 1] whose unit nobody gave
@@ -23,6 +23,7 @@ class Metadata(Facts):
     unit: one of UNITS, or "as stored". value_range: (lowest, highest) legal value: (0, 1) for [0,1], else as found.
     bits: depth of one stored value. dtype: numpy name of the stored type. axes: letters of the stored axes read.
     orientation: EXIF orientation that was applied (1: none). pages: pictures or pages in the file.
+    shape: C x H x W or C x D x H x W as read; () where older metadata do not say.
     fields: what a writer of the same format needs to write the same kind again.
     notes: choices made while reading, for the user to see.
     geometry, camera, spectral, acquisition: what it said of the physics, by kind (`operators.common.metadata`).
@@ -40,13 +41,19 @@ class Metadata(Facts):
     pages: int = 1
     fields: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Of the picture as read; 0 where older metadata do not say."""
+        return self.shape[0] if self.shape else 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for provenance: lists instead of tuples, safe for JSON."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        parts = {name: values.pop(name) for name in PARTS}
-        plain = {"value_range": list(self.value_range), "notes": list(self.notes), "fields": dict(self.fields)}
-        return {**values, **plain, **{name: part.as_dict() for name, part in parts.items() if part is not None}}
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in PARTS}
+        lists = {name: list(values[name]) for name in ("value_range", "notes", "shape")}
+        plain = {**lists, "fields": dict(self.fields)}
+        return {**values, **plain, **self.parts_as_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Metadata:
@@ -55,9 +62,8 @@ class Metadata(Facts):
         if unknown := sorted(set(values) - names):
             raise BadType(f"metadata with unknown keys {', '.join(unknown)}", do="Use the version that wrote it.")
         low, high = values["value_range"]
-        parts = {name: PARTS[name].from_dict(values[name]) for name in PARTS if values.get(name) is not None}
-        plain = {"value_range": (low, high), "notes": tuple(values.get("notes", ()))}
-        return cls(**{**values, **plain, **parts})
+        plain = {"value_range": (low, high), **{key: tuple(values.get(key, ())) for key in ("notes", "shape")}}
+        return cls(**{**values, **plain, **parts_from_dict(values)})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .decoded import Decoded, arrays_only, orientation_notes, upright
+from .format import Format
 from .source import Options, Source, check_pixels
 from .write_spec import Spec
 
@@ -48,7 +49,6 @@ def read(source: Source, options: Options) -> Decoded:
         axes="HW" if stored.ndim == 2 else "HWC",
         bits=8,
         full=255,
-        picture=True,
         orientation=orientation,
         notes=notes + (("carries a colour profile, which was not applied",) if profile else ()),
     )
@@ -96,3 +96,6 @@ def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
 
     quality = int(spec.fields.get("quality", 95))
     Image.fromarray(np.ascontiguousarray(stored)).save(path, format="JPEG", quality=quality, subsampling=0)
+
+
+FORMAT = Format(read, write, parts=False, picture=True, depths=(8,), channels=(1, 3), layouts=("HW", "HWC"))

@@ -59,6 +59,8 @@ def plan(source: Source, shape: Sequence[int], options: Options, *, axes: str | 
     """
     shape = tuple(int(n) for n in shape)
     notes: list[str] = []
+    if options.index is not None and axes is not None and not {"N", "D"} & set(axes):
+        axes = None  # one picture to the program that wrote it; the index may still mean one of its bands
     letters = name_axes(source, shape, options, axes=axes)
     if options.axes is None and axes is None and letters[-1] == "C":
         notes.append(f"took the last axis ({shape[-1]}) as channels")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .decoded import Decoded, arranged
+from .format import Format, Sized
 from .hdf5 import candidates, check_storage, opened, resolve
 from .inside import choose_name, join_parts
 from .layout import Layout, plan
@@ -21,28 +23,43 @@ HEADER = 128  # bytes before the first element of a version 5 file
 
 def read(source: Source, options: Options) -> Decoded:
     """Read one variable; `dataset` names it ("x", or "s.x" for a field of a structure)."""
-    name = options.dataset
     if source.head[:10] == b"MATLAB 7.3":
-        options = replace(options, dataset=None if name is None else name.replace(".", "/"))
         return _read_hdf5(source, options)
     return _read_version5(source, options)
+
+
+def extent(source: Source, options: Options) -> Sized:
+    """Shape of the variable; its axes have no names."""
+    if source.head[:10] == b"MATLAB 7.3":
+        with _opened(source, options) as (data, _name, _notes):
+            return tuple(int(n) for n in data.shape[::-1]), None
+    inside, path, _ = _chosen(source, options)
+    shape, kind = inside[path[0]]
+    return (shape if kind in NUMERIC else _load(source, path).shape), None
 
 
 def _decoded(stored: np.ndarray, layout: Layout, name: str, notes: tuple[str, ...]) -> Decoded:
     return arranged(stored, layout, fields={"dataset": name, "dtype": stored.dtype.str}, notes=notes)
 
 
-def _read_hdf5(source: Source, options: Options) -> Decoded:
+@contextmanager
+def _opened(source: Source, options: Options) -> Iterator[tuple[Any, str, tuple[str, ...]]]:
+    """The variable of a version 7.3 file, its name, and notes on the choice."""
     with opened(source) as file:
         everything = candidates(file)
         # Text is stored as numbers of two bytes; a one-row matrix is a parameter rather than a picture.
         pictures = {k: v for k, v in everything.items() if _class(file[k]) != "char" and min(file[k].shape) > 1}
-        name = options.dataset or ""
+        name = (options.dataset or "").replace(".", "/")
         notes: tuple[str, ...] = ()
         if not name:
             name, notes = choose_name(source, pictures or everything, None)
         data = resolve(source, file, name)
         check_storage(source, data, options)
+        yield data, name, notes
+
+
+def _read_hdf5(source: Source, options: Options) -> Decoded:
+    with _opened(source, options) as (data, name, notes):
         layout = plan(source, data.shape[::-1], options)  # MATLAB counts its first index fastest
         stored = join_parts(np.asarray(data[layout.selection[::-1]]).T)
         stored = stored.astype(bool) if _class(data) == "logical" else stored
@@ -54,7 +71,10 @@ def _class(data: Any) -> str:
     return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _read_version5(source: Source, options: Options) -> Decoded:
+def _chosen(
+    source: Source, options: Options
+) -> tuple[dict[str, tuple[tuple[int, ...], str]], list[str], tuple[str, ...]]:
+    """Shape and class of the variables of a version 5 file, the path of the one to be read, and notes on the choice."""
     import scipy.io
 
     _check_elements(source)
@@ -67,15 +87,26 @@ def _read_version5(source: Source, options: Options) -> Decoded:
     everything = {name: f"{kind} {shape}" for name, (shape, kind) in inside.items()}
     path = (options.dataset or "").split(".")
     path[0], notes = choose_name(source, everything if options.dataset else pictures or everything, path[0] or None)
+    return inside, path, notes
+
+
+def _read_version5(source: Source, options: Options) -> Decoded:
+    inside, path, notes = _chosen(source, options)
     shape, kind = inside[path[0]]
     if kind in NUMERIC:  # on the header alone, before the values are unpacked
         plan(source, shape, options)
         check_whole(source, shape, options)
-    value = scipy.io.loadmat(str(source.path), variable_names=[path[0]])[path[0]]
-    stored = _field(source, value, path)
+    stored = _load(source, path)
     stored = stored.astype(bool) if kind == "logical" else stored
     layout = plan(source, stored.shape, options)
     return _decoded(stored[layout.selection], layout, ".".join(path), notes)
+
+
+def _load(source: Source, path: list[str]) -> np.ndarray:
+    import scipy.io
+
+    value = scipy.io.loadmat(str(source.path), variable_names=[path[0]])[path[0]]
+    return _field(source, value, path)
 
 
 def _field(source: Source, value: Any, path: list[str]) -> np.ndarray:
@@ -121,3 +152,6 @@ def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
 
     name = str(spec.fields.get("dataset") or "image").rsplit(".", 1)[-1]
     scipy.io.savemat(path, {name: stored}, do_compression=True, appendmat=False)
+
+
+FORMAT = Format(read, write, extent)

@@ -16,6 +16,8 @@ def read_array(path: str | os.PathLike[str]) -> np.ndarray:
     Raises ReadError for a missing or damaged file, another kind, pickled objects, or several members.
     """
     source = open_source(path)
+    if source.folder:
+        raise source.fail("this is a folder", "a file", "Name one file in it.")
     with as_read_error(source.path, "an array file"):
         loaded = np.load(source.path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .decoded import Decoded, arrays_only, drop_alpha, orientation_notes, upright
+from .format import Format
 from .source import Options, Source, check_pixels
 from .write_spec import Spec
 
@@ -75,7 +76,6 @@ def read(source: Source, options: Options) -> Decoded:
         axes="HW" if array.shape[0] == 1 else "HWC",
         bits=header.depth,
         full=full,
-        picture=True,
         orientation=orientation,
         fields={"interlaced": header.interlaced, "palette": header.colour == 3},
         notes=notes,
@@ -215,3 +215,6 @@ def write(path: Path, stored: np.ndarray, _spec: Spec) -> None:
     writer = png.Writer(wide, high, greyscale=channels == 1, bitdepth=16)
     with path.open("wb") as file:
         writer.write_packed(file, (row.tobytes() for row in stored.astype(">u2")))
+
+
+FORMAT = Format(read, write, parts=False, picture=True, depths=(8, 16), channels=(1, 3), layouts=("HW", "HWC"))

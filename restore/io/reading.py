@@ -12,13 +12,12 @@ from operators.common.errors import BadInput
 
 from .decoded import Decoded
 from .errors import as_read_error, one_line, shown
-from .formats import FORMATS, detect
+from .format import Format
+from .formats import detect, line, load
 from .image import Image, Metadata
 from .layout import check_window
 from .source import MAX_PIXELS, Options, Source, open_source
 from .values import check_unit, to_values
-
-UNPACKED = ("png", "jpeg")  # formats that cannot be read in part
 
 
 def read(
@@ -68,11 +67,12 @@ def read(
     check_unit(options)
     source = open_source(path)
     name = detect(source)
-    with as_read_error(source.path, FORMATS[name].summary.split(",", 1)[0]):
-        decoded: Decoded = FORMATS.load(name)(source, options)
-        if window is not None and name in UNPACKED:
+    with as_read_error(source.path, line(name).kind):
+        kind = load(name)
+        decoded = kind.read(source, options)
+        if window is not None and not kind.parts:
             decoded = _cut(source, decoded, window)
-        return _image(source, name, decoded, options)
+        return _image(source, name, kind, decoded, options)
 
 
 def _cut(source: Source, decoded: Decoded, window: tuple[int, int, int, int]) -> Decoded:
@@ -82,14 +82,18 @@ def _cut(source: Source, decoded: Decoded, window: tuple[int, int, int, int]) ->
     return replace(decoded, array=decoded.array[..., top:bottom, left:right])
 
 
-def _image(source: Source, name: str, decoded: Decoded, options: Options) -> Image:
+def _image(source: Source, name: str, kind: Format, decoded: Decoded, options: Options) -> Image:
     if options.unit is None and decoded.unit is not None and not options.offset:
         # Our own writer left the unit beside integers only where they are scaled, so a declared unit needs no scaling.
         options = replace(options, unit=decoded.unit if decoded.unit != "[0,1]" else None)
-    values = to_values(source, decoded.array, options, full=decoded.full, picture=decoded.picture)
+    values = to_values(source, decoded.array, options, full=decoded.full, picture=kind.picture)
+    facts = decoded.facts
+    if facts.geometry is not None and options.window is not None:
+        facts = replace(facts, geometry=facts.geometry.beginning(H=options.window[0], W=options.window[2]))
+    files = () if kind.files is None else kind.files(source)
     meta = Metadata(
         format=name,
-        sha256=source.sha256() if options.window is None else "",
+        sha256=source.sha256(files) if options.window is None else "",
         name=one_line(shown(source.path.name)),
         unit=values.unit,
         value_range=values.value_range,
@@ -100,5 +104,10 @@ def _image(source: Source, name: str, decoded: Decoded, options: Options) -> Ima
         pages=decoded.pages,
         fields={**decoded.fields, **values.fields},
         notes=decoded.notes + values.notes,
+        shape=tuple(values.array.shape),
+        geometry=facts.geometry,
+        camera=facts.camera,
+        spectral=facts.spectral,
+        acquisition=facts.acquisition,
     )
     return Image(torch.from_numpy(np.ascontiguousarray(values.array)), meta)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import numpy as np
-
 from operators.common.errors import BadInput
 
 from .errors import as_read_error
-from .formats import FORMATS, detect
+from .format import Format
+from .formats import detect, line, load
 from .layout import name_axes
+from .reading import read
 from .source import MAX_PIXELS, Options, Source, open_source
 
 STACKS = "ND"  # axes along which lie pictures of their own
@@ -21,7 +21,8 @@ STACKS = "ND"  # axes along which lie pictures of their own
 class Extent:
     """Sizes of a picture or of a stack of pictures.
 
-    pictures: how many lie along the axis `along` ("N", "D"); None and "" for a single picture.
+    pictures: how many lie along the axis `along` ("N", "D"); None and "" for a single picture. axes: letters of the
+    stored axes, in their order.
     """
 
     channels: int
@@ -29,6 +30,7 @@ class Extent:
     width: int
     pictures: int | None = None
     along: str = ""
+    axes: str = ""
 
 
 def extent(
@@ -44,48 +46,28 @@ def extent(
     options = Options(dataset, None, axes, unit, float(offset), max_pixels)
     source = open_source(path)
     name = detect(source)
-    with as_read_error(source.path, FORMATS[name].summary.split(",", 1)[0]):
-        shape, letters = _shape(source, name, options)
+    with as_read_error(source.path, line(name).kind):
+        shape, letters = _sized(source, load(name), options)
     sizes = dict(zip(letters, shape, strict=True))
     along = [letter for letter in STACKS if letter in sizes]
     if len(along) > 1:
         raise BadInput(f"{path} has axes {letters}", wanted="one axis of pictures, N or D", do="Write it as one stack.")
     pictures = sizes[along[0]] if along else None
-    return Extent(sizes.get("C", 1), sizes["H"], sizes["W"], pictures, "".join(along))
+    return Extent(sizes.get("C", 1), sizes["H"], sizes["W"], pictures, "".join(along), letters)
 
 
-def _shape(source: Source, name: str, options: Options) -> tuple[tuple[int, ...], str]:
+def _sized(source: Source, kind: Format, options: Options) -> tuple[tuple[int, ...], str]:
     """Shape of the stored array and a letter for each axis."""
-    if name == "hdf5":
-        from . import hdf5
-
-        with hdf5.opened(source) as file:
-            data = hdf5.named(source, file, options)[0]
-            hdf5.check_storage(source, data, options)
-            shape, axes = tuple(int(n) for n in data.shape), hdf5.declared(data, data.ndim)[0]
-    elif name == "zarr":
-        from .zarr_arrays import chosen
-
-        shape, axes = tuple(int(n) for n in chosen(source, options)[0].shape), None
-    elif name == "npy":
-        from .numpy_arrays import npy_header
-
-        shape, axes = npy_header(source).shape, None
-    elif name == "tiff":
-        from . import tiff
-
-        shape, axes = tiff.extent(source, options)
-    else:
-        from .reading import read
-
-        # Pictures that cannot be read in part, and archives that are unpacked whole.
-        image = read(
-            source.path,
-            dataset=options.dataset,
-            axes=options.axes,
-            unit=options.unit,
-            offset=options.offset,
-            max_pixels=options.max_pixels,
-        )
-        return tuple(np.shape(image.data)), "CHW" if image.data.ndim == 3 else "CDHW"
-    return shape, name_axes(source, shape, options, axes=axes)
+    if kind.extent is not None:
+        shape, axes = kind.extent(source, options)
+        return shape, name_axes(source, shape, options, axes=axes)
+    meta = read(
+        source.path,
+        dataset=options.dataset,
+        axes=options.axes,
+        unit=options.unit,
+        offset=options.offset,
+        max_pixels=options.max_pixels,
+    ).meta
+    sizes = dict(zip("CDHW" if len(meta.shape) == 4 else "CHW", meta.shape, strict=True))
+    return tuple(sizes[letter] for letter in meta.axes), meta.axes

@@ -9,13 +9,13 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from .errors import ReadError, one_line
 
 HEAD = 1024  # bytes looked at to tell the format; the HDF5 signature may sit at 512
-ZARR = b"\0zarr folder"  # stands for the first bytes of a Zarr folder, which has none
-ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
+PIECE = 1 << 20  # bytes of several files that are digested at a time
 MAX_PIXELS = 178_000_000  # default limit of one read; a pixel is up to four values
 
 _REASONS = {
@@ -30,11 +30,12 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Source:
-    """An open-able regular file: path, size in bytes and its first kilobyte."""
+    """A regular file that can be opened: path, size in bytes and first kilobyte; or a folder, of size 0."""
 
     path: Path
     size: int
     head: bytes = field(repr=False)
+    folder: bool = False
 
     def fail(self, found: str, wanted: str = "", do: str = "") -> ReadError:
         """The error to raise about this file."""
@@ -44,15 +45,20 @@ class Source:
         """All bytes of the file."""
         return self.path.read_bytes()
 
-    def sha256(self) -> str:
-        """Digest of the file's bytes (hexadecimal); of a folder, of the names and bytes of its files."""
-        if self.path.is_dir():
-            total = hashlib.sha256()
-            for part in sorted(p for p in self.path.rglob("*") if p.is_file()):
-                total.update(part.relative_to(self.path).as_posix().encode() + b"\0" + part.read_bytes())
-            return total.hexdigest()
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    def sha256(self, files: Sequence[Path] = ()) -> str:
+        """Digest of the file's bytes (hexadecimal); of a folder or several `files`, of their names and bytes."""
+        if self.folder:
+            files = sorted(path for path in self.path.rglob("*") if path.is_file())
+        elif len(files) < 2:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        total, home = hashlib.sha256(), self.path if self.folder else self.path.parent
+        for part in files:
+            total.update(part.relative_to(home).as_posix().encode() + b"\0")
+            with part.open("rb") as file:
+                for piece in iter(partial(file.read, PIECE), b""):
+                    total.update(piece)
+        return total.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -69,14 +75,12 @@ class Options:
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
-    """Look at a file without reading it whole; ReadError where it is missing, empty, no file or not readable."""
+    """A look at a file or folder, which is not read whole; ReadError where it is missing, empty or not readable."""
     named = Path(path)
     try:
         status = _status(named)
-        if stat.S_ISDIR(status.st_mode) and any((named / name).is_file() for name in ZARR_FILES):
-            return Source(named, status.st_size, ZARR)
         if stat.S_ISDIR(status.st_mode):
-            raise ReadError(named, "this is a folder", "a file", "Name one file in it, or give the folder as --input.")
+            return Source(named, 0, b"", folder=True)
         if not stat.S_ISREG(status.st_mode):
             # A pipe would block for ever and cannot be checked against its size.
             raise ReadError(named, "this is a device or pipe", "a file", "Save the data to a file first.")

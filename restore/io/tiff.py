@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .decoded import Decoded, arrays_only, drop_alpha, orientation_notes, upright
+from .format import Format, Sized
 from .layout import Layout, plan
 from .source import Options, Source, check_pixels, check_whole
 from .tiff_structure import check_structure
@@ -67,7 +68,6 @@ def read(source: Source, options: Options) -> Decoded:
         axes=layout.axes,
         bits=bits,
         full=full,
-        picture=True,
         orientation=orientation,
         pages=pages,
         fields={"compression": KEPT.get(compression), "byteorder": byteorder, "dtype": stored.dtype.str},
@@ -75,7 +75,7 @@ def read(source: Source, options: Options) -> Decoded:
     )
 
 
-def extent(source: Source, options: Options) -> tuple[tuple[int, ...], str | None]:
+def extent(source: Source, options: Options) -> Sized:
     """Shape and letters of the stored array, its values unread."""
     check_structure(source)
     with _opened(source) as file:
@@ -205,3 +205,6 @@ def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
         metadata={"axes": letters},
         bigtiff=stored.nbytes > 3 << 30,
     )
+
+
+FORMAT = Format(read, write, extent, picture=True)

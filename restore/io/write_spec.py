@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from operators.common.metadata import Facts
+
 
 @dataclass(frozen=True)
 class Spec:
     """Type, scaling and axes of the stored array.
 
     dtype: stored type. full: stored value of 1 (integers), None: values as they are. offset: value - stored.
-    axes: letters of the stored axes. unit: recorded where the format has a place for it.
+    axes: letters of the stored axes. unit, facts: recorded where the format has a place for them.
     fields: of the format: "dataset" (npz, hdf5, mat), "compression", "byteorder" (tiff), "quality" (jpeg), ...
     """
 
@@ -23,4 +25,5 @@ class Spec:
     offset: float = 0.0
     axes: str = "HW"
     unit: str | None = None
+    facts: Facts = field(default_factory=Facts)
     fields: Mapping[str, Any] = field(default_factory=dict)

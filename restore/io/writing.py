@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput, BadType
+from operators.common.metadata import Facts
 
-from .atomic import atomic_path
 from .errors import WriteError, one_line
-from .formats import load_writer, writer_for
+from .format import Format
+from .formats import line, load, writer_for
 from .image import Image, Metadata
-from .layout import disarrange
-from .values import FULL, SHIFTED, to_stored
+from .storing import store, writable
+from .values import FULL, SHIFTED
 from .write_spec import Spec
+from .written_axes import facts_for, fitting_axes, unfolded, usual_axes
 
 INTEGERS: dict[int, np.dtype] = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}
 
@@ -37,17 +39,18 @@ def write(
 
     Parameters
     ----------
-    path: ends in .png, .jpg, .tif, .npy, .npz, .h5 or .mat.
+    path: ends in .png, .jpg, .tif, .npy, .npz, .h5, .mat or .zarr.
     image: an Image; or a tensor H x W, C x H x W, 1 x C x H x W, or (a volume) 1 x C x D x H x W.
     bits: 8 or 16 (integers of full range), or 32 (floats as they are). Default: 8 for PNG and JPEG, 32 elsewhere;
         for an Image in [0,1] that came with 16 or 8 bits, as many again in PNG and TIFF.
     value_range: values that become black and white where integers are written; default (0, 1). Beyond: clipped.
-    dataset: name of the array in .npz, .h5 and .mat; default "image".
+    dataset: name of the array in .npz, .h5, .mat and .zarr; default "image".
     quality: of JPEG, 1 to 100.
     overwrite: refuse an existing file where False.
 
-    Arrays are written as H x W (one channel), H x W x C (3 or 4 channels, so that they read back without options),
-    else C x H x W; volumes as D x H x W or C x D x H x W. HDF5 records axes and unit beside the values.
+    An Image keeps the order of its file's axes. A tensor is written as H x W (one channel), H x W x C (3 or 4 channels,
+    so that it reads back without options), else C x H x W; a volume as D x H x W, D x H x W x C or C x D x H x W. HDF5
+    and Zarr record axes, unit and typed metadata beside the values.
 
     Raises
     ------
@@ -57,27 +60,32 @@ def write(
     """
     path = Path(path)
     name = writer_for(path)
+    kind = writable(path, name)
     meta = image.meta if isinstance(image, Image) else None
     array = _array(path, image)
     if bits is None:
-        bits = _default_bits(name, meta)
+        bits = _default_bits(kind, meta)
     if bits not in (*INTEGERS, 32):
         raise BadInput(f"bits is {bits}", wanted="8, 16 or 32")
     if not 1 <= quality <= 100:
         raise BadInput(f"quality is {quality}", wanted="1 to 100")
-    if (name == "jpeg" and bits != 8) or (name == "png" and bits == 32):
+    if bits not in kind.depths:
         raise WriteError(path, f"{bits} bits for {name.upper()}", do="Use bits 8 (16 for PNG), or .tif or .npy.")
     fields = {"dataset": dataset, "quality": quality}
-    axes, unit = _axes(array), meta.unit if meta else None
+    axes = usual_axes(array) if meta is None or kind.layouts else fitting_axes(array, meta.axes)
+    facts = Facts() if meta is None else facts_for(array.shape, meta)
     if bits == 32:
-        kind = np.dtype(np.complex64 if array.dtype.kind == "c" else np.float32)
-        return _store(path, name, array, Spec(kind, axes=axes, unit=unit, fields=fields), overwrite=overwrite)
+        floats = np.dtype(np.complex64 if array.dtype.kind == "c" else np.float32)
+        unit = meta.unit if meta else None
+        spec = Spec(floats, axes=axes, unit=unit, fields=fields, facts=facts)
+        return store(path, name, array, spec, overwrite=overwrite)
     low, high = _display_range(path, value_range, meta)
     _check_range(path, array, low, high)
     dtype = INTEGERS[bits]
     full = int(np.iinfo(dtype).max)
     scaled = (array - np.float32(low)) / np.float32(high - low)
-    return _store(path, name, scaled, Spec(dtype, full=full, axes=axes, fields=fields), overwrite=overwrite)
+    spec = Spec(dtype, full=full, axes=axes, fields=fields, facts=facts)
+    return store(path, name, scaled, spec, overwrite=overwrite)
 
 
 def write_native(stem: str | os.PathLike[str], tensor: Tensor, meta: Metadata, *, overwrite: bool = True) -> Path:
@@ -88,15 +96,15 @@ def write_native(stem: str | os.PathLike[str], tensor: Tensor, meta: Metadata, *
     Values outside the stored type's range are clipped. Pictures of fewer than 8 bits or with a palette come back with 8
     bits, masks as floats, MATLAB 7.3 as version 5, and an orientation that was applied stays applied.
     """
-    writer, _ = load_writer(meta.format)
     stem = Path(stem)
-    path = stem.with_name(stem.name + writer.suffixes[0])
-    array = _array(path, tensor, volume="D" in meta.axes)
+    path = stem.with_name(stem.name + line(meta.format).suffixes[0])
+    kind = writable(path, meta.format)
+    array = unfolded(_array(path, tensor, volume="D" in meta.axes), meta)
     fields = meta.fields
-    dtype: np.dtype = np.dtype(fields.get("dtype") or meta.dtype)
+    dtype: np.dtype[Any] = np.dtype(fields.get("dtype") or meta.dtype)
     full = fields.get(FULL)
-    if meta.format == "png" or meta.format == "jpeg":
-        dtype = INTEGERS[16 if meta.bits == 16 else 8]
+    if not kind.floats:
+        dtype = INTEGERS[meta.bits if meta.bits in kind.depths else 8]
     if array.dtype.kind == "c":
         dtype = dtype if dtype.kind == "c" else np.dtype(np.complex64)
     elif dtype.kind in "bc":
@@ -104,22 +112,21 @@ def write_native(stem: str | os.PathLike[str], tensor: Tensor, meta: Metadata, *
     if full is not None:
         _check_range(path, array, 0.0, 1.0)
         full = full if full in (255, 65535) else int(np.iinfo(dtype).max)
-    axes = _axes(array) if writer.picture else _fitting_axes(array, meta.axes)
-    spec = Spec(dtype, full=full, offset=float(fields.get(SHIFTED, 0.0)), axes=axes, unit=meta.unit, fields=fields)
-    return _store(path, meta.format, array, spec, overwrite=overwrite)
+    spec = Spec(
+        dtype,
+        full=full,
+        offset=float(fields.get(SHIFTED, 0.0)),
+        axes=usual_axes(array) if kind.layouts else fitting_axes(array, meta.axes),
+        unit=meta.unit,
+        fields=fields,
+        facts=facts_for(array.shape, meta),
+    )
+    return store(path, meta.format, array, spec, overwrite=overwrite)
 
 
-def _store(path: Path, name: str, array: np.ndarray, spec: Spec, *, overwrite: bool) -> Path:
-    writer, entry = load_writer(name)
-    if writer.picture:
-        _check_picture(path, name, array)
-    if spec.dtype.kind in "ui" and not np.isfinite(array).all():
-        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-        raise WriteError(path, f"{bad} values are NaN or infinite", do="Write floats (.npy, .tif) to keep them.")
-    stored = to_stored(disarrange(array, spec.axes), spec.dtype, full=spec.full, offset=spec.offset)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        entry.load()(temporary, stored, spec)
-    return path
+def shows_whole(meta: Metadata) -> bool:
+    """Whether a PNG of 8 bits holds all that a file of this kind can."""
+    return not load(meta.format).floats and meta.bits <= 8
 
 
 def _array(path: Path, image: Image | Tensor, *, volume: bool = False) -> np.ndarray:
@@ -140,44 +147,10 @@ def _array(path: Path, image: Image | Tensor, *, volume: bool = False) -> np.nda
     return tensor.detach().to("cpu", target).resolve_conj().numpy()
 
 
-def _default_bits(name: str, meta: Metadata | None) -> int:
-    if (
-        meta is not None
-        and meta.unit == "[0,1]"
-        and name in ("png", "tiff")
-        and meta.bits in INTEGERS
-        and FULL in meta.fields
-    ):
+def _default_bits(kind: Format, meta: Metadata | None) -> int:
+    if kind.picture and meta is not None and meta.unit == "[0,1]" and meta.bits in kind.depths and FULL in meta.fields:
         return meta.bits
-    return 8 if name in ("png", "jpeg") else 32
-
-
-def _axes(array: np.ndarray) -> str:
-    channels, volume = array.shape[0], array.ndim == 4
-    if channels == 1:
-        return "DHW" if volume else "HW"
-    if channels in (3, 4):
-        return "DHWC" if volume else "HWC"
-    return "CDHW" if volume else "CHW"
-
-
-def _fitting_axes(array: np.ndarray, axes: str) -> str:
-    """The stored axes, with an axis more or less where the estimate's shape asks for it."""
-    if array.ndim == 3:
-        axes = axes.replace("D", "")
-    elif "D" not in axes:
-        axes = "D" + axes
-    return axes + "C" if "C" not in axes and array.shape[0] > 1 else axes
-
-
-def _check_picture(path: Path, name: str, array: np.ndarray) -> None:
-    if array.dtype.kind == "c":
-        raise WriteError(path, f"complex values for {name.upper()}", do="Write the magnitude, or use .npy or .h5.")
-    if name == "tiff":
-        return
-    if array.ndim == 4 or array.shape[0] not in (1, 3):
-        shape = " x ".join(map(str, array.shape))
-        raise WriteError(path, f"an array of {shape} for {name.upper()}", "1 or 3 channels", "Use .tif, .npy or .h5.")
+    return 32 if kind.floats else 8
 
 
 def _display_range(path: Path, value_range: tuple[float, float] | None, meta: Metadata | None) -> tuple[float, float]:

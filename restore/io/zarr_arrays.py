@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,23 +15,35 @@ import numpy as np
 from operators.common.errors import import_extra
 
 from .decoded import Decoded, arranged
+from .format import Format, Sized
 from .inside import choose_name
 from .layout import plan
+from .own_words import read_words, write_words
 from .source import Options, Source, check_pixels
+from .write_spec import Spec
 
 MAX_ARRAYS = 10_000  # looked at while listing
+CHUNK = 128  # entries of an array along each axis that are written together
 _EXTRA = 'pip install "restore[zarr]"'
 
 
 def read(source: Source, options: Options) -> Decoded:
     """Read one array, or the part of it that index and window name; MissingExtra without the package zarr."""
     data, name, notes = chosen(source, options)
-    layout = plan(source, data.shape, options)
+    words = read_words(source, data.attrs, data.ndim)
+    layout = plan(source, data.shape, options, axes=words.axes)
     stored = np.asarray(data[layout.selection])
     missing = int(data.nchunks) - int(data.nchunks_initialized)
     if missing:
         notes += (f"{missing} of {data.nchunks} chunks were never written and hold the fill value",)
-    return arranged(stored, layout, fields={"dataset": name, "dtype": stored.dtype.str}, notes=notes)
+    fields = {"dataset": name, "dtype": stored.dtype.str}
+    return arranged(stored, layout, fields=fields, notes=notes, unit=words.unit, facts=words.facts)
+
+
+def extent(source: Source, options: Options) -> Sized:
+    """Shape of the array, and its axes where our own writer left them."""
+    data = chosen(source, options)[0]
+    return tuple(int(n) for n in data.shape), read_words(source, data.attrs, data.ndim).axes
 
 
 def chosen(source: Source, options: Options) -> tuple[Any, str, tuple[str, ...]]:
@@ -62,3 +75,18 @@ def _arrays(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", array
     for key, inner in group.groups():
         yield from _arrays(inner, f"{prefix}{key}/")
+
+
+def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
+    """Write one array into a store; one with a name lies in a group of the store."""
+    zarr = import_extra("zarr", do=_EXTRA)
+    name = str(spec.fields.get("dataset") or "")
+    if name:
+        zarr.open_group(str(path), mode="w")
+    chunks = tuple(min(n, CHUNK) for n in stored.shape)
+    data = zarr.open_array(str(path), path=name, mode="w", shape=stored.shape, dtype=stored.dtype, chunks=chunks)
+    data[...] = stored
+    write_words(data.attrs, spec)
+
+
+FORMAT = Format(read, write, extent)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,8 @@ import torch
 from torch import Tensor
 
 from .. import io, report
-from ..io.atomic import atomic_path
+from ..io.atomic import atomic_folder, atomic_path
+from ..io.writing import shows_whole
 from ..reconstruction import Reconstruction
 from ..tasks.units import shown_unit
 from .judge import Baseline
@@ -24,32 +23,13 @@ from .judge import Baseline
 def staged(out: Path) -> Iterator[Path]:
     """A fresh folder that becomes `out` when the block ends well; otherwise nothing is left and `out` is as it was."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    stage.chmod(0o755)  # mkdtemp makes it private; results are ordinary files
-    try:
-        yield stage
-        _replace(stage, out)
-    except io.WriteError as error:
-        if error.path.is_relative_to(stage):
-            raise error.about(out / error.path.relative_to(stage)) from error
-        raise
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def _replace(stage: Path, out: Path) -> None:
-    if not out.exists():
-        stage.rename(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
-    out.rename(old / "kept")
-    try:
-        stage.rename(out)
-    except BaseException:
-        (old / "kept").rename(out)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    with atomic_folder(out) as stage:
+        try:
+            yield stage
+        except io.WriteError as error:
+            if error.path.is_relative_to(stage):
+                raise error.about(out / error.path.relative_to(stage)) from error
+            raise
 
 
 def write_all(
@@ -93,7 +73,7 @@ def as_picture(values: Tensor, unit: str) -> Tensor:
 def write_estimate(folder: Path, estimate: Tensor, image: io.Image, unit: str = "[0,1]") -> list[str]:
     """estimate.png, and the kind of file that came in where that is another one; returns what could not be done."""
     io.write(folder / "estimate.png", as_picture(estimate, unit))
-    if image.meta.format in ("png", "jpeg") and image.meta.bits <= 8:
+    if shows_whole(image.meta):
         return []
     try:
         values = estimate.to(torch.complex64 if estimate.is_complex() else torch.float32)

@@ -207,11 +207,10 @@ def _prior(options: Options, task: Task, solver: Solver) -> Prior | None:
 
 def _places(options: Options, task: Task) -> tuple[Path, tuple[Item, ...], dict[str, str], bool]:
     source = options.input
-    stem = (
-        SHIPPED_PICTURE if source is None else source.resolve().stem if not source.is_dir() else source.resolve().name
-    )
+    single = source is None or io.holds_one(source)
+    stem = SHIPPED_PICTURE if source is None else source.resolve().stem if single else source.resolve().name
     out = options.out if options.out is not None else DEFAULT_OUT / f"{task.name}-{stem}-{options.seed}"
-    if source is None or not source.is_dir():
+    if source is None or single:
         if out.is_dir() and any(out.iterdir()) and not options.overwrite:
             raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
         check_replaceable(out)

@@ -18,14 +18,17 @@ HOLE_SHARE = (0.001, 0.995)  # a picture with fewer or more zero pixels than thi
 def as_batch(image: Any, *, what: str = "the picture", spatial: int = 2, complex_values: bool = False) -> Tensor:
     """B x C x H x W (B x C x D x H x W for spatial 3) from an Image or a tensor with or without the batch axis.
 
-    A copy, without gradients.
-    float64 stays, half precision becomes float32; a batch of no pictures is legal. complex_values: allowed.
+    A copy, without gradients. float64 stays, half precision becomes float32; a batch of no pictures is legal.
+    complex_values: allowed. An Image is one picture: where it is a volume and pictures are wanted, its channels and
+    slices together are the channels, and `restore.io.write_native` makes a volume of the estimate again.
     """
     data = image if isinstance(image, Tensor) else getattr(image, "data", None)
     if not isinstance(data, Tensor):
         raise BadType(f"{what} is {type(image).__name__}", wanted="restore.read(path), or a tensor B x C x H x W")
     if not (data.is_floating_point() or (complex_values and data.is_complex())):
         raise BadType(f"{what} has values of type {data.dtype}", wanted="real floating-point numbers")
+    if data is not image and data.ndim == spatial + 2:
+        data = data.flatten(0, 1)
     axes = "C x H x W" if spatial == 2 else "C x D x H x W"
     if data.ndim not in (spatial + 1, spatial + 2) or 0 in data.shape[-spatial - 1 :]:
         raise BadInput(f"{what} has shape {tuple(data.shape)}", wanted=f"{axes} or B x {axes}")

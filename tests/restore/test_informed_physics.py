@@ -11,7 +11,7 @@ import torch
 
 import operators
 from operators import REGISTRY, BadInput
-from operators.common.metadata import Acquisition, Camera, Facts, Geometry, Spectral
+from operators.common.metadata import Acquisition, Camera, Facts, Geometry, Spectrum
 from restore import tasks
 from restore.io import Image, Metadata
 from restore.tasks.sections import parse
@@ -20,7 +20,7 @@ IDENTITY = tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
 EVERYTHING = Facts(
     geometry=Geometry("DHW", (2.0, 0.75, 0.75), IDENTITY),
     camera=Camera(cfa="GRBG", black=(64.0, 66.0, 63.0, 65.0), white=4095.0, gain=0.5, read=2.0),
-    spectral=Spectral(wavelengths=(450.0, 550.0), widths=(10.0, 12.0), bad=(1,)),
+    spectral=Spectrum(wavelengths=(450.0, 550.0), widths=(10.0, 12.0), bad=(1,)),
     acquisition=Acquisition(
         angles=tuple(0.1 * k for k in range(8)), source=500.0, detector=400.0, trajectory=((0.0, 1.0),), coils=4
     ),

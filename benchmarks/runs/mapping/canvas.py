@@ -19,6 +19,7 @@ from operators.common.errors import BadInput
 from priors.tiling import ramp_window
 from restore.io.atomic import atomic_path
 from restore.io.errors import WriteError
+from restore.io.layout import disarrange
 
 from ...records.item import Item
 from ...records.store import Store
@@ -58,10 +59,9 @@ def write(path: Path, mapped: Mapped, store: Store, facts: Mapping[str, Any]) ->
             windows = [(window, item) for (_, window), item in group]
             for top, rows in bands(windows, store, (size.height, size.width), names):
                 for name, values in rows.items():
-                    place = (slice(top, top + values.shape[-2]), slice(None))
-                    plane = values if size.channels > 1 else values[0]
-                    whole = () if size.channels == 1 else (slice(None),)
-                    data[name][(*(() if index is None else (index,)), *whole, *place)] = plane
+                    place = {size.along: index, "H": slice(top, top + values.shape[-2])}
+                    where = tuple(place.get(letter, slice(None)) for letter in axes)
+                    data[name][where] = disarrange(values, axes.replace(size.along, ""))
     return path
 
 
@@ -123,12 +123,11 @@ def _arrays(store: Store, item: Item) -> dict[str, np.ndarray]:
 
 
 def _layout(mapped: Mapped) -> tuple[tuple[int, ...], str]:
-    """Shape and axes of the file's array."""
+    """Shape and axes of the file's array: those of the picture's file in their order, and channels that are new."""
     size = mapped.extent
-    sizes = {size.along: size.pictures} if size.pictures is not None else {}
-    sizes |= {"C": size.channels} if size.channels > 1 else {}
-    sizes |= {"H": size.height, "W": size.width}
-    return tuple(int(n or 0) for n in sizes.values()), "".join(sizes)
+    axes = size.axes if "C" in size.axes or size.channels == 1 else f"{size.axes}C"
+    sizes = {size.along: size.pictures, "C": size.channels, "H": size.height, "W": size.width}
+    return tuple(int(sizes[letter] or 0) for letter in axes), axes
 
 
 def _longer(array: np.ndarray, rows: int) -> np.ndarray:

@@ -1,0 +1,71 @@
+"""What our own writers leave beside an array that has attributes (HDF5, Zarr): axes, unit, and the typed metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from operators.common.errors import RestoreError
+from operators.common.metadata import Facts, Geometry, parts_from_dict
+
+from .image import UNITS
+from .layout import LETTERS
+from .source import Source
+from .write_spec import Spec
+
+LONGEST = 1 << 24  # characters of typed metadata
+VOXEL = "element_size_um"  # of HDF5 files of ImageJ, ilastik and others: depth, row and column in micrometres
+
+
+@dataclass(frozen=True)
+class Words:
+    """axes: a letter for each axis of the array, None where nobody left them. unit: one of UNITS, or None."""
+
+    axes: str | None = None
+    unit: str | None = None
+    facts: Facts = field(default_factory=Facts)
+
+
+def read_words(source: Source, attributes: Mapping[str, Any], ndim: int) -> Words:
+    """What stands in the attributes of an array of `ndim` axes; ReadError for typed metadata that make no sense."""
+    axes, unit = attributes.get("axes"), attributes.get("unit")
+    letters = axes if isinstance(axes, str) else ""
+    fits = len(letters) == ndim == len(set(letters)) and {"H", "W"} <= set(letters) <= set(LETTERS)
+    return Words(
+        letters if fits else None,
+        unit if isinstance(unit, str) and unit in UNITS else None,
+        _facts(source, attributes),
+    )
+
+
+def write_words(attributes: MutableMapping[str, Any], spec: Spec) -> None:
+    """Leave axes, unit and typed metadata in the attributes of an array."""
+    attributes["axes"] = spec.axes
+    if spec.unit in UNITS:
+        attributes["unit"] = spec.unit
+    if facts := spec.facts.parts_as_dict():
+        attributes["facts"] = json.dumps(facts, sort_keys=True)
+
+
+def _facts(source: Source, attributes: Mapping[str, Any]) -> Facts:
+    text = attributes.get("facts")
+    if text is None:
+        return Facts(geometry=_voxel(attributes.get(VOXEL)))
+    try:
+        if not isinstance(text, str) or len(text) > LONGEST:
+            raise ValueError("no text, or too much of it")
+        return Facts(**parts_from_dict(json.loads(text)))
+    except (ValueError, TypeError, AttributeError, RestoreError) as error:
+        raise source.fail(f"typed metadata that make no sense ({error})", do="Write the file again.") from error
+
+
+def _voxel(size: Any) -> Geometry | None:
+    """The spacing that the convention of HDF5 files for microscopes states; None for anything else under its name."""
+    values = np.asarray(size, dtype=float).ravel() if isinstance(size, np.ndarray) else np.empty(0)
+    if values.shape != (3,) or not np.isfinite(values).all() or (values <= 0).any():
+        return None
+    return Geometry("DHW", tuple(float(value) / 1000 for value in values))
