@@ -202,7 +202,7 @@ class Problem:
         if isinstance(self.noise, operators.noise.Gaussian):
             return part
         # The level of another law is a mean over pictures; it must not depend on how they are shared out.
-        return _Part(**{f.name: getattr(part, f.name) for f in dataclasses.fields(Problem)}, level=self.sigma)
+        return _Piece(**{f.name: getattr(part, f.name) for f in dataclasses.fields(Problem)}, level=self.sigma)
 
     def repeated(self, copies: int) -> Problem:
         """The problem with every picture `copies` times in the batch; a single picture is repeated without a copy."""
@@ -247,7 +247,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class _Part(Problem):
+class _Piece(Problem):
     """Some pictures of a problem whose noise level was found from all of them."""
 
     level: float = 0.0

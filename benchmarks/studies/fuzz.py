@@ -37,7 +37,7 @@ HEAD = 700  # most damage falls where a file says what it holds
 
 
 @dataclass
-class Tally:
+class FuzzTally:
     """What became of the damaged files. failures: name of the file and what it did."""
 
     read: int = 0
@@ -151,9 +151,9 @@ def try_file(path: Path, truth: torch.Tensor | None) -> str:
     return ended if not stray.getvalue() else f"lines of another library: {stray.getvalue()!r:.200}"
 
 
-def fuzz(count: int, *, seed: int, keep: Path | None = None, tell: Callable[[str], None] = lambda _: None) -> Tally:
+def fuzz(count: int, *, seed: int, keep: Path | None = None, tell: Callable[[str], None] = lambda _: None) -> FuzzTally:
     """Damage and read `count` files; the same ones for the same seed."""
-    tally, generator = Tally(), random.Random(seed)
+    tally, generator = FuzzTally(), random.Random(seed)
     with tempfile.TemporaryDirectory() as place, bounded_memory(LIMIT):
         folder, work = Path(place) / "whole", Path(place) / "work"
         folder.mkdir()

@@ -14,7 +14,7 @@ from ..common.settings import Seed
 from ..core.base import SVD, LinearOperator, Shape, check_shape
 from . import kernels
 from .bases import Axes, Basis, Cosine, Fourier, is_even
-from .convolution import WINDOW_UP_TO, MovingWindow, Spectral, output_shape, rank_one
+from .convolution import WINDOW_UP_TO, MovingWindow, PeriodicConvolution, output_shape, rank_one
 from .kernels.settings import (
     Amplitude,
     Angle,
@@ -98,7 +98,7 @@ class Blur(LinearOperator):
         self._named = f"{kernel!r}" if by_name else f"array {kernels.fingerprint(h)}"
         self._given = given
         self.register_buffer("kernel", torch.from_numpy(h.copy()))
-        self.spectral = Spectral(shape, h, boundary)
+        self.spectral = PeriodicConvolution(shape, h, boundary)
         self.window = MovingWindow(shape, h, boundary) if max(h.shape) <= WINDOW_UP_TO else None
 
     def _forward(self, x: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ class PeriodicGrid:
         return fold(fold(x[..., :rows, :columns], self.lookup[1], -1, width), self.lookup[0], -2, height)
 
 
-class Spectral(LinearOperator):
+class PeriodicConvolution(LinearOperator):
     """Convolution as a product of spectra: cost O(N log N), whatever the kernel's size."""
 
     parts: Tensor

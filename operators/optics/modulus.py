@@ -17,7 +17,7 @@ Measure = Annotated[Literal["amplitude", "intensity"], "what a detector sees: |B
 
 
 @dataclass(frozen=True)
-class Quick:
+class QuickSearch:
     """How `direct` searches: random starts, steps, and the share of them, at the end, that is error reduction."""
 
     starts: int = 2
@@ -36,7 +36,7 @@ class Modulus(Operator):
     """
 
     linear: LinearOperator
-    quick = Quick()
+    quick = QuickSearch()
 
     def __init__(
         self, linear: LinearOperator, *, measure: Measure = "amplitude", output_shape: Shape | None = None
@@ -64,7 +64,7 @@ class Modulus(Operator):
         return torch.sgn(z) if self.measure == "amplitude" else 2 * z
 
     def direct(self, y: Tensor) -> Tensor:
-        """Fienup's alternation from fixed random pictures, see `Quick`; real pictures stay within [0, 1]."""
+        """Fienup's alternation from fixed random pictures, see `QuickSearch`; real pictures stay within [0, 1]."""
         self._check(y, self.output_shape, False, "measurement")
         starts, steps = self.quick.starts, self.quick.steps
         drawn = torch.from_numpy(generator(0, "modulus", 0, "start").random((starts, 1, 1, *self.input_shape[1:])))

@@ -13,7 +13,7 @@ from ..common.errors import BadInput
 from ..common.randomness import generator
 from ..common.settings import Count, NotNegative, Range, Seed
 from ..core.base import ComplexPictures, LinearOperator, Shape, check_rho, check_shape
-from .modulus import Measure, Modulus, Quick
+from .modulus import Measure, Modulus, QuickSearch
 
 ROOT2 = math.sqrt(2.0)
 
@@ -65,7 +65,7 @@ class PhaseRetrieval(Modulus):
         self.kind, self.halved, self.grid = kind, halved, grid
         if kind == "coded" and not complex_values and len(chosen) > 1:
             # Two masks or more leave a real picture no other solution: error reduction alone finds it, from anywhere.
-            self.quick = Quick(starts=1, steps=60, reduction=1.0)
+            self.quick = QuickSearch(starts=1, steps=60, reduction=1.0)
 
     def spread(self, values: Tensor) -> Tensor:
         """Frequency 0 to the middle; where B holds one half, the other half from |z(-k)| = |z(k)|."""

@@ -29,7 +29,7 @@ from .widening import widen
 
 
 @dataclass(frozen=True)
-class Recipe(Checked):
+class TrainingRecipe(Checked):
     """Everything a training run depends on, as read from its TOML file.
 
     network: settings of the U-Net before the objective adapts its channels. warm_start: name of a weights file of the
@@ -81,7 +81,7 @@ def names() -> list[str]:
     )
 
 
-def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Recipe:
+def load(name: str, *, steps: int | None = None, batch: int | None = None) -> TrainingRecipe:
     """The shipped recipe of that name; `steps` and `batch` replace its own. BadInput for an unknown name or key."""
     if name not in names():
         raise BadInput(f"unknown recipe {name!r}", do=f"Known: {', '.join(names())}.")
@@ -90,7 +90,7 @@ def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Re
     setting_names = {f.name for f in fields(TrainingSettings)}
     settings = {k: table.pop(k) for k in list(table) if k in setting_names}
     settings.update({k: v for k, v in given.items() if v is not None})
-    recipe = Recipe(
+    recipe = TrainingRecipe(
         name=table.pop("name"),
         settings=TrainingSettings(**settings),
         crop=table.pop("crop"),
@@ -124,7 +124,7 @@ def _objective(table: dict[str, Any]) -> EDMObjective | ResidualObjective:
 
 
 def train(
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     batches: Batches,
     *,
     out: Path,
@@ -165,12 +165,12 @@ def _go_on_from(trainer: Trainer, path: Path) -> None:
     trainer.go_on_from(given, step=step, seconds=float(found.notes.get("seconds", 0.0)))
 
 
-def photographs(recipe: Recipe, data: Path) -> Photographs:
+def photographs(recipe: TrainingRecipe, data: Path) -> Photographs:
     """The recipe's crops of the photographs under `data`."""
     return Photographs(data, recipe.sources, size=recipe.crop, augmentation=recipe.augmentation)
 
 
-def export(recipe: Recipe, trainer: Trainer, path: Path, progress: Progress, *, origin: str = "") -> Path:
+def export(recipe: TrainingRecipe, trainer: Trainer, path: Path, progress: Progress, *, origin: str = "") -> Path:
     """Write the averaged weights with what is needed to rebuild the prior in the file's own header."""
     notes: dict[str, Any] = {
         "steps": progress.step,

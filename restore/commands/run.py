@@ -103,7 +103,7 @@ def run(
     from ..runs import execute
     from ..runs import plan as planning
 
-    told = planning.Options(
+    told = planning.RunOptions(
         task=task,
         input=input,
         out=out,

@@ -17,7 +17,7 @@ from ..reconstruction import Reconstruction, read_result
 from ..tasks.units import shown_unit
 from . import outputs, partial
 from .judge import SCORES, judge, make_baseline, no_baseline
-from .plan import Item, Plan, nothing_to_do
+from .plan import Plan, RunItem, nothing_to_do
 from .progress import Bar, bar
 from .sampling import Finished, Interrupted
 
@@ -69,7 +69,7 @@ def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: N
     return outcome
 
 
-def _one(plan: Plan, item: Item, display: Bar, outcome: RunOutcome, say: Callable[[str], None]) -> None:
+def _one(plan: Plan, item: RunItem, display: Bar, outcome: RunOutcome, say: Callable[[str], None]) -> None:
     try:
         image, problem = plan.open(item)
     except BadInput as error:
@@ -101,7 +101,7 @@ def _one(plan: Plan, item: Item, display: Bar, outcome: RunOutcome, say: Callabl
 
 
 def _solve(
-    plan: Plan, item: Item, problem: Problem, image: io.Image, key: str, display: Bar, say: Callable[[str], None]
+    plan: Plan, item: RunItem, problem: Problem, image: io.Image, key: str, display: Bar, say: Callable[[str], None]
 ) -> Reconstruction:
     finished = partial.take(item.out, key=key)
     if finished is not None:
@@ -136,7 +136,7 @@ def _solve(
     return dataclasses.replace(result, provenance={**result.provenance, **extra})
 
 
-def _waiting(plan: Plan, outcome: RunOutcome, say: Callable[[str], None]) -> list[Item]:
+def _waiting(plan: Plan, outcome: RunOutcome, say: Callable[[str], None]) -> list[RunItem]:
     """Items still to be done. In a folder, results of the same settings are kept and others are refused."""
     if not plan.folder:
         return list(plan.items)
@@ -152,7 +152,7 @@ def _waiting(plan: Plan, outcome: RunOutcome, say: Callable[[str], None]) -> lis
     return waiting
 
 
-def _done(plan: Plan, item: Item) -> dict[str, Any] | None:
+def _done(plan: Plan, item: RunItem) -> dict[str, Any] | None:
     if not item.out.is_dir() or not any(item.out.iterdir()):
         return None
     provenance = read_result(item.out / "result.h5").attributes["provenance"]
@@ -165,7 +165,7 @@ def _done(plan: Plan, item: Item) -> dict[str, Any] | None:
     return metrics
 
 
-def _how_to_resume(plan: Plan, item: Item, outcome: RunOutcome) -> str:
+def _how_to_resume(plan: Plan, item: RunItem, outcome: RunOutcome) -> str:
     kept = []
     if plan.folder and outcome.metrics:
         kept.append(f"{len(outcome.metrics)} pictures are in {plan.out}")

@@ -32,7 +32,7 @@ WRITTEN = ("estimate", "measurement", "comparison", "result", "report", "metrics
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """What the command line said, before anything was looked at."""
 
     task: str
@@ -59,7 +59,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Item:
+class RunItem:
     """One picture of a run: where it comes from (None: the shipped one) and the folder it will fill."""
 
     name: str
@@ -74,25 +74,25 @@ class Plan:
     folder: it came from a folder and ends in a summary. first: the picture of a run on one, read and posed already.
     """
 
-    options: Options
+    options: RunOptions
     task: Task
     solver: Solver
     prior: Prior | None
-    items: tuple[Item, ...]
+    items: tuple[RunItem, ...]
     skipped: Mapping[str, str]
     out: Path
     folder: bool
     arrays: Mapping[str, Tensor]
     first: tuple[io.Image, Problem] | None = None
 
-    def open(self, item: Item) -> tuple[io.Image, Problem]:
+    def open(self, item: RunItem) -> tuple[io.Image, Problem]:
         """The picture (or measurement) of an item and the problem that it poses: decoded and measured once a run."""
         if self.first is not None:
             return self.first
         image = self.read(item)
         return image, self.problem(image)
 
-    def read(self, item: Item) -> io.Image:
+    def read(self, item: RunItem) -> io.Image:
         """The picture (or measurement) of an item."""
         return read_picture(item.source, self.options.reading)
 
@@ -135,7 +135,7 @@ class Plan:
         )
 
 
-def make(options: Options) -> Plan:
+def make(options: RunOptions) -> Plan:
     """Look at everything and pose the first problem; BadInput for whatever cannot work."""
     check_seed(options.seed)
     if options.samples < 1:
@@ -179,13 +179,13 @@ def _check_pictures(plan: Plan) -> Plan:
     return dataclasses.replace(plan, items=tuple(good), skipped=skipped)
 
 
-def nothing_to_do(options: Options, skipped: Mapping[str, str]) -> BadInput:
+def nothing_to_do(options: RunOptions, skipped: Mapping[str, str]) -> BadInput:
     """The error for a folder in which no picture can be used."""
     reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
     return BadInput(f"no picture in {options.input} can be used ({reasons or 'it is empty'})")
 
 
-def _method(options: Options) -> tuple[Task, Solver]:
+def _method(options: RunOptions) -> tuple[Task, Solver]:
     settings = tasks.parse_settings(options.set)
     if options.solver is not None:
         if settings.get("solver.name", options.solver) != options.solver:
@@ -197,7 +197,7 @@ def _method(options: Options) -> tuple[Task, Solver]:
     return task, task.solver_for()
 
 
-def _prior(options: Options, task: Task, solver: Solver) -> Prior | None:
+def _prior(options: RunOptions, task: Task, solver: Solver) -> Prior | None:
     if not solver.needs_prior:
         if options.prior is not None:
             raise BadInput(f"--prior was given and {solver_name(solver)} uses none", do="Leave --prior out.")
@@ -205,7 +205,7 @@ def _prior(options: Options, task: Task, solver: Solver) -> Prior | None:
     return priors.load(options.prior if options.prior is not None else task.prior_for())
 
 
-def _places(options: Options, task: Task) -> tuple[Path, tuple[Item, ...], dict[str, str], bool]:
+def _places(options: RunOptions, task: Task) -> tuple[Path, tuple[RunItem, ...], dict[str, str], bool]:
     source = options.input
     single = source is None or io.holds_one(source)
     stem = SHIPPED_PICTURE if source is None else source.resolve().stem if single else source.resolve().name
@@ -214,9 +214,9 @@ def _places(options: Options, task: Task) -> tuple[Path, tuple[Item, ...], dict[
         if out.is_dir() and any(out.iterdir()) and not options.overwrite:
             raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
         check_replaceable(out)
-        return out, (Item(stem, source, out),), {}, False
+        return out, (RunItem(stem, source, out),), {}, False
     files, left_out = io.expand(source)
-    items = tuple(Item(path.stem, path, out / path.stem) for path in files)
+    items = tuple(RunItem(path.stem, path, out / path.stem) for path in files)
     for item in items:
         check_replaceable(item.out)
     return out, items, {path.name: reason for path, reason in left_out}, True

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preference:
-    """solver: the task's own. prior: of that solver, and of any other whose file names none for this task. settings:
-    what the task's file says itself, by solver; it wins over the file of the solver, key by key.
+    """What one task prefers.
+
+    solver: the task's own. prior: of that solver, and of any other whose file names none for this task. settings: what
+    the task's file says itself, by solver; it wins over the file of the solver, key by key.
     """
 
     task: str

@@ -143,7 +143,7 @@ def test_hidden_convolutions_are_matrices_in_the_memory_of_the_network(tmp_path:
 def test_exported_weights_rebuild_the_same_prior(pictures: Photographs, tmp_path: Path) -> None:
     run = trainer(tmp_path / "run.ckpt", 2)
     progress = run.run(lambda start: pictures.batches(4, seed=0, start=start), lambda _: None)
-    plan = recipe.Recipe(
+    plan = recipe.TrainingRecipe(
         name="tiny",
         settings=run.settings,
         crop=16,
@@ -298,8 +298,8 @@ def test_a_loss_of_logarithms_weighs_each_picture_by_its_own_error() -> None:
 
 
 def test_a_run_goes_on_from_weights_where_there_is_no_checkpoint(pictures: Photographs, tmp_path: Path) -> None:
-    def plan(steps: int) -> recipe.Recipe:
-        return recipe.Recipe(
+    def plan(steps: int) -> recipe.TrainingRecipe:
+        return recipe.TrainingRecipe(
             name="tiny",
             settings=TrainingSettings(steps=steps, batch=4, warmup=1, decay=0.0001),
             crop=16,

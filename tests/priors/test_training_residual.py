@@ -41,7 +41,7 @@ def photographs(tmp_path: Path) -> Photographs:
     return Photographs(tmp_path, [CropSource("pictures", 1.0)], size=16, augmentation=Augmentation())
 
 
-def tiny(name: str, **settings) -> recipes.Recipe:
+def tiny(name: str, **settings) -> recipes.TrainingRecipe:
     import dataclasses
 
     plan = recipes.load(name)

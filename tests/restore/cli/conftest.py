@@ -88,7 +88,7 @@ def quick_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     load = recipe.load
 
-    def quick(name: str, **settings: int | None) -> recipe.Recipe:
+    def quick(name: str, **settings: int | None) -> recipe.TrainingRecipe:
         shipped = load(name, **settings)
         sources = tuple(replace(source, drawn=min(source.drawn, 4)) for source in shipped.sources)
         return replace(shipped, network=TINY, sources=sources, warm_start="", widen="")
