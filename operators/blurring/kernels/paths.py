@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -69,14 +70,22 @@ def gaussian_process(
     height, width = sides(size, default=61)
     rng = generator(seed, "", 0, "gaussian-process")
     time = np.linspace(0, 1, PROCESS_STEPS)
-    a = math.sqrt(5) * np.abs(time[:, None] - time[None, :]) / correlation
-    values, vectors = np.linalg.eigh((1 + a + a * a / 3) * np.exp(-a))
-    # Only the leading few eigenvalues count; rounding makes some of the others negative.
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    shape = root @ rng.standard_normal((PROCESS_STEPS, 2))
+    shape = _matern_root(correlation) @ rng.standard_normal((PROCESS_STEPS, 2))
     fine = np.linspace(0, 1, STEPS)
     x, y = (np.interp(fine, time, coordinate) for coordinate in shape.T)
     return _exposed(amplitude / 2 * (width * x + 1j * height * y), height, width)
+
+
+@functools.lru_cache(maxsize=4)
+def _matern_root(correlation: float) -> np.ndarray:
+    """A matrix whose product with its transpose is the covariance at evenly spaced times; the same for all seeds."""
+    time = np.linspace(0, 1, PROCESS_STEPS)
+    a = math.sqrt(5) * np.abs(time[:, None] - time[None, :]) / correlation
+    values, vectors = np.linalg.eigh((1 + a + a * a / 3) * np.exp(-a))
+    # Only the leading few eigenvalues count; rounding makes some of the others negative.
+    root: np.ndarray = vectors * np.sqrt(np.maximum(values, 0))
+    root.flags.writeable = False
+    return root
 
 
 def _exposed(path: np.ndarray, height: int, width: int) -> np.ndarray:
