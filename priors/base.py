@@ -31,9 +31,11 @@ class Prior(Checked, nn.Module):
     calls: names of the methods that cost a network call. Each takes the state first (B x ... x spatial axes) and then
     numbers, numbers per picture, or what lies on a grid as the state does, and gives a tensor or a dataclass of tensors
     on the state's grid. Counting, timing, lower precision and tiles are put around these (`priors.calls.around`).
+    network_axes: how many of the last axes a network sees together, and tiles cut: `spatial` unless a class says less.
     """
 
     calls: ClassVar[tuple[str, ...]] = ()
+    network_axes: int = 2
     kind: str = ""
     clip: tuple[float, float] | None
     name: str = ""
@@ -54,6 +56,8 @@ class Prior(Checked, nn.Module):
         self.native_clip = native_clip
         self.clip = _clip(self.space, native_clip)
         self.channels, self.spatial = channels, spatial
+        if "network_axes" not in vars(type(self)):
+            self.network_axes = spatial
         self._adopt(self.space)
 
     def _adopt(self, space: Space) -> None:

@@ -21,22 +21,24 @@ P = TypeVar("P", bound=Prior)
 def tiled(prior: P, *, tile: int, overlap: int) -> P:
     """The same prior of any kind, called on tiles whose overlaps are blended with a linear ramp.
 
-    tile: side of a tile along each spatial axis; overlap: pixels two neighbours share, at most half a tile. BadInput
-    for others. Exact wherever the network sees less than half the overlap to each side; elsewhere seams are blended.
+    tile: side of a tile along each of the axes its network sees. overlap: pixels two neighbours share, at most half a
+    tile. BadInput for others. Exact wherever the network sees less than half the overlap to each side; elsewhere seams
+    are blended.
     """
     check_tiling(tile, overlap)
-    return around(prior, partial(in_tiles, spatial=prior.spatial, tile=tile, overlap=overlap))
+    return around(prior, partial(in_tiles, axes=prior.network_axes, tile=tile, overlap=overlap))
 
 
 def in_tiles(
-    call: Callable[..., Any], state: Tensor, *others: Any, spatial: int, tile: int, overlap: int, **named: Any
+    call: Callable[..., Any], state: Tensor, *others: Any, axes: int, tile: int, overlap: int, **named: Any
 ) -> Any:
     """call(state, *others, **named), put together from tiles.
 
-    state: B x ... x the spatial axes. What else lies on a grid (measurements, conditions, maps of sigmas) is cut as the
-    state is, in proportion where its grid is another; the rest is handed on. The answer has the state's grid.
+    state: B x ..., of which the last `axes` are cut. What else lies on a grid (measurements, conditions, maps of
+    sigmas) is cut as the state is, in proportion where its grid is another; the rest is handed on. The answer has the
+    state's grid.
     """
-    size = tuple(state.shape[-spatial:]) if state.ndim > spatial else ()
+    size = tuple(state.shape[-axes:]) if state.ndim > axes else ()
     if max(size, default=0) <= tile:
         return call(state, *others, **named)
     totals: list[Tensor] = []
@@ -75,9 +77,9 @@ def tile_starts(size: int, tile: int, overlap: int) -> list[int]:
     return [*range(0, size - tile, step), size - tile]
 
 
-def side_for(pixels_per_side: int, spatial: int) -> int:
-    """The side of a tile that holds as many numbers in `spatial` axes as one of that side has in a picture."""
-    return round(pixels_per_side ** (2 / spatial))
+def side_for(side: int, axes: int) -> int:
+    """The side of a tile that holds as many numbers along `axes` axes as one of that side does in a picture."""
+    return round(side ** (2 / axes))
 
 
 def ramp_window(shape: Sequence[int], full: Sequence[int], start: Sequence[int], overlap: int) -> Tensor:

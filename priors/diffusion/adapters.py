@@ -1,27 +1,36 @@
 """Adapters that fit a prior of photographs to other pictures. Each is chosen by name, never silently.
 
 `priors.load("natural:bands")`, `priors.load("natural:magnitude-phase")`, `priors.load("natural:real-imaginary")`,
-`priors.load("natural:window(-1000,400)")`.
+`priors.load("natural:window(-1000,400)")`, `priors.load("natural:slices")`.
 """
 
 from __future__ import annotations
 
-import re
+import inspect
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from operators.common.described import keyword_parameters
 from operators.common.errors import BadInput
+from operators.common.registry import Entry, Registry
 from operators.common.settings import above
 
-from ..base import DiffusionPrior
+from ..base import DiffusionPrior, Prior
+from ..files.words import Part, parse
+
+SLICES_AT_ONCE = 16  # memory is bounded by these, not by the depth of the volume
 
 
 class BandByBand(DiffusionPrior):
     """Every band is a gray picture of its own to the inner prior: any number of channels."""
 
     def __init__(self, prior: DiffusionPrior) -> None:
-        super().__init__(shift=prior.shift, scale=prior.scale, native_clip=prior.native_clip, schedule=prior.schedule)
+        super().__init__(
+            native_clip=prior.native_clip, schedule=prior.schedule, spatial=prior.spatial, space=prior.space
+        )
         _need_gray(prior, "bands")
         self.prior, self.name, self.sha256 = prior, f"{prior.name}:bands", prior.sha256
 
@@ -38,7 +47,7 @@ class MagnitudePhase(DiffusionPrior):
     """
 
     def __init__(self, prior: DiffusionPrior) -> None:
-        super().__init__(schedule=prior.schedule)
+        super().__init__(schedule=prior.schedule, spatial=prior.spatial)
         _need_gray(prior, "magnitude-phase")
         self.prior, self.name, self.sha256 = prior, f"{prior.name}:magnitude-phase", prior.sha256
 
@@ -59,7 +68,7 @@ class RealImaginary(DiffusionPrior):
     """
 
     def __init__(self, prior: DiffusionPrior) -> None:
-        super().__init__(schedule=prior.schedule)
+        super().__init__(schedule=prior.schedule, spatial=prior.spatial)
         _need_gray(prior, "real-imaginary")
         self.prior, self.name, self.sha256 = prior, f"{prior.name}:real-imaginary", prior.sha256
 
@@ -86,6 +95,7 @@ class Window(DiffusionPrior):
             native_clip=prior.native_clip,
             channels=prior.channels,
             schedule=prior.schedule,
+            spatial=prior.spatial,
         )
         self.prior, self.name, self.sha256 = prior, f"{prior.name}:window({low:g},{high:g})", prior.sha256
 
@@ -93,21 +103,69 @@ class Window(DiffusionPrior):
         return self.prior.denoise_native(z, sigma)
 
 
-KNOWN = "bands, magnitude-phase, real-imaginary, window(LOW,HIGH)"
+class SliceBySlice(DiffusionPrior):
+    """Every slice of a volume along its first axis is a picture to the inner prior, which knows nothing of the others.
+
+    Volumes B x C x D x H x W; what the solver joins between slices is the measurement's doing alone.
+    """
+
+    network_axes = 2
+
+    def __init__(self, prior: DiffusionPrior) -> None:
+        if prior.spatial != 2:
+            raise BadInput(f"prior {prior.name!r} takes volumes as they are", do="Leave the adapter 'slices' out.")
+        super().__init__(
+            native_clip=prior.native_clip,
+            channels=prior.channels,
+            schedule=prior.schedule,
+            spatial=3,
+            space=prior.space,
+        )
+        self.prior, self.name, self.sha256 = prior, f"{prior.name}:slices", prior.sha256
+
+    def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
+        batch, depth = z.shape[0], z.shape[2]
+        slices = z.transpose(1, 2).reshape(batch * depth, z.shape[1], *z.shape[3:])
+        levels = sigma.repeat_interleave(depth)
+        parts = zip(torch.split(slices, SLICES_AT_ONCE), torch.split(levels, SLICES_AT_ONCE), strict=True)
+        clean = torch.cat([self.prior.denoise_native(some, level) for some, level in parts])
+        return clean.reshape(batch, depth, *clean.shape[1:]).transpose(1, 2)
 
 
-def adapt(prior: DiffusionPrior, adapter: str) -> DiffusionPrior:
-    """The prior under the adapter of that name; BadInput for an unknown one."""
-    window = re.fullmatch(r"window\(\s*([-+.\deE]+)\s*,\s*([-+.\deE]+)\s*\)", adapter)
-    if window:
-        return Window(prior, low=float(window[1]), high=float(window[2]))
-    if adapter == "bands":
-        return BandByBand(prior)
-    if adapter == "magnitude-phase":
-        return MagnitudePhase(prior)
-    if adapter == "real-imaginary":
-        return RealImaginary(prior)
-    raise BadInput(f"unknown adapter {adapter!r}", do=f"Known: {KNOWN}.")
+REGISTRY = Registry(
+    "adapter",
+    {
+        "bands": Entry("priors.diffusion.adapters:BandByBand", "every band a gray picture of its own"),
+        "magnitude-phase": Entry("priors.diffusion.adapters:MagnitudePhase", "magnitudes of complex pictures"),
+        "real-imaginary": Entry("priors.diffusion.adapters:RealImaginary", "both parts of complex pictures"),
+        "window": Entry("priors.diffusion.adapters:Window", "values from low to high, such as Hounsfield units"),
+        "slices": Entry("priors.diffusion.adapters:SliceBySlice", "volumes, slice by slice"),
+    },
+)
+
+
+def adapt(prior: Prior, adapter: str | Part | Mapping[str, Any]) -> Prior:
+    """The prior under an adapter: "bands", "window(0,0.04)", or {"name": "window", "low": 0, "high": 0.04}.
+
+    BadInput for an unknown adapter, or a prior that takes none; BadType for a setting that it does not have.
+    """
+    if isinstance(adapter, Mapping):
+        adapter = Part(str(adapter["name"]), settings={k: v for k, v in adapter.items() if k != "name"})
+    if isinstance(adapter, str):
+        for part in parse(adapter):
+            prior = adapt(prior, part)
+        return prior
+    if not isinstance(prior, DiffusionPrior):
+        raise BadInput(f"prior {prior.name!r} takes no adapter", wanted="a diffusion prior before the colon")
+    if adapter.name not in REGISTRY:
+        raise BadInput(f"unknown adapter {adapter.name!r}", do=f"Known: {', '.join(REGISTRY)}.")
+    known = keyword_parameters(REGISTRY.load(adapter.name))
+    settings = adapter.by_name(list(known), where=f"adapter {adapter.name!r}")
+    for key, default in known.items():
+        if default is inspect.Parameter.empty and key not in settings:
+            form = f"{adapter.name}({','.join(known)})"
+            raise BadInput(f"adapter {adapter.name!r} was given no {key}", wanted=form)
+    return REGISTRY.build(adapter.name, prior, **settings)  # type: ignore[no-any-return]
 
 
 def _need_gray(prior: DiffusionPrior, adapter: str) -> None:

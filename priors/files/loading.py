@@ -1,33 +1,48 @@
-"""A prior by what a user calls it: a name of the table, with or without an adapter, or a file."""
+"""A prior by what a user calls it: a name of the table, with or without settings and adapters, or a file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from operators.common.described import keyword_parameters
 from operators.common.errors import BadInput
 
 from .. import REGISTRY
-from ..base import DiffusionPrior, Prior
+from ..base import Prior
 from ..diffusion.adapters import adapt
 from .embedded import from_file
+from .store import SUFFIX
+from .words import Part, parse, spell
 
 
-def load(name: str | Path) -> Prior:
+def load(name: str | Path, adapter: str | Mapping[str, Any] | None = None, **settings: Any) -> Prior:
     """A prior by registry name, or from a safetensors file written by `restore train`.
 
-    "NAME:ADAPTER" fits it to another kind of picture (`priors.diffusion.adapters`). The prior carries `name` and
-    `sha256` (of its weights). BadInput with a suggestion for an unknown name, Unavailable for a file that is absent.
+    name: may hold settings and adapters itself, "NAME(KEY=VALUE):ADAPTER" (`priors.files.words`). adapter: fits it to
+    other pictures (`priors.diffusion.adapters`): "bands", "window(0,0.04)", or a table {"name": "window", "low": 0,
+    "high": 0.04}. settings: parameters of the prior itself. The prior carries `name`, under which it is loaded again,
+    and `sha256` (of its weights). BadInput with a suggestion for an unknown name, BadType for a setting that it does
+    not take, Unavailable for a file that is absent.
     """
-    base, colon, adapter = str(name).partition(":")
-    if colon and base in REGISTRY:
-        inner = load(base)
-        if not isinstance(inner, DiffusionPrior):
-            raise BadInput(f"prior {base!r} takes no adapter", wanted="a diffusion prior before the colon")
-        return adapt(inner, adapter)
-    if str(name) in REGISTRY:
-        return REGISTRY.load(str(name))()  # type: ignore[no-any-return]
-    path = Path(name)
-    if path.suffix == ".safetensors":
+    word = str(name)
+    first, *others = [Part(word)] if word.endswith(SUFFIX) else parse(word)
+    prior = _base(first, settings)
+    for part in others:
+        prior = adapt(prior, part)
+    return prior if adapter is None else adapt(prior, adapter)
+
+
+def _base(part: Part, settings: Mapping[str, Any]) -> Prior:
+    path = Path(part.name)
+    if part.name not in REGISTRY and path.suffix == SUFFIX:
+        if settings:
+            raise BadInput(f"{path.name} was given {', '.join(settings)}", wanted="no settings for a file of weights")
         return from_file(path, name=path.stem)
-    REGISTRY[str(name)]  # raises with a suggestion
-    raise BadInput(f"unknown prior {name!r}")
+    known = list(keyword_parameters(REGISTRY.load(part.name)))
+    given = {**part.by_name(known, where=f"prior {part.name!r}"), **settings}
+    prior: Prior = REGISTRY.build(part.name, **given)
+    if given:
+        prior.name = spell(part.name, given)
+    return prior

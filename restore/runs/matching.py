@@ -13,7 +13,7 @@ from operators.common.space import IDENTITY, Space
 from operators.core.base import LinearOperator
 from operators.core.posing import apart, keeps_linear
 from operators.optics.modulus import Modulus
-from priors.base import Prior
+from priors.base import DiffusionPrior, Prior
 from priors.tiling import side_for, tiled
 
 from .. import solvers
@@ -41,6 +41,12 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
             do=_where_priors_come_from(method, chosen),
         )
     shape = problem.operator.input_shape
+    if len(shape) - 1 != chosen.spatial and len(shape) in (3, 4):
+        raise BadInput(
+            f"the picture has {len(shape) - 1} axes beside its channels",
+            wanted=f"{chosen.spatial} for prior {chosen.name or type(chosen).__name__!r}",
+            do=_other_axes(chosen),
+        )
     if problem.operator.complex_input and chosen.channels is not None:
         raise BadInput(
             f"the picture is complex and prior {chosen.name!r} is real",
@@ -53,6 +59,12 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
             do=f"Use --prior {chosen.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
         )
     return chosen
+
+
+def _other_axes(prior: Prior) -> str:
+    classical = "a classical solver (tikhonov, tv, wavelet)"
+    slices = isinstance(prior, DiffusionPrior) and prior.spatial == 2
+    return f"Use --prior {prior.name}:slices (slice by slice), or {classical}." if slices else f"Use {classical}."
 
 
 def _where_priors_come_from(method: Solver, prior: Prior) -> str:
@@ -180,8 +192,8 @@ def match(
 
 
 def _metered(prior: Prior, problem: Problem, *, autocast: bool, tile: int | None) -> Meter:
-    longest = max(prior.space.own_shape(problem.operator.input_shape)[-prior.spatial :])
-    above, usual = (side_for(side, prior.spatial) for side in (TILE_ABOVE, TILE))
+    longest = max(prior.space.own_shape(problem.operator.input_shape)[-prior.network_axes :])
+    above, usual = (side_for(side, prior.network_axes) for side in (TILE_ABOVE, TILE))
     side = tile if tile is not None else (usual if longest > above else 0)
     whole = tiled(prior, tile=side, overlap=min(64, side // 2)) if side and longest > side else prior
     return Meter(whole, autocast=autocast)

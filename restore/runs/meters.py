@@ -31,7 +31,7 @@ class Meter:
         self.seconds = 0.0
         self.retried_tile: int | None = None
         self.backward_began: float | None = None
-        self._spatial = prior.spatial
+        self._axes = prior.network_axes
         self.prior = around(prior, self._measured)
 
     def _measured(self, call: Callable[..., Any], state: Tensor, *others: Any, **named: Any) -> Any:
@@ -50,15 +50,15 @@ class Meter:
             try:
                 return call(state, *others, **named)
             except torch.OutOfMemoryError:
-                half = max(state.shape[-self._spatial :]) // 2
-                if not self.may_tile or half < side_for(SMALLEST_TILE, self._spatial):
+                half = max(state.shape[-self._axes :]) // 2
+                if not self.may_tile or half < side_for(SMALLEST_TILE, self._axes):
                     raise
             if state.device.type == "cuda":
                 torch.cuda.empty_cache()
             self.retried_tile = half
         tile = self.retried_tile
         overlap = min(64, tile // 2)
-        return in_tiles(call, state, *others, spatial=self._spatial, tile=tile, overlap=overlap, **named)
+        return in_tiles(call, state, *others, axes=self._axes, tile=tile, overlap=overlap, **named)
 
 
 class _Mark(torch.autograd.Function):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+import operators
+import restore
 from operators import BadInput
 from priors.base import DiffusionPrior
 from priors.diffusion.adapters import BandByBand, MagnitudePhase, RealImaginary, Window, adapt
+from priors.tiling import tiled
+from restore.problem import Problem
 
 
 class Shrink(DiffusionPrior):
@@ -66,3 +70,50 @@ def test_adapters_are_chosen_by_name(name: str) -> None:
 def test_an_unknown_adapter_is_refused_with_the_known_ones() -> None:
     with pytest.raises(BadInput, match="bands"):
         adapt(Shrink(), "colour")
+
+
+def test_slices_of_a_volume_are_denoised_one_by_one() -> None:
+    prior = adapt(Shrink(), "slices")
+    x, sigma = torch.rand(2, 1, 19, 5, 6), torch.tensor([0.1, 0.4])
+    alone = torch.stack([Shrink().denoise(x[:, :, k], sigma) for k in range(19)], dim=2)
+    torch.testing.assert_close(prior.denoise(x, sigma), alone)
+    assert (prior.spatial, prior.network_axes, prior.clip) == (3, 2, Shrink().clip)
+
+
+def test_tiles_of_a_volume_cut_what_the_network_sees() -> None:
+    x = torch.rand(1, 1, 3, 40, 50)
+    prior = adapt(Shrink(), "slices")
+    torch.testing.assert_close(tiled(prior, tile=16, overlap=4).denoise(x, 0.1), prior.denoise(x, 0.1))
+
+
+def test_adapters_follow_one_another_and_take_settings_by_place_or_by_name() -> None:
+    volume = torch.rand(1, 1, 2, 4, 4) * 0.04
+    words = (
+        "slices:window(0,0.04)",
+        "window(low=0,high=0.04):slices",
+        "window(high = 0.04, low = 0.0):slices",
+    )
+    first, *others = [adapt(Shrink(), word).denoise(volume, 0.01) for word in words]
+    for other in others:
+        torch.testing.assert_close(other, first)
+    table = {"name": "window", "low": 0.0, "high": 0.04}
+    torch.testing.assert_close(adapt(adapt(Shrink(), "slices"), table).denoise(volume, 0.01), first)
+
+
+@pytest.mark.parametrize("word", ["window(0)", "window(0,1,2)", "window(0,1", "bands(3)"])
+def test_an_adapter_with_the_wrong_settings_is_refused(word: str) -> None:
+    with pytest.raises(BadInput, match="window|bands"):
+        adapt(Shrink(), word)
+
+
+def test_a_volume_is_refused_by_a_prior_of_pictures_with_the_adapter_that_takes_it() -> None:
+    volume = torch.rand(1, 1, 6, 8, 8)
+    noise = operators.noise.Gaussian(sigma=0.1)
+    problem = Problem(noise.sample(volume, operators.NoiseSource(0, ["v"])), operators.Identity((1, 6, 8, 8)), noise)
+    with pytest.raises(BadInput, match=r"3 axes beside its channels; wanted 2 for prior 'natural'.*natural:slices"):
+        restore.solve(problem, "natural", "diffpir")
+    result = restore.solve(problem, "natural:slices", restore.solvers.build("diffpir", steps=2))
+    assert result.estimate.shape == volume.shape and result.provenance["prior"]["name"] == "natural:slices"
+    planar = Problem(problem.y[:, :, 0], operators.Identity((1, 8, 8)), noise)
+    with pytest.raises(BadInput, match="2 axes beside its channels; wanted 3"):
+        restore.solve(planar, "natural:slices", "diffpir")

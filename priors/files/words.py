@@ -1,0 +1,90 @@
+"""A prior in one word, as `--prior`, task files and results name it: natural:window(0,0.04), trained(steps=200):bands.
+
+Parts are separated by colons: the prior, then adapters, the innermost first. A part may have settings in brackets, by
+name, or in the order in which its constructor lists them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from operators.common.errors import BadInput
+
+_PART = re.compile(r"(?P<name>[^():]+?)\s*(?:\((?P<settings>.*)\))?", re.DOTALL)
+_NAMED = re.compile(r"\s*(?P<key>[A-Za-z_]\w*)\s*=(?P<value>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a word: a name, settings in order, settings by name."""
+
+    name: str
+    values: tuple[Any, ...] = ()
+    settings: Mapping[str, Any] | None = None
+
+    def by_name(self, known: Sequence[str], *, where: str) -> dict[str, Any]:
+        """All settings by name. known: the names in order; BadInput for more values than those."""
+        if len(self.values) > len(known):
+            raise BadInput(
+                f"{where} was given {len(self.values)} settings", wanted=f"{', '.join(known) or 'none'} at most"
+            )
+        return {**dict(zip(known, self.values, strict=False)), **(self.settings or {})}
+
+
+def parse(word: str) -> tuple[Part, ...]:
+    """The parts of a word; BadInput for one that cannot be read."""
+    return tuple(_part(text.strip(), word) for text in _split(word, ":"))
+
+
+def base(word: str) -> str:
+    """The name of the prior itself, without settings and adapters."""
+    return parse(word)[0].name
+
+
+def spell(name: str, settings: Mapping[str, Any]) -> str:
+    """One part of a word: name(key=value,...), or the name alone where there are no settings."""
+    inside = ",".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
+    return f"{name}({inside})" if inside else name
+
+
+def _part(text: str, word: str) -> Part:
+    found = _PART.fullmatch(text)
+    if found is None:
+        raise BadInput(f"prior {word!r} cannot be read", wanted="NAME or NAME:ADAPTER, such as natural:window(0,0.04)")
+    values: list[Any] = []
+    settings: dict[str, Any] = {}
+    for item in _split(found["settings"] or "", ","):
+        named = _NAMED.fullmatch(item)
+        if named is not None:
+            settings[named["key"]] = _value(named["value"])
+        elif item.strip():
+            values.append(_value(item))
+    return Part(found["name"], tuple(values), settings)
+
+
+def _split(text: str, at: str) -> list[str]:
+    """The text cut at a character, but not inside brackets or quotes."""
+    pieces, depth, quoted = [""], 0, False
+    for letter in text:
+        quoted ^= letter == '"'
+        depth += 0 if quoted else (letter in "([") - (letter in ")]")
+        if letter == at and not quoted and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += letter
+    return pieces
+
+
+def _value(text: str) -> Any:
+    """A setting as TOML reads it; numbers of any spelling, and other text as it is."""
+    for read in (int, float, lambda word: tomllib.loads(f"v = {word}")["v"]):
+        try:
+            return read(text.strip())
+        except (ValueError, KeyError):
+            continue
+    return text.strip()
