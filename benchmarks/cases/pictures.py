@@ -205,7 +205,7 @@ def baseline(task: Task) -> tuple[str, Method]:
 
 def method(task: Task, label: str, calls: int, context: Context) -> tuple[str, Method]:
     """A solver by label: an entry of the suite, a registry name, a peer, or module:attribute."""
-    import priors
+    from priors.files.loading import check_word
 
     entry = dict(context.solvers.get(label, {"name": label}))
     name, prior = entry.pop("name"), entry.pop("prior", "")
@@ -225,8 +225,8 @@ def method(task: Task, label: str, calls: int, context: Context) -> tuple[str, M
         chosen = chosen.override({"solver.steps": calls})
         solver = chosen.solver_for()
     used = prior or chosen.prior_for()
-    if solver.needs_prior and not used.endswith(".safetensors"):
-        priors.REGISTRY[used.partition(":")[0]]
+    if solver.needs_prior:
+        check_word(used)
     return label, methods.describe(name, solver, used)
 
 

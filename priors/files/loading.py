@@ -8,13 +8,14 @@ from typing import Any
 
 from operators.common.described import keyword_parameters
 from operators.common.errors import BadInput
+from operators.common.registry import check_keywords, check_types
 
 from .. import REGISTRY
 from ..base import Prior
 from ..diffusion.adapters import adapt
 from .embedded import from_file
 from .store import SUFFIX
-from .words import Part, parse, spell
+from .words import Part, parse
 
 
 def load(name: str | Path, adapter: str | Mapping[str, Any] | None = None, **settings: Any) -> Prior:
@@ -26,12 +27,31 @@ def load(name: str | Path, adapter: str | Mapping[str, Any] | None = None, **set
     and `sha256` (of its weights). BadInput with a suggestion for an unknown name, BadType for a setting that it does
     not take, Unavailable for a file that is absent.
     """
-    word = str(name)
-    first, *others = [Part(word)] if word.endswith(SUFFIX) else parse(word)
+    first, *others = _parts(str(name))
     prior = _base(first, settings)
     for part in others:
         prior = adapt(prior, part)
     return prior if adapter is None else adapt(prior, adapter)
+
+
+def check_word(word: str) -> None:
+    """BadInput or BadType for a prior that is not in the table or does not take its settings; nothing is loaded."""
+    part = _parts(word)[0]
+    if not part.name.endswith(SUFFIX) or part.name in REGISTRY:
+        _settings(part, {})
+
+
+def _parts(word: str) -> list[Part]:
+    return [Part(word)] if word.endswith(SUFFIX) else list(parse(word))
+
+
+def _settings(part: Part, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a prior of the table by name, held against what it takes."""
+    target, where = REGISTRY.load(part.name), f"prior {part.name!r}"
+    given = {**part.by_name(list(keyword_parameters(target)), where=where), **settings}
+    check_keywords(target, given, where=where)
+    check_types(target, given, where=where)
+    return given
 
 
 def _base(part: Part, settings: Mapping[str, Any]) -> Prior:
@@ -40,9 +60,8 @@ def _base(part: Part, settings: Mapping[str, Any]) -> Prior:
         if settings:
             raise BadInput(f"{path.name} was given {', '.join(settings)}", wanted="no settings for a file of weights")
         return from_file(path, name=path.stem)
-    known = list(keyword_parameters(REGISTRY.load(part.name)))
-    given = {**part.by_name(known, where=f"prior {part.name!r}"), **settings}
-    prior: Prior = REGISTRY.build(part.name, **given)
+    given = _settings(part, settings)
+    prior: Prior = REGISTRY.load(part.name)(**given)
     if given:
-        prior.name = spell(part.name, given)
+        prior.name = Part(part.name, settings=given).spelled
     return prior

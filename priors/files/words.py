@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from operators.common.errors import BadInput
@@ -27,6 +27,13 @@ class Part:
     values: tuple[Any, ...] = ()
     settings: Mapping[str, Any] | None = None
 
+    @property
+    def spelled(self) -> str:
+        """The part as it is written: name(value,key=value), or the name alone."""
+        named = [f"{key}={json.dumps(value)}" for key, value in (self.settings or {}).items()]
+        inside = ",".join([*(json.dumps(value) for value in self.values), *named])
+        return f"{self.name}({inside})" if inside else self.name
+
     def by_name(self, known: Sequence[str], *, where: str) -> dict[str, Any]:
         """All settings by name. known: the names in order; BadInput for more values than those."""
         if len(self.values) > len(known):
@@ -41,15 +48,13 @@ def parse(word: str) -> tuple[Part, ...]:
     return tuple(_part(text.strip(), word) for text in _split(word, ":"))
 
 
-def base(word: str) -> str:
-    """The name of the prior itself, without settings and adapters."""
-    return parse(word)[0].name
-
-
-def spell(name: str, settings: Mapping[str, Any]) -> str:
-    """One part of a word: name(key=value,...), or the name alone where there are no settings."""
-    inside = ",".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
-    return f"{name}({inside})" if inside else name
+def with_settings(word: str, settings: Mapping[str, Any]) -> str:
+    """The word with settings of its first part added or replaced: natural, {"x": 3} -> natural(x=3)."""
+    if not settings:
+        return word
+    first, *others = parse(word)
+    merged = replace(first, settings={**(first.settings or {}), **settings})
+    return ":".join(part.spelled for part in (merged, *others))
 
 
 def _part(text: str, word: str) -> Part:

@@ -129,7 +129,7 @@ def _solve(
         "key": key,
         "input": image.meta.as_dict(),
         "shown_unit": shown_unit(problem, image.meta.unit),
-        "prior_given": plan.options.prior if plan.options.prior is not None else plan.task.prior_for(),
+        "prior_given": plan.task.prior_for(),
         "settings_from": plan.task.settings_from,
         "continued_after": continued,
     }

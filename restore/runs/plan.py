@@ -191,6 +191,10 @@ def _method(options: RunOptions) -> tuple[Task, Solver]:
         if settings.get("solver.name", options.solver) != options.solver:
             raise BadInput(f"--solver {options.solver} and --set solver.name={settings['solver.name']} disagree")
         settings = {"solver.name": options.solver, **settings}
+    if options.prior is not None:
+        if settings.get("prior.name", options.prior) != options.prior:
+            raise BadInput(f"--prior {options.prior} and --set prior.name={settings['prior.name']} disagree")
+        settings = {"prior.name": str(options.prior), **settings}
     task = tasks.load(options.task)
     task = task.override(settings) if settings else task
     task.check()
@@ -202,7 +206,7 @@ def _prior(options: RunOptions, task: Task, solver: Solver) -> Prior | None:
         if options.prior is not None:
             raise BadInput(f"--prior was given and {solver_name(solver)} uses none", do="Leave --prior out.")
         return None
-    return priors.load(options.prior if options.prior is not None else task.prior_for())
+    return priors.load(task.prior_for())
 
 
 def _places(options: RunOptions, task: Task) -> tuple[Path, tuple[RunItem, ...], dict[str, str], bool]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from operators.common.forms import Component, Form, read
+from priors.files.words import with_settings
 
 UnitName = Literal["[0,1]", "reflectance", "hu", "magnitude", "complex"]
 
@@ -25,13 +26,12 @@ class PriorChoice(Component):
 
     @property
     def spelled(self) -> str:
-        """Name and adapter in one word, as `--prior` takes them: natural:window(0,0.04)."""
+        """Name, parameters and adapter in one word, as `--prior` takes them: natural:window(0,0.04)."""
+        word = with_settings(self.name, self.parameters)
         if self.adapter is None:
-            return self.name
-        if isinstance(self.adapter, str):
-            return f"{self.name}:{self.adapter}"
-        numbers = ",".join(str(value) for value in self.adapter.parameters.values())
-        return f"{self.name}:{self.adapter.name}" + (f"({numbers})" if numbers else "")
+            return word
+        adapter = self.adapter
+        return f"{word}:{adapter if isinstance(adapter, str) else with_settings(adapter.name, adapter.parameters)}"
 
 
 class SolverSettings(Form):

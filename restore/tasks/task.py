@@ -123,8 +123,8 @@ class Task:
 
         The default solver is built; of the others, names and kinds of their settings are checked.
         """
-        import priors
         import restore.metrics
+        from priors.files.loading import check_word
 
         from .. import solvers
 
@@ -136,8 +136,7 @@ class Task:
             check_keywords(target, settings.parameters, where=where)
             check_types(target, settings.parameters, where=where)
         self.baseline_solver()
-        if not self.sections.prior.name.endswith(".safetensors"):
-            priors.REGISTRY[self.sections.prior.name.partition(":")[0]]  # NAME or NAME:ADAPTER
+        check_word(self.prior)
         for convention in self.metrics.values():
             restore.metrics.parse(convention)
 
