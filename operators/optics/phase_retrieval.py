@@ -53,7 +53,7 @@ class PhaseRetrieval(Modulus):
         if kind == "fourier":
             grid = _grid(shape, _pads(pad, tuple(round(oversample / 8 * n) for n in shape[-2:])))
             halved = not complex_values
-            linear: LinearOperator = HalfSpectrum(shape, grid) if halved else Spectrum(shape, grid)
+            linear: LinearOperator = HalfSpectrum(shape, grid) if halved else PaddedSpectrum(shape, grid)
             super().__init__(linear, measure=measure, output_shape=(*shape[:-2], *grid))
         else:
             chosen = _octanary(shape, patterns, seed) if masks is None else _own(masks, shape)
@@ -119,7 +119,7 @@ class Isometry(LinearOperator):
         return 1.0
 
 
-class Spectrum(Isometry):
+class PaddedSpectrum(Isometry):
     """F pad(x) of complex pictures, frequency 0 first; zeros are appended, which changes phases only."""
 
     def __init__(self, input_shape: Shape, grid: tuple[int, int]) -> None:

@@ -41,11 +41,11 @@ def test_five_doors_give_the_same_measurement_bit_for_bit(name: str, picture: Pa
     image = restore.read(picture)
     scripted = task.problem(image, seed=3)
 
-    options = planning.Options(
+    options = planning.RunOptions(
         task=name, input=picture, out=tmp_path / "out", seed=3, solver="tikhonov", baseline=False,
         set=tuple(f"{key}={value}" for key, value in settings.items()),
     )  # fmt: skip
-    ran = planning.make(options).open(planning.Item("x", picture, tmp_path / "out"))[1]
+    ran = planning.make(options).open(planning.RunItem("x", picture, tmp_path / "out"))[1]
     assert torch.equal(ran.y, scripted.y)
 
     if name != "denoise-poisson":  # its measurement is not stored with a depth, the others' may be

@@ -16,7 +16,7 @@ def made(tmp_path_factory: pytest.TempPathFactory):
 
     folder = tmp_path_factory.mktemp("plan")
     restore.write(folder / "x.png", torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0)))
-    options = planning.Options(task="denoise", input=folder / "x.png", out=folder / "out", solver="tikhonov")
+    options = planning.RunOptions(task="denoise", input=folder / "x.png", out=folder / "out", solver="tikhonov")
     plan = planning.make(options)
     return plan, plan.problem(plan.read(plan.items[0]))
 
