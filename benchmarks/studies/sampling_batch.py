@@ -29,7 +29,7 @@ SHORT = {"red-diff": 25}
 
 
 @dataclass(frozen=True)
-class Row:
+class BatchRow:
     """Seconds of the loop and of the batch, and the relative root mean square by which their samples differ."""
 
     solver: str
@@ -48,7 +48,9 @@ def measured(task: restore.tasks.Task, size: int) -> Problem:
     return task.problem(resize(shipped, size=(size, size)).clamp(0, 1), seed=0)
 
 
-def compare(task: restore.tasks.Task, problem: Problem, name: str, *, samples: int, rounds: int, dtype: str) -> Row:
+def compare(
+    task: restore.tasks.Task, problem: Problem, name: str, *, samples: int, rounds: int, dtype: str
+) -> BatchRow:
     """Loop and batch of one solver, `rounds` times in turn, after a first run that is not counted."""
     shortened = {"solver.steps": SHORT[name]} if name in SHORT else {}
     solver = task.override({"solver.name": name, **shortened}).solver_for()
@@ -62,10 +64,10 @@ def compare(task: restore.tasks.Task, problem: Problem, name: str, *, samples: i
             drawn[batch] = restore.solve(problem, None, solver, samples=samples, settings=settings).samples
             seconds[batch].append(time.perf_counter() - began)
     difference = float((drawn[None] - drawn[1]).norm() / drawn[1].norm())
-    return Row(name, min(seconds[1]), min(seconds[None]), difference)
+    return BatchRow(name, min(seconds[1]), min(seconds[None]), difference)
 
 
-def table(rows: Iterator[Row]) -> Iterator[str]:
+def table(rows: Iterator[BatchRow]) -> Iterator[str]:
     """A Markdown table, line by line as its rows come."""
     yield "| solver | one by one, s | in a batch, s | ratio | samples differ by |"
     yield "|---|---|---|---|---|"

@@ -19,7 +19,7 @@ from operators.common.registry import Entry, Registry
 from operators.common.settings import above
 
 from ..base import DiffusionPrior, Prior
-from ..files.words import Part, parse
+from ..files.words import WordPart, parse
 
 SLICES_AT_ONCE = 16  # memory is bounded by these, not by the depth of the volume
 
@@ -144,13 +144,13 @@ REGISTRY = Registry(
 )
 
 
-def adapt(prior: Prior, adapter: str | Part | Mapping[str, Any]) -> Prior:
+def adapt(prior: Prior, adapter: str | WordPart | Mapping[str, Any]) -> Prior:
     """The prior under an adapter: "bands", "window(0,0.04)", or {"name": "window", "low": 0, "high": 0.04}.
 
     BadInput for an unknown adapter, or a prior that takes none; BadType for a setting that it does not have.
     """
     if isinstance(adapter, Mapping):
-        adapter = Part(str(adapter["name"]), settings={k: v for k, v in adapter.items() if k != "name"})
+        adapter = WordPart(str(adapter["name"]), settings={k: v for k, v in adapter.items() if k != "name"})
     if isinstance(adapter, str):
         for part in parse(adapter):
             prior = adapt(prior, part)

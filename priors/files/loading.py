@@ -15,7 +15,7 @@ from ..base import Prior
 from ..diffusion.adapters import adapt
 from .embedded import from_file
 from .store import SUFFIX
-from .words import Part, parse
+from .words import WordPart, parse
 
 
 def load(name: str | Path, adapter: str | Mapping[str, Any] | None = None, **settings: Any) -> Prior:
@@ -41,11 +41,11 @@ def check_word(word: str) -> None:
         _settings(part, {})
 
 
-def _parts(word: str) -> list[Part]:
-    return [Part(word)] if word.endswith(SUFFIX) else list(parse(word))
+def _parts(word: str) -> list[WordPart]:
+    return [WordPart(word)] if word.endswith(SUFFIX) else list(parse(word))
 
 
-def _settings(part: Part, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(part: WordPart, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a prior of the table by name, held against what it takes."""
     target, where = REGISTRY.load(part.name), f"prior {part.name!r}"
     given = {**part.by_name(list(keyword_parameters(target)), where=where), **settings}
@@ -54,7 +54,7 @@ def _settings(part: Part, settings: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _base(part: Part, settings: Mapping[str, Any]) -> Prior:
+def _base(part: WordPart, settings: Mapping[str, Any]) -> Prior:
     path = Path(part.name)
     if part.name not in REGISTRY and path.suffix == SUFFIX:
         if settings:
@@ -63,5 +63,5 @@ def _base(part: Part, settings: Mapping[str, Any]) -> Prior:
     given = _settings(part, settings)
     prior: Prior = REGISTRY.load(part.name)(**given)
     if given:
-        prior.name = Part(part.name, settings=given).spelled
+        prior.name = WordPart(part.name, settings=given).spelled
     return prior

@@ -20,7 +20,7 @@ _NAMED = re.compile(r"\s*(?P<key>[A-Za-z_]\w*)\s*=(?P<value>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Part:
+class WordPart:
     """One part of a word: a name, settings in order, settings by name."""
 
     name: str
@@ -43,7 +43,7 @@ class Part:
         return {**dict(zip(known, self.values, strict=False)), **(self.settings or {})}
 
 
-def parse(word: str) -> tuple[Part, ...]:
+def parse(word: str) -> tuple[WordPart, ...]:
     """The parts of a word; BadInput for one that cannot be read."""
     return tuple(_part(text.strip(), word) for text in _split(word, ":"))
 
@@ -57,7 +57,7 @@ def with_settings(word: str, settings: Mapping[str, Any]) -> str:
     return ":".join(part.spelled for part in (merged, *others))
 
 
-def _part(text: str, word: str) -> Part:
+def _part(text: str, word: str) -> WordPart:
     found = _PART.fullmatch(text)
     if found is None:
         raise BadInput(f"prior {word!r} cannot be read", wanted="NAME or NAME:ADAPTER, such as natural:window(0,0.04)")
@@ -69,7 +69,7 @@ def _part(text: str, word: str) -> Part:
             settings[named["key"]] = _value(named["value"])
         elif item.strip():
             values.append(_value(item))
-    return Part(found["name"], tuple(values), settings)
+    return WordPart(found["name"], tuple(values), settings)
 
 
 def _split(text: str, at: str) -> list[str]:
