@@ -16,6 +16,7 @@ import torch
 import operators
 import operators.noise
 import restore.driver
+import restore.metrics
 from benchmarks import suites
 from operators.blurring import kernels
 from operators.common.described import describe, keyword_parameters
@@ -43,6 +44,7 @@ REGISTRIES = {
     "noise": operators.noise.REGISTRY,
     "process": residual.REGISTRY,
     "solver": solvers.REGISTRY,
+    "metric": restore.metrics.REGISTRY,
 }
 OTHERS = [
     *kernels.KERNELS.values(),

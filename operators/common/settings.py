@@ -36,6 +36,7 @@ __all__ = [
     "Count",
     "Fraction",
     "Length",
+    "Natural",
     "NotNegative",
     "OneOf",
     "Positive",
@@ -53,6 +54,7 @@ Positive = Annotated[float, Range(above=0)]
 NotNegative = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1)]
+Natural = Annotated[int, Range(0)]
 Seed = Annotated[int, Range(0, 2**63 - 1, text="0 to 2^63 - 1"), "seed of all random choices"]
 
 LONG = 120  # characters of a value that an error shows

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput
+from operators.common.settings import Checked, Natural
 
 from .checks import check_inside, check_pair, check_range, range_text
 from .colour import luma_bt601
@@ -19,8 +20,13 @@ from .evidence import Evidence, Need, NotApplicable
 
 Range = tuple[float, float] | None
 
-Space = Literal["any", "rgb", "y601", "magnitude"]
-Limit = Literal["refuse", "clip", "round8", "unclipped"]
+Space = Annotated[
+    Literal["any", "rgb", "y601", "magnitude"], "channels as they are, 1 or 3 of them, their luma, or their magnitudes"
+]
+Limit = Annotated[
+    Literal["refuse", "clip", "round8", "unclipped"], "what is done with an estimate outside the declared range"
+]
+Crop = Annotated[Natural, "border pixels left out at each side"]
 
 SPACE = Option("space", words=("any", "rgb", "y601", "magnitude"))
 LIMIT = Option("limit", words=("refuse", "clip", "round8", "unclipped"))
@@ -34,7 +40,7 @@ _MEAN_SLACK = 0.1
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(Checked):
     """A number for each picture under a fixed convention; entries of a batch never touch each other.
 
     NEEDS: what it asks of the evidence. HIGHER_IS_BETTER, TARGET: which way is up, or the value that is right. A metric
@@ -47,10 +53,6 @@ class Metric:
     HIGHER_IS_BETTER: ClassVar[bool] = False
     TARGET: ClassVar[float | None] = None
     OPTIONS: ClassVar[tuple[Option, ...]] = ()
-
-    def __post_init__(self) -> None:
-        for option in self.OPTIONS:
-            option.check(getattr(self, option.field), self.FAMILY)
 
     @property
     def name(self) -> str:
@@ -94,12 +96,11 @@ class Metric:
 
 @dataclass(frozen=True)
 class Turnable(Metric):
-    """A score that may forgive a half turn, which some measurements (the size of a spectrum) leave open.
+    """A score that may forgive a half turn, which some measurements (the size of a spectrum) leave open."""
 
-    flip: "flip" scores the estimate or its point reflection, whichever is `nearer` the truth; None: as it is.
-    """
-
-    flip: Literal["flip"] | None = None
+    flip: Annotated[
+        Literal["flip"] | None, "scores the estimate or its point reflection, whichever is nearer the truth"
+    ] = None
 
     def _placed(self, estimate: Tensor, truth: Tensor) -> Tensor:
         return estimate if self.flip is None else nearer(estimate, truth)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,28 +17,13 @@ from operators.common.errors import BadInput
 class Option:
     """One slot of a convention: the field it sets, the words it may be, or the key and type of its number.
 
-    A number without a key stands alone, as in `coverage[90]`.
+    What the field may be its annotation says. A number without a key stands alone, as in `coverage[90]`.
     """
 
     field: str
     words: tuple[str, ...] = ()
     key: str = ""  # "crop" for crop=4
     number: type[int] | type[float] | None = None
-    positive: bool = False  # zero is refused as well
-
-    def check(self, value: Any, family: str) -> None:
-        """BadInput unless `value` is None, one of the words, or a legal number."""
-        if value is None or (isinstance(value, str) and value in self.words):
-            return
-        legal = self.number is not None and isinstance(value, int | float) and not isinstance(value, bool)
-        if legal and self.number is int:
-            legal = isinstance(value, int)
-        if legal and math.isfinite(value) and (value > 0 if self.positive else value >= 0):
-            return
-        number = "a whole number, 0 or more" if self.number is int else "a positive number"
-        numbers = [f"{self.key}={number}" if self.key else number] if self.number else []
-        wanted = [repr(word) for word in self.words] + numbers
-        raise BadInput(f"{family} with {self.field}={value!r}", wanted=" or ".join(wanted))
 
 
 def spell(family: str, options: Sequence[Option], values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch import Tensor
 from operators.common.errors import import_extra
 
 from . import features
-from .base import CROP, FLIP, Range, Turnable, cut, keep_limits, needs_range
+from .base import CROP, FLIP, Crop, Range, Turnable, cut, keep_limits, needs_range
 from .convention import Option
 from .evidence import NotApplicable
 
@@ -35,8 +35,7 @@ _networks: dict[str, Any] = {}
 class LPIPS(Turnable):
     """Perceptual distance, 0 for equal pictures; the estimate is clipped, gray is repeated to three channels.
 
-    net: "alex" or "vgg". version: "v0.1", the heads that the authors recommend. crop: border pixels left out.
-    flip: see `Turnable`. Unavailable, with the command that helps, where the ImageNet features cannot be had.
+    Unavailable, with the command that helps, where the ImageNet features cannot be had.
     """
 
     FAMILY: ClassVar[str] = "lpips"
@@ -47,9 +46,9 @@ class LPIPS(Turnable):
         FLIP,
     )
 
-    net: Literal["alex", "vgg"] | None = None
-    version: Literal["v0.1"] | None = None
-    crop: int = 0
+    net: Annotated[Literal["alex", "vgg"] | None, "network of the features; none: alex"] = None
+    version: Annotated[Literal["v0.1"] | None, "of the heads; those that the authors recommend"] = None
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from .base import CROP, Metric, Range, cut
+from .base import CROP, Crop, Metric, Range, cut
 from .convention import Option
 from .evidence import NotApplicable
 
@@ -21,15 +21,15 @@ AIR_HU = -900.0
 class HFEN(Metric):
     """High-frequency error norm: |LoG(x) - LoG(t)| / |LoG(t)| with a rotation-symmetric Laplacian of Gaussian.
 
-    S. Ravishankar, Y. Bresler 2011, doi:10.1109/TMI.2010.2090538. filter: "log1.5", 15 x 15 taps of standard deviation
-    1.5 that sum to zero; positions where the filter lies inside the picture. Complex pictures: their magnitudes.
+    S. Ravishankar, Y. Bresler 2011, doi:10.1109/TMI.2010.2090538. The filter has 15 x 15 taps of standard
+    deviation 1.5 that sum to zero; positions where it lies inside the picture. Complex pictures: their magnitudes.
     """
 
     FAMILY: ClassVar[str] = "hfen"
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("filter", words=("log1.5",)), CROP)
 
-    filter: Literal["log1.5"] | None = None
-    crop: int = 0
+    filter: Annotated[Literal["log1.5"] | None, "Laplacian of Gaussian"] = None
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,16 +47,13 @@ class HFEN(Metric):
 
 @dataclass(frozen=True)
 class NMSE(Metric):
-    """|x - t|^2 / |t|^2 over a whole picture or volume, as fastMRI reports it (J. Zbontar et al. 2018, eq. 16).
-
-    space: "any" values as they are (complex ones too), or "magnitude". crop: border pixels left out.
-    """
+    """|x - t|^2 / |t|^2 over a whole picture or volume, as fastMRI reports it (J. Zbontar et al. 2018, eq. 16)."""
 
     FAMILY: ClassVar[str] = "nmse"
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("space", words=("any", "magnitude")), CROP)
 
-    space: Literal["any", "magnitude"] = "any"
-    crop: int = 0
+    space: Annotated[Literal["any", "magnitude"], "values as they are, complex ones too, or magnitudes"] = "any"
+    crop: Crop = 0
 
     def picture(self, estimate: Tensor, truth: Tensor, data_range: Range) -> float:
         one, other = (cut(x.abs() if self.space == "magnitude" else x, self.crop) for x in (estimate, truth))
@@ -68,17 +65,14 @@ class NMSE(Metric):
 
 @dataclass(frozen=True)
 class RMSEHU(Metric):
-    """Root mean squared error in Hounsfield units, of pictures that are in them.
-
-    region: "all" pixels, or "body", those of the truth above -900 HU. crop: border pixels left out.
-    """
+    """Root mean squared error in Hounsfield units, of pictures that are in them."""
 
     FAMILY: ClassVar[str] = "rmse-hu"
     UNIT: ClassVar[str] = "HU"
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("region", words=("all", "body")), CROP)
 
-    region: Literal["all", "body"] | None = None
-    crop: int = 0
+    region: Annotated[Literal["all", "body"] | None, "pixels; body: of the truth above -900 HU"] = None
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput
+from operators.common.settings import Positive
 
 from .base import (
     CROP,
     FLIP,
     LIMIT,
     SPACE,
+    Crop,
     Limit,
     Metric,
     Prepared,
@@ -31,25 +33,27 @@ from .colour import chroma_bt601
 from .convention import Option
 from .evidence import NotApplicable
 
-PEAK = Option("peak", words=("volume-max",), key="peak", number=float, positive=True)
+PEAK = Option("peak", words=("volume-max",), key="peak", number=float)
+Peak = Annotated[
+    Positive | Literal["volume-max"] | None,
+    "in the picture's units, or the largest value of the truth; none: the width of the declared range",
+]
 
 
 @dataclass(frozen=True)
 class Pixelwise(Metric):
     """A mean over all channels and pixels of one picture or volume.
 
-    space: "any" number of channels as they are; "rgb" the same for 1 or 3; "y601" studio-range luma (gray as it is);
-        "magnitude" of complex pictures.
-    limit: "refuse" an estimate outside the declared range, "clip" it, clip and round both to 8 bits ("round8"), or
-        score it "unclipped". None: "clip" for y601, which speaks of stored pictures, else "refuse".
-    crop: border pixels left out at each side.
+    Space "y601" is studio-range luma (gray as it is). Limit "refuse"s an estimate outside the declared range, "clip"s
+    it, clips and rounds both to 8 bits ("round8"), or scores it "unclipped"; None is "clip" for y601, which speaks of
+    stored pictures, else "refuse".
     """
 
     OPTIONS: ClassVar[tuple[Option, ...]] = (SPACE, LIMIT, CROP)
 
     space: Space = "any"
     limit: Limit | None = None
-    crop: int = 0
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,9 +73,8 @@ class Pixelwise(Metric):
 class PSNR(Turnable, Pixelwise):
     """10 log10(peak^2 / MSE) in dB, one MSE over all channels; infinite for equal pictures.
 
-    peak: a number in the picture's units, "volume-max" (largest value of the truth, the whole volume taken
-    together; the estimate is then scored unclipped), or None: the width of the declared range (for y601: 255 codes).
-    flip: see `Turnable`.
+    With peak "volume-max", the largest value of the truth, the whole volume taken together, the estimate is scored
+    unclipped. Of y601 the peak is 255 codes.
     """
 
     FAMILY: ClassVar[str] = "psnr"
@@ -79,7 +82,7 @@ class PSNR(Turnable, Pixelwise):
     HIGHER_IS_BETTER: ClassVar[bool] = True
     OPTIONS: ClassVar[tuple[Option, ...]] = (SPACE, LIMIT, PEAK, CROP, FLIP)
 
-    peak: float | Literal["volume-max"] | None = None
+    peak: Peak = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,15 +128,15 @@ class ChromaRMSE(Metric):
     """Root of the mean squared error of Cb and Cr (BT.601, full range), in shares of the declared range.
 
     A denoiser that washes colours out can still have a good PSNR; this number shows it.
-    coding: "bt601". limit: as in Pixelwise, "clip" by default. crop: border pixels left out at each side.
+    The estimate is clipped by default.
     """
 
     FAMILY: ClassVar[str] = "chroma-rmse"
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("coding", words=("bt601",)), LIMIT, CROP)
 
-    coding: Literal["bt601"] | None = None
+    coding: Annotated[Literal["bt601"] | None, "matrix of the colour differences"] = None
     limit: Limit | None = None
-    crop: int = 0
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor
 
@@ -17,7 +17,7 @@ NETWORK = Option("network", words=("inception",))
 
 @dataclass(frozen=True)
 class Population(Metric):
-    """A distance between two sets of pictures on the features of a network. network: inception.
+    """A distance between two sets of pictures on the features of a network.
 
     least: pictures below which it means nothing (or cannot be computed).
     """
@@ -25,7 +25,7 @@ class Population(Metric):
     NEEDS: ClassVar[tuple[Need, ...]] = ("references",)
     OPTIONS: ClassVar[tuple[Option, ...]] = (NETWORK,)
 
-    network: str | None = None
+    network: Annotated[Literal["inception"] | None, "network of the features"] = None
 
     @property
     def least(self) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from operators.common.errors import BadInput
+from operators.common.settings import Range
 
 from .base import Metric
 from .checks import check_pair
@@ -21,18 +22,13 @@ from .evidence import Evidence, Need
 
 @dataclass(frozen=True)
 class Coverage(Metric):
-    """Share of pixels whose truth lies in the central interval of the samples. level: of the interval, in percent."""
+    """Share of pixels whose truth lies in the central interval of the samples."""
 
     FAMILY: ClassVar[str] = "coverage"
     NEEDS: ClassVar[tuple[Need, ...]] = ("truth", "samples")
-    OPTIONS: ClassVar[tuple[Option, ...]] = (Option("level", number=float, positive=True),)
+    OPTIONS: ClassVar[tuple[Option, ...]] = (Option("level", number=float),)
 
-    level: float = 90.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.level >= 100:
-            raise BadInput(f"coverage of the {self.level:g} % interval", wanted="a level between 0 and 100 percent")
+    level: Annotated[float, Range(above=0, below=100), "of the interval, in percent"] = 90.0
 
     @property
     def name(self) -> str:
@@ -54,7 +50,7 @@ class CRPS(Metric):
     NEEDS: ClassVar[tuple[Need, ...]] = ("truth", "samples")
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("space", words=("any",)),)
 
-    space: Literal["any"] = "any"
+    space: Annotated[Literal["any"], "values as they are"] = "any"
 
     def of(self, evidence: Evidence) -> Tensor:
         return crps(*evidence.drawn())

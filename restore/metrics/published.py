@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import urllib.error
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from operators.common.errors import Unavailable, import_extra
 
-from .base import CROP, Metric, Range, cut, keep_limits, needs_range
+from .base import CROP, Crop, Metric, Range, cut, keep_limits, needs_range
 from .convention import Option
 from .evidence import NotApplicable
 
@@ -39,15 +39,15 @@ def _unit(
 class FSIM(Metric):
     """Feature similarity (phase congruency and gradients), with colour for RGB, 1 for equal pictures.
 
-    L. Zhang et al. 2011, doi:10.1109/TIP.2011.2109730. space: "colour" (FSIMc) or "gray". crop: border pixels left out.
+    L. Zhang et al. 2011, doi:10.1109/TIP.2011.2109730.
     """
 
     FAMILY: ClassVar[str] = "fsim"
     HIGHER_IS_BETTER: ClassVar[bool] = True
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("space", words=("colour", "gray")), CROP)
 
-    space: Literal["colour", "gray"] | None = None
-    crop: int = 0
+    space: Annotated[Literal["colour", "gray"] | None, "FSIMc, or FSIM; none: colour"] = None
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,15 +64,15 @@ class FSIM(Metric):
 class VIF(Metric):
     """Visual information fidelity in the pixel domain; 1 for equal pictures, above 1 for a contrast that was raised.
 
-    H. R. Sheikh, A. C. Bovik 2006, doi:10.1109/TIP.2005.859378. domain: "pixel". crop: border pixels left out.
+    H. R. Sheikh, A. C. Bovik 2006, doi:10.1109/TIP.2005.859378.
     """
 
     FAMILY: ClassVar[str] = "vif"
     HIGHER_IS_BETTER: ClassVar[bool] = True
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("domain", words=("pixel",)), CROP)
 
-    domain: Literal["pixel"] | None = None
-    crop: int = 0
+    domain: Annotated[Literal["pixel"] | None, "where it is computed"] = None
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,14 +88,14 @@ class VIF(Metric):
 class DISTS(Metric):
     """Deep image structure and texture similarity on VGG-16 features, 0 for equal pictures.
 
-    K. Ding et al. 2020, arXiv 2004.07728. net: "vgg". Unavailable, with the reason, where they are absent.
+    K. Ding et al. 2020, arXiv 2004.07728. Unavailable, with the reason, where they are absent.
     """
 
     FAMILY: ClassVar[str] = "dists"
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("net", words=("vgg",)), CROP)
 
-    net: Literal["vgg"] | None = None
-    crop: int = 0
+    net: Annotated[Literal["vgg"] | None, "network of the features"] = None
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from .base import CROP, Metric, Range, cut
+from operators.common.settings import Positive
+
+from .base import CROP, Crop, Metric, Range, cut
 from .convention import Option
 from .evidence import NotApplicable
 
@@ -18,15 +20,15 @@ from .evidence import NotApplicable
 class SAM(Metric):
     """Mean angle between the spectra of estimate and truth, over pixels whose two spectra are not zero.
 
-    R. H. Yuhas, A. F. H. Goetz, J. W. Boardman 1992: arccos of the normalised inner product. unit: "degrees" or
-    "radians". Blind to brightness. crop: border pixels left out.
+    R. H. Yuhas, A. F. H. Goetz, J. W. Boardman 1992: arccos of the normalised inner product. Blind to
+    brightness.
     """
 
     FAMILY: ClassVar[str] = "sam"
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("unit", words=("degrees", "radians")), CROP)
 
-    unit: Literal["degrees", "radians"] | None = None
-    crop: int = 0
+    unit: Annotated[Literal["degrees", "radians"] | None, "of the angle; none: degrees"] = None
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,15 +51,16 @@ class SAM(Metric):
 class ERGAS(Metric):
     """100 ratio sqrt(mean over bands of (RMSE of the band / mean of the true band)^2); 0 for equal pictures.
 
-    L. Wald 2000, "Quality of high resolution synthesised images". ratio: size of a fine pixel over that of a coarse
-    one (1/4 for super-resolution by 4); 1 where nothing was enlarged. crop: border pixels left out.
+    L. Wald 2000, "Quality of high resolution synthesised images".
     """
 
     FAMILY: ClassVar[str] = "ergas"
-    OPTIONS: ClassVar[tuple[Option, ...]] = (Option("ratio", key="ratio", number=float, positive=True), CROP)
+    OPTIONS: ClassVar[tuple[Option, ...]] = (Option("ratio", key="ratio", number=float), CROP)
 
-    ratio: float | None = None
-    crop: int = 0
+    ratio: Annotated[
+        Positive | None, "size of a fine pixel over that of a coarse one; 1, as none, where nothing was enlarged"
+    ] = None
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,15 +9,15 @@ similarity", IEEE TIP 13(4), 2004, eq. 13: with local means m, variances s^2 and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from .base import CROP, FLIP, LIMIT, SPACE, Limit, Range, Space, Turnable, needs_range, prepare
+from .base import CROP, FLIP, LIMIT, SPACE, Crop, Limit, Range, Space, Turnable, needs_range, prepare
 from .convention import Option
 from .evidence import NotApplicable
-from .pixelwise import PEAK, peak_value
+from .pixelwise import PEAK, Peak, peak_value
 
 K1, K2 = 0.01, 0.03
 SIZE, SIGMA = 11, 1.5
@@ -27,9 +27,9 @@ SIZE, SIGMA = 11, 1.5
 class SSIM(Turnable):
     """Mean of the SSIM map over channels and the positions where the window lies inside the picture.
 
-    window: "gauss1.5": 11x11 Gaussian of standard deviation 1.5, K1 = 0.01, K2 = 0.03, population covariance.
-    space, crop, flip: as for PSNR. limit: the estimate is clipped unless told otherwise.
-    peak: the L of the constants; None: the width of the declared range, from whose low end values are counted.
+    Window "gauss1.5" is an 11x11 Gaussian of standard deviation 1.5, K1 = 0.01, K2 = 0.03, population covariance. The
+    peak is the L of the constants; the low end of the declared range is where values are counted from. The estimate is
+    clipped unless told otherwise.
     Not resampled first (the authors' script averages large pictures down; its name would be another convention).
     """
 
@@ -37,11 +37,11 @@ class SSIM(Turnable):
     HIGHER_IS_BETTER: ClassVar[bool] = True
     OPTIONS: ClassVar[tuple[Option, ...]] = (Option("window", words=("gauss1.5",)), SPACE, LIMIT, PEAK, CROP, FLIP)
 
-    window: Literal["gauss1.5"] | None = None
+    window: Annotated[Literal["gauss1.5"] | None, "of the local statistics"] = None
     space: Space = "any"
     limit: Limit | None = None
-    peak: float | Literal["volume-max"] | None = None
-    crop: int = 0
+    peak: Peak = None
+    crop: Crop = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
