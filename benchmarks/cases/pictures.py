@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from torch import Tensor
 
 from operators import image_id
 from operators.common.errors import BadInput
-from restore.io.image import Image
+from operators.common.metadata import Facts, parts_from_dict
+from operators.common.registry import plain
+from restore.io.image import Image, Metadata
 from restore.metrics import Evidence, Score, appraise, canonical
 from restore.problem import Problem
-from restore.tasks import Task
+from restore.tasks import Task, informing
 
 from .. import peers
 from ..records.item import BASELINE, PEER, Item
@@ -137,6 +140,9 @@ def item(
         image=sha256,
         samples=samples,
         seed=seed,
+        physics=of_file(
+            task, context, pixels_name(picture.path, f"{sorted(picture.reading.items())}"), lambda: picture.read().meta
+        ),
         fields={
             "kind": "pictures",
             "data_set": picture.data_set,
@@ -148,6 +154,27 @@ def item(
             "keep": context.keep_all or (first and seed == 0) or any(n.startswith(SETS) for n in metrics.values()),
         },
     )
+
+
+def of_file(
+    task: Task,
+    context: Context,
+    name: str,
+    meta: Callable[[], Metadata],
+    *,
+    output_shape: tuple[int, ...] | None = None,
+) -> dict[str, Any]:
+    """What a picture's file states of the physics, as a part of an item's identity; nothing, as a rule.
+
+    name: of the file in its present state. meta: reads the file's metadata, where nobody remembers them. output_shape:
+    of the measurement that the file holds, None for a picture.
+    """
+    if not informing.listens(task.physics):
+        return {}
+    text = context.hashed(f"facts {name}", lambda: json.dumps(meta().parts_as_dict(), sort_keys=True))
+    told = informing.hints(task.physics, Facts(**parts_from_dict(json.loads(text))), output_shape)
+    stated = {**told.settings, **told.arrays}
+    return {"file": plain(stated)} if stated else {}
 
 
 def of_task(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from operators import REGISTRY
 from operators.common.metadata import Facts, Hints
+from operators.core.base import Operator
 
 from .physics import Physics
 
@@ -17,15 +18,22 @@ from .physics import Physics
 def hints(physics: Physics, image: Any, output_shape: tuple[int, ...] | None, *, arrays: Collection[str] = ()) -> Hints:
     """What the file of an image (and the shape of a measurement) tells of the operator.
 
-    image: a restore.io Image, or a tensor, which has no file. output_shape: of the measurement; None for a picture.
-    arrays: names of those that the user gave. What the user chose is not overruled.
+    image: a restore.io Image or its metadata; or a tensor, which has no file. output_shape: of the measurement; None
+    for a picture. arrays: names of those that the user gave. What the user chose is not overruled.
     """
-    meta = getattr(image, "meta", None)
+    meta = getattr(image, "meta", image)
     facts = meta if isinstance(meta, Facts) else Facts()
     part = physics.sections.operator
     chosen = {name.removeprefix("operator.") for name in physics.chosen if name.startswith("operator.")}
     told: Hints = REGISTRY.load(part.name).informed_by(facts, output_shape, part.parameters, fixed={*chosen, *arrays})
     return told
+
+
+def listens(physics: Physics) -> bool:
+    """Whether the operator takes anything of what a file states."""
+    asked: Any = REGISTRY.load(physics.sections.operator.name).informed_by
+    silent: Any = Operator.informed_by
+    return bool(asked.__func__ is not silent.__func__)
 
 
 def stated(physics: Physics, told: Hints, notes: list[str]) -> Physics:

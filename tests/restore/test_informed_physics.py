@@ -10,6 +10,10 @@ import pytest
 import torch
 
 import operators
+import restore
+from benchmarks.cases.planning import Context
+from benchmarks.cases.windows import Windows
+from benchmarks.runs.mapping.request import Request, prepare
 from operators import REGISTRY, BadInput
 from operators.common.metadata import Acquisition, Camera, Facts, Geometry, Spectrum
 from restore import tasks
@@ -128,3 +132,17 @@ def test_a_trajectory_in_the_file_is_where_k_space_was_sampled() -> None:
     scan = image(y[0].reshape(1, 1, -1), "magnitude", acquisition=stated)
     problem = tasks.load("mri-radial").measured(scan, shape=(1, 16, 16))
     torch.testing.assert_close(problem.operator.points.squeeze(), points.squeeze(), check_dtype=False)
+
+
+def test_a_benchmark_measures_a_picture_as_its_file_says_and_tells_rows_apart_by_it(tmp_path) -> None:
+    slice_ = torch.full((1, 16, 16), -500.0)
+    restore.write(tmp_path / "a.h5", image(slice_, "hu"))
+    restore.write(tmp_path / "b.h5", image(slice_, "hu", geometry=Geometry("HW", (0.75, 0.75))))
+    seen = []
+    for name in ("a.h5", "b.h5"):
+        request = Request("ct-sparse", tmp_path / name, solver="tikhonov")
+        (item,) = prepare(request, Context(settings={"device": "cpu", "dtype": "float32"}), tmp_path).plan.items
+        seen.append((item.key, Windows.open(item).problem.operator.pixel))
+        run = tasks.load("ct-sparse").problem(restore.read(tmp_path / name))
+        assert torch.equal(Windows.open(item).problem.y, run.y)
+    assert [pixel for _, pixel in seen] == [0.5, 0.75] and seen[0][0] != seen[1][0]

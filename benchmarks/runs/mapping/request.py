@@ -16,6 +16,7 @@ from operators.common.errors import BadInput
 from operators.common.randomness import check_seed, image_id
 from operators.core.locality import Locality, locality
 from restore import io, tasks
+from restore.io.image import Metadata
 from restore.io.sizes import Extent
 from restore.metrics import canonical
 from restore.tasks import Task, informing
@@ -89,6 +90,9 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
     fitted, size = _size(request, task, size)
     tiling, there = _tiling(request, fitted, size)
     mask = _mask(request, task, stored, size, there, work)
+    name = pixels_name(request.input, str(sorted(request.reading.items())))
+    y_shape = (stored.channels, stored.height, stored.width) if request.measured else None
+    file = pictures.of_file(task, context, name, lambda: _meta(request, stored), output_shape=y_shape)
     whole = Cutout((0, size.height, 0, size.width), (0, size.height, 0, size.width))
     shared = {
         "path": str(request.input.resolve()),
@@ -111,17 +115,18 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
             if window != whole:
                 where |= {"window": list(window.solve), "keep": list(window.keep)}
                 if not request.measured:
-                    where["y"] = str((work / _measured_name(task, picture, index, request.seed)).resolve())
-            items.append(_item(request, task, context, chosen, where, posed))
+                    where["y"] = str((work / _measured_name(task, file, picture, index, request.seed)).resolve())
+            items.append(_item(request, task, context, chosen, where, posed, file))
             places.append((index, window))
     summary = f"{task.name} on {request.input.name}"
     unit = task.sections.input.unit
     return Mapped(SuitePlan(Suite("map", 1, summary, ()), tuple(items)), tuple(places), size, tiling, unit)
 
 
-def _measured_name(task: Task, picture: str, index: int | None, seed: int) -> str:
+def _measured_name(task: Task, file: Mapping[str, Any], picture: str, index: int | None, seed: int) -> str:
     """The file of a picture's measurement: its name holds all that y depends on."""
     physics = [str(task.table[part]) for part in ("operator", "noise", "measurement", "input")]
+    physics += [str(file)] if file else []
     return f"y-{hashlib.sha256(repr((physics, picture, index, seed)).encode()).hexdigest()[:16]}.h5"
 
 
@@ -175,9 +180,15 @@ def _size(request: Request, task: Task, stored: Extent) -> tuple[Task, Extent]:
         rows, columns = (n - n % multiple for n in (stored.height, stored.width))
         return task, dataclasses.replace(stored, height=rows, width=columns)
     same = (stored.channels, stored.height, stored.width)
-    told = informing.hints(task.physics, None, same)
+    told = informing.hints(task.physics, _meta(request, stored), same)
     channels, rows, columns = told.input_shape or same
     return task.fitted(told.sizes), dataclasses.replace(stored, channels=channels, height=rows, width=columns)
+
+
+def _meta(request: Request, size: Extent) -> Metadata:
+    """What the file says beside its values, of which one is read."""
+    index = None if size.pictures is None else 0
+    return io.read(request.input, **request.reading, index=index, window=(0, 1, 0, 1)).meta
 
 
 def _tiling(request: Request, task: Task, size: Extent) -> tuple[Tiling, Locality]:
@@ -230,6 +241,7 @@ def _item(
     chosen: tuple[str, Any],
     where: dict[str, Any],
     posed: Mapping[str, Any],
+    file: Mapping[str, Any],
 ) -> Item:
     place = "" if where["index"] is None else f"[{where['index']}]"
     if where["window"] is not None:
@@ -247,7 +259,7 @@ def _item(
         image=f"{where['picture']}{place}",
         samples=request.samples,
         seed=request.seed,
-        physics={"measured": measured, "arrays": hashes},
+        physics={"measured": measured, "arrays": hashes, **file},
         identity={"keep": where["keep"], "version": windows.VERSION},
         fields={
             "kind": "window",
