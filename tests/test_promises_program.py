@@ -18,6 +18,7 @@ import priors
 import restore
 from operators.common.errors import MissingExtra, import_extra
 from restore.cli import main
+from restore.solvers import tuned
 
 ROOT = Path(restore.__file__).parents[1]
 PACKAGES = ("restore", "operators", "priors", "benchmarks")
@@ -141,7 +142,7 @@ def test_the_doctor_shows_a_package_that_breaks_at_import(
 CARRIED = (
     *(f"restore/tasks/{name}.toml" for name in restore.tasks.REGISTRY),
     *(f"restore/_cards/tasks/{name}.md" for name in restore.tasks.REGISTRY),
-    *(f"restore/solvers/tuned/{name}.toml" for name in restore.solvers.tuned.names()),
+    *(f"restore/solvers/tuned/{name}.toml" for name in tuned.names()),
     *(f"restore/_cards/solvers/{name}.md" for name in restore.solvers.REGISTRY),
     *(f"restore/_cards/operators/{name}.md" for name in operators.REGISTRY),
     "restore/report/page.html.j2",
