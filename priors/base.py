@@ -12,6 +12,7 @@ from operators.common.errors import BadInput
 from operators.common.settings import Checked, Count, Positive
 from operators.common.space import IDENTITY, Affine, Latent, Space
 
+from .maps import by_octaves, check_map, is_map
 from .schedules import VP, Schedule
 
 Sigma = float | Tensor
@@ -115,8 +116,10 @@ class DiffusionPrior(Prior):
     A subclass implements `denoise_native(z, sigma)` in its own units z.
 
     schedule: the default schedule of `x0` (VP with 1000 steps). The rest: see `Prior`.
+    takes_maps: whether `denoise_native` answers noise that differs from pixel to pixel itself.
     """
 
+    takes_maps: bool = False
     calls = ("denoise_native",)
     kind = "diffusion"
 
@@ -137,21 +140,26 @@ class DiffusionPrior(Prior):
         self.schedule: Schedule = schedule if schedule is not None else VP()
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
-        """E[z0 | z0 + sigma n = z]; z: B x C x H x W in native units, sigma: B positive numbers."""
+        """E[z0 | z0 + sigma n = z]; z: B x C x H x W in native units, sigma: B positive numbers.
+
+        Where `takes_maps` is set, sigma may also be a map (B x 1 or C x H x W) whose least value may be 0.
+        """
         raise TypeError(f"{type(self).__name__} does not implement denoise_native")
 
     def denoise(self, x: Tensor, sigma: Sigma) -> Tensor:
         """The posterior mean of the clean picture.
 
-        x: B x C x H x W in the units of this view. sigma: noise standard deviation in the same units, a number or one
-        per batch entry; 0 returns x itself. BadInput for a negative or non-finite sigma or a wrong length.
+        x: B x C x H x W in the units of this view. sigma: noise standard deviation in the same units: a number, one per
+        batch entry, or a map (B x 1 x H x W or B x C x H x W); 0 returns x itself. A map is answered exactly where the
+        prior can (`takes_maps`), otherwise by the rule "by octaves" (`priors.maps`), in one to eight calls. BadInput
+        for a negative or non-finite sigma or a wrong shape.
         """
         if not isinstance(self.space, Affine):
             raise BadInput(
                 f"prior {self.name!r} denoises latents and was given a picture",
                 do="Use prior.native.denoise(z, sigma) with z = prior.space.back(x).",
             )
-        level = check_sigma(sigma, x)
+        level = check_map(sigma, x) if is_map(sigma, x) else check_sigma(sigma, x)
         if self.channels is not None and x.shape[1] not in self.channels:
             raise BadInput(
                 f"{type(self).__name__} was given {x.shape[1]} channels",
@@ -161,9 +169,15 @@ class DiffusionPrior(Prior):
         if x.shape[0] == 0:
             return x
         noisy = level > 0
+        if level.ndim > 1:
+            x0 = self.space.to(self._denoise_map(self.space.back(x), level / self.scale)) if bool(noisy.any()) else x
+            return torch.where(noisy, x0, x)
         safe = torch.where(noisy, level, torch.ones_like(level)) / self.scale
         x0 = self.space.to(self.denoise_native(self.space.back(x), safe))
         return x0 if bool(noisy.all()) else torch.where(noisy.reshape(-1, *[1] * (x.ndim - 1)), x0, x)
+
+    def _denoise_map(self, z: Tensor, levels: Tensor) -> Tensor:
+        return self.denoise_native(z, levels) if self.takes_maps else by_octaves(self.denoise_native, z, levels)
 
     def alpha(self, t: float) -> float:
         """Scale of the clean picture at time t of this prior's schedule."""

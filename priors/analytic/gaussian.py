@@ -11,9 +11,12 @@ from torch import Tensor
 from operators.common.errors import BadInput
 from operators.common.randomness import Noise
 from operators.common.settings import Range
+from operators.core.linear_solvers import conjugate_gradients
 
 from ..base import DiffusionPrior, Sigma, check_sigma
 from .posterior import MAX_UNKNOWNS, LinearGaussianProblem, Posterior, condition
+
+RELATIVE_ZERO = 1e-12  # of the largest eigenvalue: directions without any variance
 
 
 class GaussianPrior(DiffusionPrior):
@@ -24,7 +27,8 @@ class GaussianPrior(DiffusionPrior):
     symmetric under k -> -k, so that pictures are real. native_clip: legal range, or None.
 
     With C = Q diag(l) Q^H the answer is E[x0 | x] = m + Q diag(l / (l + sigma^2)) Q^H (x - m) (Wiener 1949), computed
-    with the precision of x.
+    with the precision of x. Noise that differs from pixel to pixel, S = diag(s^2), is answered exactly too:
+    m + C (C + S)^-1 (x - m).
     """
 
     mean: Tensor
@@ -64,9 +68,31 @@ class GaussianPrior(DiffusionPrior):
         self.register_buffer("eigenvalues", eigenvalues)
         self.register_buffer("basis", basis)
 
+    takes_maps = True
+
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
+        if sigma.ndim > 1:
+            return self.mean.to(z) + self._unmixed(self._centred(z), sigma.square().expand_as(z))
         gain = self._spread(z) / self._variance(sigma)
         return self.mean.to(z) + self._synthesis(self._analysis(self._centred(z)) * gain)
+
+    def _unmixed(self, away: Tensor, noise: Tensor) -> Tensor:
+        """C (C + diag(noise))^-1 away, for variances of the noise that differ from pixel to pixel (B x C x H x W)."""
+        if self.basis is not None:
+            covariance = self.covariance
+            total = covariance + torch.diag_embed(noise.flatten(1).to(covariance))
+            inverse = torch.linalg.pinv(total, rcond=RELATIVE_ZERO, hermitian=True)
+            weighted = torch.einsum("ij,bjk,bk->bi", covariance, inverse, away.flatten(1).to(covariance))
+            return weighted.to(away).reshape(away.shape)
+        spread = self._spread(away)
+        if not self.stationary:
+            total = spread + noise
+            return torch.where(total > 0, spread / torch.where(total > 0, total, 1.0), 0.0) * away
+
+        def covariance_of(x: Tensor) -> Tensor:
+            return self._synthesis(self._analysis(x) * spread)
+
+        return covariance_of(conjugate_gradients(lambda x: covariance_of(x) + noise * x, away).x)
 
     def log_density(self, x: Tensor, sigma: Sigma) -> Tensor:
         """log p(x) of x = x0 + sigma n (B), normalised; -inf or NaN where the covariance is singular and sigma is 0."""

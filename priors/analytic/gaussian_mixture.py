@@ -50,6 +50,8 @@ class GaussianMixture(DiffusionPrior):
         self.register_buffer("log_weights", (weights / weights.sum()).log())
         self.register_buffer("variance", variance.broadcast_to(means.shape[1:]).clone())
 
+    takes_maps = True
+
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
         noise, total = self._variances(z, sigma)
         shares = torch.softmax(self._log_joint(z, total), dim=1)
@@ -74,12 +76,13 @@ class GaussianMixture(DiffusionPrior):
         return condition(self.means, torch.diag(self.variance.flatten()), self.log_weights, problem)
 
     def _variances(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """sigma^2 (B x 1 x 1 x 1) and sigma^2 + std^2 (B x C x H x W)."""
+        """sigma^2 (B x 1 x 1 x 1, or a map) and sigma^2 + std^2 (B x C x H x W)."""
         if x.shape[1:] != self.means.shape[1:]:
             raise BadInput(
                 f"pictures of shape {tuple(x.shape[1:])}", wanted=f"{tuple(self.means.shape[1:])}, as the means"
             )
-        noise = sigma.to(x).square()[:, None, None, None]
+        levels = sigma if sigma.ndim > 1 else sigma[:, None, None, None]
+        noise = levels.to(x).square()
         return noise, noise + self.variance.to(x)
 
     def _log_joint(self, x: Tensor, total: Tensor) -> Tensor:
