@@ -3,7 +3,7 @@
     python -m benchmarks.studies.tune --task sr4x --solver diffpir --grid lambda_=2,4,8 --grid zeta=0.1,0.3,1
 
 Every combination is run on centre crops of some pictures of photos-val; means are printed, best first, after that of
-the task's simple baseline.
+the task's simple baseline. What is found good goes into the solver's own file, `restore/solvers/tuned/NAME.toml`.
 """
 
 from __future__ import annotations
