@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from operators.common.errors import BadInput
+from operators.common.settings import Range, check
 
 from .base import Prior
 from .calls import around, map_tensors, tensors_of
@@ -63,10 +63,8 @@ def in_tiles(
 
 def check_tiling(tile: int, overlap: int) -> None:
     """BadInput for tiles that are too small, or that overlap by more than half."""
-    if tile < 16 or not 0 <= overlap <= tile // 2:
-        raise BadInput(
-            f"tile {tile} with overlap {overlap}", wanted="a tile of 16 or more and an overlap up to half of it"
-        )
+    check("tile", tile, Annotated[int, Range(16)])
+    check("overlap", overlap, Annotated[int, Range(0, tile // 2)], where=f"tiles of {tile} pixels")
 
 
 def tile_starts(size: int, tile: int, overlap: int) -> list[int]:

@@ -29,6 +29,7 @@ from priors import residual, schedules
 from priors.analytic.gaussian import GaussianPrior
 from priors.analytic.gaussian_mixture import GaussianMixture
 from priors.base import DiffusionPrior
+from priors.diffusion import adapters
 from priors.diffusion.adapters import Window
 from priors.diffusion.by_level import ByLevel
 from priors.diffusion.edm import EDMObjective, EDMPrior
@@ -45,6 +46,7 @@ REGISTRIES = {
     "process": residual.REGISTRY,
     "solver": solvers.REGISTRY,
     "metric": restore.metrics.REGISTRY,
+    "adapter": adapters.REGISTRY,
 }
 OTHERS = [
     *kernels.KERNELS.values(),
@@ -60,7 +62,6 @@ OTHERS = [
     EDMPrior,
     ByLevel,
     CompactPrior,
-    Window,
     EDMObjective,
     ResidualObjective,
     TrainingSettings,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -84,7 +84,13 @@ class RealImaginary(DiffusionPrior):
 class Window(DiffusionPrior):
     """Pictures whose values run from low to high (such as HU) instead of the inner prior's legal range."""
 
-    def __init__(self, prior: DiffusionPrior, *, low: float, high: float) -> None:
+    def __init__(
+        self,
+        prior: DiffusionPrior,
+        *,
+        low: Annotated[float, "least value of a picture"],
+        high: Annotated[float, "largest value of a picture, above `low`"],
+    ) -> None:
         above("high", high, "low", low)
         if prior.clip is None:
             raise BadInput(f"a window for prior {prior.name!r}", wanted="a prior with a legal range")

@@ -9,8 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from operators.common.errors import BadInput
-from operators.common.settings import Checked
+from operators.common.settings import Checked, Count, NotNegative, check
 
 Kind = Literal["isotropic", "anisotropic", "vectorial"]
 FIRST_SPATIAL = 2  # B x C x spatial
@@ -68,8 +67,8 @@ class TotalVariation(Checked):
 
         Beck and Teboulle 2009, doi:10.1109/TIP.2009.2028250 (FGP), from the dual of Chambolle 2004.
         """
-        if weight < 0 or iterations < 1:
-            raise BadInput(f"weight {weight:g}, {iterations} iterations", wanted="weight >= 0 and at least 1 iteration")
+        check("weight", weight, NotNegative)
+        check("iterations", iterations, Count)
         if weight == 0:
             return x
         step = 1 / gradient_norm(x.ndim - FIRST_SPATIAL) ** 2

@@ -23,6 +23,7 @@ REGISTRIES: Mapping[str, str] = {
     "noise": "operators.noise",
     "solvers": "restore.solvers",
     "priors": "priors",
+    "adapters": "priors.diffusion.adapters",
     "processes": "priors.residual",
     "metrics": "restore.metrics",
 }

@@ -16,6 +16,7 @@ import priors
 from operators import BadInput, Unavailable
 from operators.common.randomness import check_seed
 from operators.common.registry import plain
+from operators.common.settings import Count, check
 from priors.base import Prior
 
 from .. import __version__, io, tasks
@@ -138,8 +139,7 @@ class Plan:
 def make(options: RunOptions) -> Plan:
     """Look at everything and pose the first problem; BadInput for whatever cannot work."""
     check_seed(options.seed)
-    if options.samples < 1:
-        raise BadInput(f"samples is {options.samples}", wanted="an integer of at least 1")
+    check("samples", options.samples, Count)
     check_device(options.settings.device)
     task, solver = _method(options)
     given = {"sigma": options.sigma, "peak": options.peak, "kernel": options.kernel, "mask": options.mask}
