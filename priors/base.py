@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,35 @@ from operators.common.space import IDENTITY, Affine, Latent, Space
 from .maps import by_octaves, check_map, is_map
 from .schedules import VP, Schedule
 
+if TYPE_CHECKING:
+    from operators.common.randomness import Noise
+    from operators.core.operator import Operator
+    from operators.noise.base import NoiseModel
+
 Sigma = float | Tensor
+
+
+class Measured(Protocol):
+    """What a prior may ask of the problem that it is fitted to (restore.Problem offers it)."""
+
+    @property
+    def y(self) -> Tensor:
+        """B x output_shape."""
+
+    @property
+    def operator(self) -> Operator:
+        """The physics."""
+
+    @property
+    def noise(self) -> NoiseModel:
+        """The law of y given A(x)."""
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise of y."""
+
+    def posed(self, space: Space, /) -> Measured:
+        """The same problem in other units."""
 
 
 class Prior(Checked, nn.Module):
@@ -90,6 +119,27 @@ class Prior(Checked, nn.Module):
         if not isinstance(self.space, Affine):
             view.channels = None  # those of pictures
         return view
+
+    @property
+    def fit_key(self) -> str | None:
+        """The settings that `fit` depends on, in a word, so that what it learned may be kept; None: it is not kept."""
+        return None
+
+    def fit(self, problem: Measured, noise: Noise, watch: Callable[[int, int], None]) -> Prior:
+        """The prior that is used on this problem: itself, unless it learns from the measurement.
+
+        Called once before sampling. problem: a restore.Problem in the units of the prior's pictures, all of its batch;
+        `problem.posed(self.space)` is in native units. noise: all randomness, one entry per picture. watch: to be
+        called as (network calls done, of how many) after each; these are counted in the result. The answer keeps
+        name and hash of this prior; itself must stay as it is.
+        """
+        return self
+
+    def fitted(self, state: Mapping[str, Tensor]) -> Prior:
+        """What `fit` gave, from the `state_dict` that was kept of it."""
+        again = copy.deepcopy(self)
+        again.load_state_dict(dict(state))
+        return again
 
     def within(self, space: Space, *, channels: tuple[int, ...] | None = None) -> Self:
         """This prior of z as a prior of pictures x = space.to(z): in other units, or decoded from latents.

@@ -23,9 +23,10 @@ from .problem import Problem
 from .reconstruction import Reconstruction, Seconds
 from .runs.choosing import choose
 from .runs.determinism import repeatable
+from .runs.fitting import Progress, Sources, fit
 from .runs.matching import Match, check_fit, choose_prior, in_pictures, match
 from .runs.pieces import most_entries
-from .runs.sampling import Drawing, Drawn, Finished, Interrupted, Sources
+from .runs.sampling import Drawing, Drawn, Finished, Interrupted
 from .runs.trust import warn_of_wrong_adjoint
 from .solvers import Solver, State, solver_name
 
@@ -67,6 +68,7 @@ def solve(
     seed: int = 0,
     settings: Settings | None = None,
     watch: Callable[[int, State, int], None] | None = None,
+    watch_fit: Progress | None = None,
     finished: Finished | None = None,
 ) -> Reconstruction:
     """Estimate the picture behind a measurement.
@@ -79,6 +81,7 @@ def solve(
     seed: 0 to 2^63 - 1; sample s of image k depends on seed, s and k alone.
     watch: called with (sample, state, total states) at every step; the state is that of a batch of draws (entry
     s * B + k: the s-th sample of the batch, picture k), and sample is the first of them, as many as are done already.
+    watch_fit: called with (network calls done, of how many) while the prior learns from the measurement, if it does.
     finished: what an earlier, interrupted run had done; of an interrupted run whole batches are kept.
 
     Raises BadInput or BadType before any work where problem, prior and solver do not fit, Diverged where the iteration
@@ -96,9 +99,17 @@ def solve(
     began = time.perf_counter()
     with _plain_context(), repeatable(chosen.deterministic):
         placed = _ordinary(problem).to(torch.device(chosen.device))
+        sources = _sources(chosen, seed)
+        fitted = None
+        if chosen_prior is not None:
+            try:
+                ready = chosen_prior.to(chosen.device)
+                fitted = fit(ready, placed.posed(space), sources, seed=seed, watch=watch_fit)
+            except KeyboardInterrupt:
+                raise Interrupted(finished) from None
         matched = match(
             placed,
-            chosen_prior,
+            fitted,
             method,
             space=space,
             device=chosen.device,
@@ -106,9 +117,11 @@ def solve(
             tile=chosen.tile,
         )
         most = chosen.batch if chosen.batch is not None else most_entries(placed, torch.device(chosen.device))
-        drawing = Drawing(method, matched, _sources(chosen, seed), samples=samples, most=most, watch=watch)
+        drawing = Drawing(method, matched, sources, samples=samples, most=most, watch=watch)
         drawn = drawing.run(finished)
-    timing = Seconds(total=time.perf_counter() - began, network=matched.seconds, noise=drawn.noise_seconds)
+    timing = Seconds(
+        total=time.perf_counter() - began, network=matched.seconds, noise=drawn.noise_seconds, fit=matched.fit_seconds
+    )
     return Reconstruction(
         estimate=drawn.samples.mean(0),
         samples=drawn.samples,

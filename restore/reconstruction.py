@@ -24,15 +24,21 @@ ARRAYS = ("estimate", "samples", "std", "y", "truth")
 
 @dataclass(frozen=True)
 class Seconds:
-    """Where the time went: total, in the prior, drawing noise, and the rest (operator and algebra)."""
+    """Where the time went: total, in the prior, drawing noise, training the prior, the rest (operator and algebra)."""
 
     total: float
     network: float
     noise: float
+    fit: float = 0.0
 
     @property
     def other(self) -> float:
-        return max(self.total - self.network - self.noise, 0.0)
+        return max(self.total - self.network - self.noise - self.fit, 0.0)
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain data; `fit` only where a prior learned from the measurement."""
+        parts = {"total": self.total, "network": self.network, "noise": self.noise}
+        return {**parts, "fit": self.fit} if self.fit else parts
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class Reconstruction:
             "recipe": recipe,
             "trace": [dict(row) for row in self.trace],
             "nfe": self.nfe,
-            "timing": {"total": self.timing.total, "network": self.timing.network, "noise": self.timing.noise},
+            "timing": self.timing.as_dict(),
             "image_ids": list(self.problem.image_ids),
         }
         return write_result(Path(path), arrays, setup, attributes)

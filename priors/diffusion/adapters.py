@@ -163,6 +163,8 @@ def adapt(prior: Prior, adapter: str | WordPart | Mapping[str, Any]) -> Prior:
         return prior
     if not isinstance(prior, DiffusionPrior):
         raise BadInput(f"prior {prior.name!r} takes no adapter", wanted="a diffusion prior before the colon")
+    if type(prior).fit is not Prior.fit:
+        raise BadInput(f"prior {prior.name!r} learns from the measurement as it is", do="Leave the adapter out.")
     if adapter.name not in REGISTRY:
         raise BadInput(f"unknown adapter {adapter.name!r}", do=f"Known: {', '.join(REGISTRY)}.")
     known = keyword_parameters(REGISTRY.load(adapter.name))

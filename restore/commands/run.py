@@ -181,7 +181,7 @@ def _remarks(plan: Plan, outcome: RunOutcome) -> list[str]:
     for split in outcome.timing.values():
         if len(outcome.timing) == 1 and split["total"] > 0:
             shares = ", ".join(
-                f"{part} {100 * split[part] / split['total']:.1f} %" for part in ("network", "noise", "other")
+                f"{part} {100 * seconds / split['total']:.1f} %" for part, seconds in split.items() if part != "total"
             )
             lines.append(f"time of the solver: {split['total']:.1f} s ({shares})")
     if not plan.folder:

@@ -103,10 +103,10 @@ def coverage(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def timing(seconds: Mapping[str, float] | None) -> list[Share]:
-    """Network, noise and the rest of the solve; nothing where the split is unknown or no time passed."""
+    """The parts of a solve's time and the rest of it; nothing where the split is unknown or no time passed."""
     total = (seconds or {}).get("total") or 0.0
     if seconds is None or total <= 0:
         return []
-    parts = {"network": seconds.get("network", 0.0), "noise": seconds.get("noise", 0.0)}
+    parts = {name: value for name, value in seconds.items() if name != "total"}
     parts["other"] = max(total - sum(parts.values()), 0.0)
     return [Share(name, f"{value:.3g} s", 100 * min(value / total, 1.0)) for name, value in parts.items()]

@@ -85,7 +85,14 @@ def repeat(
     with bar(1, quiet=quiet) as display:
         display.picture(file.name, samples, 0)
         result = solve(
-            problem, prior=loaded, solver=solver, samples=samples, seed=seed, settings=settings, watch=display.watch
+            problem,
+            prior=loaded,
+            solver=solver,
+            samples=samples,
+            seed=seed,
+            settings=settings,
+            watch=display.watch,
+            watch_fit=display.watch_fit,
         )
     if out is not None:
         kept = {key: provenance[key] for key in ("settings_from",) if key in provenance}

@@ -92,12 +92,7 @@ def _one(plan: Plan, item: RunItem, display: Bar, outcome: RunOutcome, say: Call
         raise
     partial.drop(item.out)
     outcome.metrics[item.name] = metrics
-    outcome.timing[item.name] = {
-        "total": result.timing.total,
-        "network": result.timing.network,
-        "noise": result.timing.noise,
-        "other": result.timing.other,
-    }
+    outcome.timing[item.name] = {**result.timing.as_dict(), "other": result.timing.other}
 
 
 def _solve(
@@ -118,6 +113,7 @@ def _solve(
             seed=plan.options.seed,
             settings=plan.options.settings,
             watch=display.watch,
+            watch_fit=display.watch_fit,
             finished=finished,
         )
     except Interrupted as stop:

@@ -19,6 +19,7 @@ from priors.tiling import side_for, tiled
 from .. import solvers
 from ..problem import Problem
 from ..solvers import Solver, solver_name
+from .fitting import Fit
 from .meters import Meter
 
 TILE_ABOVE = 1280  # pixels on the longer side of a picture; above it the prior is called in tiles
@@ -119,12 +120,12 @@ class Match:
     """A problem and a prior brought together: what a solver is handed, and the way back to the picture.
 
     posed: the problem in the space the solver works in, on the device. space: that space, seen from the picture.
-    meter: the prior with its calls counted, None for none.
+    fit: the prior and what its training took, meter: the same with its calls counted; None for none.
     """
 
     posed: Problem
     space: Space
-    prior: Prior | None
+    fit: Fit | None
     meter: Meter | None
 
     @property
@@ -147,6 +148,11 @@ class Match:
         """Seconds spent in the prior up to now."""
         return 0.0 if self.meter is None else self.meter.seconds
 
+    @property
+    def fit_seconds(self) -> float:
+        """Seconds that the prior learned from the measurement in this run."""
+        return 0.0 if self.fit is None or self.fit.kept else self.fit.seconds
+
     def may_tile(self, allowed: bool) -> None:
         """Whether the prior is to be called in tiles where a device runs out of memory."""
         if self.meter is not None:
@@ -158,10 +164,11 @@ class Match:
 
     def record(self) -> dict[str, Any]:
         """What a result's provenance says of its prior."""
-        prior, meter = self.prior, self.meter
+        prior, meter = None if self.fit is None else self.fit.prior, self.meter
         tiled = meter is not None and meter.retried_tile is not None
         return {
             "prior": None if prior is None else {"name": prior.name or type(prior).__name__, "sha256": prior.sha256},
+            **({} if self.fit is None else self.fit.record()),
             "bfloat16": meter is not None and meter.autocast,
             **({"tiled_after_out_of_memory": meter.retried_tile} if meter is not None and tiled else {}),
         }
@@ -169,7 +176,7 @@ class Match:
 
 def match(
     problem: Problem,
-    prior: Prior | None,
+    fit: Fit | None,
     method: Solver,
     *,
     space: Space = IDENTITY,
@@ -179,16 +186,16 @@ def match(
 ) -> Match:
     """The problem in the prior's units (under Gaussian noise where the solver needs it) and the prior, on a device.
 
-    prior: as `choose_prior` gave it. space: what its pictures are in the problem's, the identity unless the problem was
+    fit: the prior, ready to sample. space: what its pictures are in the problem's, the identity unless the problem was
     given with a decoder. autocast: whether its network is bfloat16 inside. tile: side of the tiles in which it is
     called; None: TILE above TILE_ABOVE pixels; 0: never.
     """
     suited = problem.gaussian() if method.needs_gaussian else problem
-    if prior is None:
+    if fit is None:
         return Match(suited.posed(space), space, None, None)
-    meter = _metered(prior.to(device), problem, autocast=autocast, tile=tile)
-    whole = space @ prior.space
-    return Match(suited.posed(whole), whole, prior, meter)
+    meter = _metered(fit.prior.to(device), problem, autocast=autocast, tile=tile)
+    whole = space @ fit.prior.space
+    return Match(suited.posed(whole), whole, fit, meter)
 
 
 def _metered(prior: Prior, problem: Problem, *, autocast: bool, tile: int | None) -> Meter:

@@ -50,7 +50,7 @@ def write_all(
         trace=[dict(row) for row in result.trace],
         provenance=dict(result.provenance),
         notes=notes,
-        timing={"total": result.timing.total, "network": result.timing.network, "noise": result.timing.noise},
+        timing=result.timing.as_dict(),
     )
     with staged(out) as stage:
         notes += write_estimate(stage, leaving.estimate[0], image, unit)

@@ -30,11 +30,16 @@ class Bar:
         if self.display is not None:
             self.display.advance(self.pictures)
 
+    def watch_fit(self, step: int, total: int) -> None:
+        """For `restore.solve(watch_fit=...)`: the prior learns from the measurement before the first sample."""
+        if self.display is not None:
+            self.display.update(self.steps, description="  fit", completed=step, total=total)
+
     def watch(self, sample: int, state: Any, total: int) -> None:
         """For `restore.solve(watch=...)`."""
         if self.display is not None:
             self.display.update(self.samples, completed=sample)
-            self.display.update(self.steps, completed=state.step + 1, total=total)
+            self.display.update(self.steps, description="  steps", completed=state.step + 1, total=total)
 
 
 @contextlib.contextmanager

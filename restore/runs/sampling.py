@@ -10,17 +10,15 @@ import torch
 from torch import Tensor
 
 from operators import BadInput, Diverged, NoiseSource
-from operators.common.randomness import Noise
 
 from ..solvers import Solver, State
+from .fitting import Sources
 from .matching import Match
 from .meters import MeteredNoise
 from .pieces import Piece
 from .trace import Row, merged, row
 
 Watch = Callable[[int, State, int], None]
-Sources = Callable[[Sequence[str], Sequence[int]], Noise]
-"""(image id, sample index of each batch entry) -> the source of their noise."""
 
 
 @dataclasses.dataclass(frozen=True)
