@@ -53,6 +53,7 @@ _own, _, _LAZY = lazy_loader.attach(
     {
         "base": ["DiffusionPrior", "Prior"],
         "diffusion.edm": ["EDMPrior"],
+        "diffusion.wrapped": ["wrap"],
         "analytic.gaussian_mixture": ["GaussianMixture"],
         "discrete.masked": ["MaskedPrior"],
         "residual.prior": ["ResidualPrior"],

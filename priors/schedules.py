@@ -104,7 +104,7 @@ def eps_from_x0(x_t: Tensor, x0: Tensor, alpha: float, sigma: float) -> Tensor:
     return (x_t - alpha * x0) / sigma
 
 
-def x0_from_eps(x_t: Tensor, eps: Tensor, alpha: float, sigma: float) -> Tensor:
+def x0_from_eps(x_t: Tensor, eps: Tensor, alpha: float | Tensor, sigma: float | Tensor) -> Tensor:
     """The clean estimate that belongs to a noise prediction."""
     return (x_t - sigma * eps) / alpha
 
@@ -119,7 +119,7 @@ def vp_velocity_from_x0(x_t: Tensor, x0: Tensor, alpha: float, sigma: float) -> 
     return alpha * eps_from_x0(x_t, x0, alpha, sigma) - sigma * x0
 
 
-def x0_from_vp_velocity(x_t: Tensor, velocity: Tensor, alpha: float, sigma: float) -> Tensor:
+def x0_from_vp_velocity(x_t: Tensor, velocity: Tensor, alpha: float | Tensor, sigma: float | Tensor) -> Tensor:
     """x0 = alpha x_t - sigma v, for alpha^2 + sigma^2 = 1."""
     return alpha * x_t - sigma * velocity
 

@@ -17,6 +17,7 @@ from operators.common.randomness import check_seed
 from operators.common.registry import plain
 from operators.common.settings import Checked, Count, Range, check
 from priors.base import Prior
+from priors.diffusion.wrapped import Denoiser
 from priors.training.loop import fast_bfloat16
 
 from .problem import Problem
@@ -24,7 +25,7 @@ from .reconstruction import Reconstruction, Seconds
 from .runs.choosing import choose
 from .runs.determinism import repeatable
 from .runs.fitting import Progress, Sources, fit
-from .runs.matching import Match, check_fit, choose_prior, in_pictures, match
+from .runs.matching import Match, as_prior, check_fit, choose_prior, in_pictures, match
 from .runs.pieces import most_entries
 from .runs.sampling import Drawing, Drawn, Finished, Interrupted
 from .runs.trust import warn_of_wrong_adjoint
@@ -61,7 +62,7 @@ class Settings(Checked):
 
 def solve(
     problem: Problem,
-    prior: Prior | str | None = None,
+    prior: Prior | str | Denoiser | None = None,
     solver: Solver | str | None = None,
     *,
     samples: int = 1,
@@ -76,8 +77,9 @@ def solve(
     problem: in the picture's units. solver: by name, with the settings tuned for the problem's task (its own defaults
     where no task made the problem, or none were tuned); a Solver, such as DiffPIR(steps=20), which means what it says;
     None is the task's own, and diffpir where no task made the problem. `provenance["settings_from"]` tells which.
-    prior: a prior or its name; None is the one that the task names for that solver, else "natural" where a diffusion
-    prior is needed. samples: independent posterior samples, at least 1; the estimate is their mean.
+    prior: a prior or its name, or a denoiser of pictures in [0, 1] that `priors.wrap` takes without further words; None
+    is the one that the task names for that solver, else "natural" where a diffusion prior is needed.
+    samples: independent posterior samples, at least 1; the estimate is their mean.
     seed: 0 to 2^63 - 1; sample s of image k depends on seed, s and k alone.
     watch: called with (sample, state, total states) at every step; the state is that of a batch of draws (entry
     s * B + k: the s-th sample of the batch, picture k), and sample is the first of them, as many as are done already.
@@ -88,7 +90,7 @@ def solve(
     leaves the finite numbers, and Interrupted (with the finished samples) on Ctrl-C.
     """
     chosen = settings if settings is not None else Settings()
-    choice = choose(problem, prior, solver)
+    choice = choose(problem, None if prior is None else as_prior(prior), solver)
     method = choice.solver
     check("samples", samples, Count)
     check_seed(seed)

@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor
 
 import priors
-from operators import BadInput, BadType
+from operators import BadInput
 from operators.common.space import IDENTITY, Space
 from operators.core.base import LinearOperator
 from operators.core.posing import apart, keeps_linear
 from operators.optics.modulus import Modulus
 from priors.base import DiffusionPrior, Prior
+from priors.diffusion.wrapped import wrap
 from priors.tiling import side_for, tiled
 
 from .. import solvers
@@ -26,12 +27,13 @@ TILE_ABOVE = 1280  # pixels on the longer side of a picture; above it the prior 
 TILE = 768  # of a picture; in a volume both are the sides that hold as many numbers
 
 
+def as_prior(prior: Any) -> Prior | str:
+    """A prior or a name as it is, anything that denoises as a prior; BadType for what cannot."""
+    return prior if isinstance(prior, str) else wrap(prior)
+
+
 def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) -> Prior | None:
     """The prior a solver will use, None where it uses none; BadInput where it fits neither solver nor picture."""
-    if prior is not None and not isinstance(prior, str | Prior):
-        raise BadType(
-            f"prior is {type(prior).__name__}", wanted="a DiffusionPrior, a ResidualPrior, or the name of a prior"
-        )
     if not method.needs_prior:
         return None
     chosen = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
