@@ -118,7 +118,8 @@ def solve(
             autocast=chosen.autocast,
             tile=chosen.tile,
         )
-        most = chosen.batch if chosen.batch is not None else most_entries(placed, torch.device(chosen.device))
+        fitting = most_entries(placed, torch.device(chosen.device), width=method.width)
+        most = fitting if chosen.batch is None else chosen.batch
         drawing = Drawing(method, matched, sources, samples=samples, most=most, watch=watch)
         drawn = drawing.run(finished)
     timing = Seconds(

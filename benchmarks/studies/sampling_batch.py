@@ -53,15 +53,16 @@ def compare(
 ) -> BatchRow:
     """Loop and batch of one solver, `rounds` times in turn, after a first run that is not counted."""
     shortened = {"solver.steps": SHORT[name]} if name in SHORT else {}
-    solver = task.override({"solver.name": name, **shortened}).solver_for()
+    chosen = task.override({"solver.name": name, **shortened})
+    solver, prior = chosen.solver_for(), chosen.prior_for() or None
     ways = {batch: Settings(batch=batch, dtype=dtype) for batch in (1, None)}  # type: ignore[arg-type]
     seconds: dict[int | None, list[float]] = {1: [], None: []}
     drawn: dict[int | None, Tensor] = {}
-    restore.solve(problem, None, solver)
+    restore.solve(problem, prior, solver)
     for _ in range(rounds):
         for batch, settings in ways.items():
             began = time.perf_counter()
-            drawn[batch] = restore.solve(problem, None, solver, samples=samples, settings=settings).samples
+            drawn[batch] = restore.solve(problem, prior, solver, samples=samples, settings=settings).samples
             seconds[batch].append(time.perf_counter() - began)
     difference = float((drawn[None] - drawn[1]).norm() / drawn[1].norm())
     return BatchRow(name, min(seconds[1]), min(seconds[None]), difference)
@@ -78,7 +79,7 @@ def table(rows: Iterator[BatchRow]) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="sr4x")
-    parser.add_argument("--solver", action="append", default=[], choices=SOLVERS)
+    parser.add_argument("--solver", action="append", default=[], help="a solver of the table; repeatable")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--size", type=int, default=96, help="side of the picture in pixels")
     parser.add_argument("--rounds", type=int, default=3)

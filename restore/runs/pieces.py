@@ -66,8 +66,11 @@ def evenly(whole: range, most: int) -> list[range]:
     return [range(a, b) for a, b in itertools.pairwise(borders)]
 
 
-def most_entries(problem: Problem, device: torch.device) -> int:
-    """How many draws of a problem run as one batch where nobody says otherwise; at least 1."""
+def most_entries(problem: Problem, device: torch.device, *, width: int = 1) -> int:
+    """How many draws of a problem run as one batch where nobody says otherwise; at least 1.
+
+    width: pictures that the solver holds for each of them.
+    """
     shapes = (problem.operator.input_shape, problem.operator.output_shape)
     room = 3 * SIDE.get(device.type, SIDE["cpu"]) ** 2
-    return max(room // max(math.prod(shape) for shape in shapes), 1)
+    return max(room // (width * max(math.prod(shape) for shape in shapes)), 1)

@@ -98,6 +98,11 @@ class Solver(Checked):
         """States that `iterate` yields at most, for the progress bar."""
         return int(getattr(self, "steps", 1))
 
+    @property
+    def width(self) -> int:
+        """Pictures that an iteration holds for each draw; the driver's batches are as much smaller."""
+        return 1
+
     def iterate(self, problem: Problem, prior: Any, noise: Noise) -> Iterator[State]:
         """Yield states; the last one's `estimate` is the answer.
 

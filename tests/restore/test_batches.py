@@ -20,6 +20,7 @@ from restore.problem import Problem
 from restore.runs.meters import MeteredNoise
 from restore.runs.pieces import Piece, evenly, most_entries
 from restore.solvers import Solver, State
+from restore.solvers.classical.hio import HIO
 
 SHAPE = (1, 6, 7)
 
@@ -127,6 +128,8 @@ def test_where_nobody_says_otherwise_a_batch_holds_the_numbers_of_one_large_pict
     assert most((3, 512, 512)) == 1 and most((3, 600, 600)) == 1
     assert most((3, 256, 256)) == 4 and most((3, 96, 96)) == 28 and most((1, 8, 32, 32)) == 96
     assert most((3, 512, 512), "cuda") == 16
+    colour = Problem(torch.zeros(1, 3, 96, 96), operators.Identity((3, 96, 96)), noise)
+    assert most_entries(colour, torch.device("cpu"), width=HIO(starts=4).width) == 7
     angles = operators.stack([operators.Identity((1, 128, 128))] * 16)  # where the measurement is the larger of the two
     assert most_entries(Problem(torch.zeros(1, *angles.output_shape), angles, noise), torch.device("cpu")) == 3
 

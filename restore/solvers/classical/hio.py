@@ -55,6 +55,10 @@ class HIO(Solver):
     def total(self) -> int:
         return -(-self.steps // EVERY)
 
+    @property
+    def width(self) -> int:
+        return self.starts
+
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         operator = problem.operator
         if not isinstance(operator, Modulus):
