@@ -67,6 +67,8 @@ def map_file(
     axes: options.Axes = None,
     unit: options.Unit = None,
     offset: options.Offset = None,
+    white: options.White = None,
+    black: options.Black = None,
     max_pixels: options.MaxPixels = None,
 ) -> None:
     from ..cases.planning import Context
@@ -77,7 +79,9 @@ def map_file(
     request = Request(
         task=task,
         input=input,
-        reading=options.chosen(dataset=dataset, axes=axes, unit=unit, offset=offset, max_pixels=max_pixels),
+        reading=options.chosen(
+            dataset=dataset, axes=axes, unit=unit, offset=offset, white=white, black=black, max_pixels=max_pixels
+        ),
         tile=tile,
         halo=halo,
         blend=blend,

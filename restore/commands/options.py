@@ -31,6 +31,10 @@ Index = Annotated[int | None, typer.Option("--index", help="Entry along the lead
 Axes = Annotated[str | None, typer.Option("--axes", help="Meaning of the axes, such as HWC, CHW, DHW.")]
 Unit = Annotated[str | None, typer.Option("--unit", help="Unit of the values, such as counts or hu.")]
 Offset = Annotated[float | None, typer.Option("--offset", help="Number added to the stored values, such as -1024.")]
+White = Annotated[
+    float | None, typer.Option("--white", help="Stored number that is 1, such as 4095 (12 bits in a 16-bit file).")
+]
+Black = Annotated[float | None, typer.Option("--black", help="Stored number that is 0.")]
 MaxPixels = Annotated[int | None, typer.Option("--max-pixels", help="Refuse larger pictures.")]
 
 

@@ -97,6 +97,8 @@ def run(
     axes: options.Axes = None,
     unit: options.Unit = None,
     offset: options.Offset = None,
+    white: options.White = None,
+    black: options.Black = None,
     max_pixels: options.MaxPixels = None,
 ) -> None:
     from ..driver import Settings
@@ -121,7 +123,16 @@ def run(
         seed=seed,
         set=tuple(set or ()),
         settings=Settings(device=device, dtype=dtype, noise=noise, tile=tile, deterministic=deterministic, batch=batch),  # type: ignore[arg-type]
-        reading=chosen(dataset=dataset, index=index, axes=axes, unit=unit, offset=offset, max_pixels=max_pixels),
+        reading=chosen(
+            dataset=dataset,
+            index=index,
+            axes=axes,
+            unit=unit,
+            offset=offset,
+            white=white,
+            black=black,
+            max_pixels=max_pixels,
+        ),
         overwrite=overwrite,
         baseline=baseline,
         command=shlex.join(["restore", *(context.obj or {}).get("arguments", ["run", "--task", task])]),

@@ -33,11 +33,22 @@ def score(
     axes: options.Axes = None,
     unit: options.Unit = None,
     offset: options.Offset = None,
+    white: options.White = None,
+    black: options.Black = None,
     max_pixels: options.MaxPixels = None,
 ) -> None:
     from ..runs.scoring import score_paths
 
-    reading = options.chosen(dataset=dataset, index=index, axes=axes, unit=unit, offset=offset, max_pixels=max_pixels)
+    reading = options.chosen(
+        dataset=dataset,
+        index=index,
+        axes=axes,
+        unit=unit,
+        offset=offset,
+        white=white,
+        black=black,
+        max_pixels=max_pixels,
+    )
     table = score_paths(estimate, truth, metrics or DEFAULT, reading=reading, allow_missing=allow_missing)
     for note in table.pop("notes"):
         sys.stderr.write(f"note: {note}\n")

@@ -10,6 +10,7 @@ import numpy as np
 
 from operators.common.metadata import Facts
 
+from .declared import Declared
 from .layout import Layout
 from .source import Options, Source
 from .values import full_range, stored_bits
@@ -20,8 +21,8 @@ class Decoded:
     """Stored numbers, arranged as C x H x W or C x D x H x W, not yet scaled.
 
     full: stored value that stands for 1, None where none is agreed.
-    unit: what the file itself declares, where the caller gave none. facts: the typed parts of the metadata, for the
-    part that index names. The rest as in `Metadata`.
+    unit, offset: what the file itself declares, where the caller gave none. facts: the typed parts of the metadata, for
+    the part that index names. The rest as in `Metadata`.
     """
 
     array: np.ndarray
@@ -31,6 +32,7 @@ class Decoded:
     orientation: int = 1
     pages: int = 1
     unit: str | None = None
+    offset: float | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     facts: Facts = field(default_factory=Facts)
@@ -83,17 +85,21 @@ def arranged(
     *,
     fields: Mapping[str, Any],
     notes: tuple[str, ...] = (),
-    unit: str | None = None,
-    facts: Facts | None = None,
+    declared: Declared | None = None,
 ) -> Decoded:
-    """Numbers of an array format, with the axes that the layout found and the range of their own type."""
+    """Numbers of an array format, with the axes that the layout found and the range of their own type.
+
+    declared: what the file says of them beside.
+    """
+    declared = declared or Declared()
     return Decoded(
         layout.arrange(stored),
         axes=layout.axes,
         bits=stored_bits(stored),
         full=full_range(stored.dtype),
-        unit=unit,
+        unit=declared.unit,
+        offset=declared.offset,
         fields=dict(fields),
         notes=notes + layout.notes,
-        facts=facts or Facts(),
+        facts=declared.facts,
     )

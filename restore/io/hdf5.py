@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from .declared import read_declared, write_declared
 from .decoded import Decoded, arranged
 from .format import Format, Sized
 from .inside import choose_name, complex_pair, join_parts
 from .layout import plan
-from .own_words import read_words, write_words
 from .source import Options, Source, check_pixels
 from .write_spec import Spec
 
@@ -32,13 +32,13 @@ def read(source: Source, options: Options) -> Decoded:
     with opened(source) as file:
         data, name, notes = named(source, file, options)
         check_storage(source, data, options)
-        words = read_words(source, data.attrs, len(data.shape))
-        layout = plan(source, data.shape, options, axes=words.axes)
+        declared = read_declared(source, data.attrs, len(data.shape))
+        layout = plan(source, data.shape, options, axes=declared.axes)
         stored = data[layout.selection]
         notes += _never_written(data)
         fields = native_fields(data, name)
     stored = join_parts(stored)
-    return arranged(stored, layout, fields=fields, notes=notes, unit=words.unit, facts=words.facts)
+    return arranged(stored, layout, fields=fields, notes=notes, declared=declared)
 
 
 def extent(source: Source, options: Options) -> Sized:
@@ -46,7 +46,7 @@ def extent(source: Source, options: Options) -> Sized:
     with opened(source) as file:
         data = named(source, file, options)[0]
         check_storage(source, data, options)
-        return tuple(int(n) for n in data.shape), read_words(source, data.attrs, data.ndim).axes
+        return tuple(int(n) for n in data.shape), read_declared(source, data.attrs, data.ndim).axes
 
 
 @contextmanager
@@ -201,7 +201,7 @@ def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
     with new_file(path) as file:
         name = str(spec.fields.get("dataset") or "image")
         data = file.create_dataset(name, data=stored, chunks=True, fletcher32=True)
-        write_words(data.attrs, spec)
+        write_declared(data.attrs, spec)
 
 
 FORMAT = Format(read, write, extent)

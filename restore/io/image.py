@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -42,6 +43,17 @@ class Metadata(Facts):
     fields: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
+
+    @property
+    def white(self) -> float | None:
+        """The stored number that became 1, where the user or the file said which; values beyond it are legal."""
+        white: float | None = self.fields.get("white")
+        return white
+
+    @property
+    def depth(self) -> int:
+        """Bits that tell the stored numbers from black to white apart."""
+        return self.bits if self.white is None else max(1, round(math.log2(float(self.fields["full"]) + 1)))
 
     @property
     def channels(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from operators.common.errors import BadInput
+from operators.common.metadata import Camera
 
 from .decoded import Decoded
 from .errors import as_read_error, one_line, shown
@@ -17,7 +17,7 @@ from .formats import detect, line, load
 from .image import Image, Metadata
 from .layout import check_window
 from .source import MAX_PIXELS, Options, Source, open_source
-from .values import check_unit, to_values
+from .values import check_options, to_values
 
 
 def read(
@@ -27,9 +27,11 @@ def read(
     index: int | None = None,
     axes: str | None = None,
     unit: str | None = None,
-    offset: float = 0.0,
+    offset: float | None = None,
     max_pixels: int = MAX_PIXELS,
     window: tuple[int, int, int, int] | None = None,
+    white: float | None = None,
+    black: float | None = None,
 ) -> Image:
     """Read a picture, a volume or an array; the format is told by the file's first bytes.
 
@@ -45,7 +47,9 @@ def read(
     offset: added to the stored numbers, with a unit: value = stored + offset (-1024 for CT counts to HU).
     max_pixels: refuse more pixels than this (one pixel: up to four values).
     window: (top, bottom, left, right), rows and columns of the picture to read alone; the digest of the file is then
-        left empty. Only that part is loaded from .npy, .h5 and uncompressed TIFF files.
+        left empty. Only that part is loaded from .npy, .h5, Zarr and uncompressed TIFF files.
+    white, black: stored numbers that become 1 and 0, for pictures in [0,1]: 4095 for 12 bits in a 16-bit file, or the
+        count that stands for 1. Values beyond are kept. Without them the file's own, else the full range of its type.
 
     Returns
     -------
@@ -59,12 +63,8 @@ def read(
     BadInput
         An option is wrong by itself (unknown unit, max_pixels below 1).
     """
-    options = Options(dataset, index, axes, unit, float(offset), max_pixels, window)
-    if max_pixels < 1:
-        raise BadInput(f"max_pixels is {max_pixels}", wanted="at least 1")
-    if not np.isfinite(options.offset):
-        raise BadInput(f"offset is {offset}", wanted="a finite number")
-    check_unit(options)
+    options = Options(dataset, index, axes, unit, offset, max_pixels, window, white, black)
+    check_options(options)
     source = open_source(path)
     name = detect(source)
     with as_read_error(source.path, line(name).kind):
@@ -83,11 +83,13 @@ def _cut(source: Source, decoded: Decoded, window: tuple[int, int, int, int]) ->
 
 
 def _image(source: Source, name: str, kind: Format, decoded: Decoded, options: Options) -> Image:
-    if options.unit is None and decoded.unit is not None and not options.offset:
-        # Our own writer left the unit beside integers only where they are scaled, so a declared unit needs no scaling.
-        options = replace(options, unit=decoded.unit if decoded.unit != "[0,1]" else None)
+    options, notes = _as_declared(decoded, options)
     values = to_values(source, decoded.array, options, full=decoded.full, picture=kind.picture)
     facts = decoded.facts
+    if options.white is not None or options.black is not None:
+        camera = replace(facts.camera or Camera(), white=None, black=None)
+        black = None if options.black is None else (options.black,)
+        facts = replace(facts, camera=replace(camera, white=options.white, black=black))
     if facts.geometry is not None and options.window is not None:
         facts = replace(facts, geometry=facts.geometry.beginning(H=options.window[0], W=options.window[2]))
     files = () if kind.files is None else kind.files(source)
@@ -103,7 +105,7 @@ def _image(source: Source, name: str, kind: Format, decoded: Decoded, options: O
         orientation=decoded.orientation,
         pages=decoded.pages,
         fields={**decoded.fields, **values.fields},
-        notes=decoded.notes + values.notes,
+        notes=decoded.notes + notes + values.notes,
         shape=tuple(values.array.shape),
         geometry=facts.geometry,
         camera=facts.camera,
@@ -111,3 +113,17 @@ def _image(source: Source, name: str, kind: Format, decoded: Decoded, options: O
         acquisition=facts.acquisition,
     )
     return Image(torch.from_numpy(np.ascontiguousarray(values.array)), meta)
+
+
+def _as_declared(decoded: Decoded, options: Options) -> tuple[Options, tuple[str, ...]]:
+    """The options with unit, offset, white and black as the file has them, where the caller gave none; and notes."""
+    if options.unit is None and decoded.unit is not None and not options.offset:
+        unit = decoded.unit if decoded.unit != "[0,1]" else None
+        options = replace(options, unit=unit, offset=decoded.offset if options.offset is None else options.offset)
+    camera = decoded.facts.camera
+    scaled = options.unit in (None, "[0,1]") and options.white is None and options.black is None
+    if not scaled or camera is None or camera.white is None or len(camera.black or (0.0,)) > 1:
+        return options, ()
+    (black,) = camera.black or (None,)
+    note = f"white is {camera.white:g}, as the file says (another with --white)"
+    return replace(options, white=camera.white, black=black), (note,)

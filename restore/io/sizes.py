@@ -39,11 +39,13 @@ def extent(
     dataset: str | None = None,
     axes: str | None = None,
     unit: str | None = None,
-    offset: float = 0.0,
+    offset: float | None = None,
     max_pixels: int = MAX_PIXELS,
+    white: float | None = None,
+    black: float | None = None,
 ) -> Extent:
     """The extent of what `read` would read with these options; ReadError where it could not."""
-    options = Options(dataset, None, axes, unit, float(offset), max_pixels)
+    options = Options(dataset, None, axes, unit, offset, max_pixels, None, white, black)
     source = open_source(path)
     name = detect(source)
     with as_read_error(source.path, line(name).kind):
@@ -68,6 +70,8 @@ def _sized(source: Source, kind: Format, options: Options) -> tuple[tuple[int, .
         unit=options.unit,
         offset=options.offset,
         max_pixels=options.max_pixels,
+        white=options.white,
+        black=options.black,
     ).meta
     sizes = dict(zip("CDHW" if len(meta.shape) == 4 else "CHW", meta.shape, strict=True))
     return tuple(sizes[letter] for letter in meta.axes), meta.axes

@@ -69,9 +69,11 @@ class Options:
     index: int | None = None
     axes: str | None = None
     unit: str | None = None
-    offset: float = 0.0
+    offset: float | None = None
     max_pixels: int = MAX_PIXELS
     window: tuple[int, int, int, int] | None = None
+    white: float | None = None
+    black: float | None = None
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:

@@ -36,7 +36,9 @@ def store(path: Path, name: str, array: np.ndarray, spec: Spec, *, overwrite: bo
     if spec.dtype.kind in "ui" and not np.isfinite(array).all():
         bad = int(array.size - np.count_nonzero(np.isfinite(array)))
         raise WriteError(path, f"{bad} values are NaN or infinite", do="Write floats (.npy, .tif) to keep them.")
-    stored = to_stored(disarrange(array, spec.axes), spec.dtype, full=spec.full, offset=spec.offset)
+    stored = to_stored(
+        disarrange(array, spec.axes), spec.dtype, full=spec.full, offset=spec.offset, ceiling=spec.ceiling
+    )
     with _temporary(path, name, kind, overwrite=overwrite) as places:
         kind.write(places[0], stored, spec, *places[1:])  # type: ignore[misc]  # `writable` has looked
     return path

@@ -19,6 +19,7 @@ from .decoded import Decoded, arrays_only, drop_alpha, orientation_notes, uprigh
 from .format import Format, Sized
 from .layout import Layout, plan
 from .source import Options, Source, check_pixels, check_whole
+from .tiff_facts import dialect_of, read_facts, written_metadata
 from .tiff_structure import check_structure
 from .values import full_range
 from .write_spec import Spec
@@ -44,7 +45,8 @@ def read(source: Source, options: Options) -> Decoded:
         _check_segments(source, series)
         stored = _load(source, series, layout, shape, options)
         pages = len(file.pages)
-        compression, byteorder, extras = page.compression.name, file.byteorder, page.extrasamples
+        compression, byteorder = page.compression.name, file.byteorder
+        facts, dialect = read_facts(source, file, page), dialect_of(file)
         tag = page.tags.get(274)
         orientation = int(tag.value) if tag is not None else 1
         bits = int(page.bitspersample)
@@ -60,9 +62,13 @@ def read(source: Source, options: Options) -> Decoded:
             (full - array.astype(np.int32)).astype(stored.dtype),
             (*notes, "inverted: stored with white as 0"),
         )
-    if extras and full is not None and array.shape[0] in (2, 4):
-        array, more = drop_alpha(source, array, full)
-        notes += more
+    if full is not None and len(array) == page.samplesperpixel:
+        for channel in reversed(_alpha(page)):
+            last = np.concatenate([np.delete(array, channel, 0), array[channel : channel + 1]])
+            array, more = drop_alpha(source, last, full)
+            notes += more
+    if orientation != 1:
+        facts = replace(facts, geometry=None)  # of the axes as they are stored
     return Decoded(
         upright(array, orientation),
         axes=layout.axes,
@@ -70,9 +76,23 @@ def read(source: Source, options: Options) -> Decoded:
         full=full,
         orientation=orientation,
         pages=pages,
-        fields={"compression": KEPT.get(compression), "byteorder": byteorder, "dtype": stored.dtype.str},
+        fields={
+            "compression": KEPT.get(compression),
+            "byteorder": byteorder,
+            "dtype": stored.dtype.str,
+            "dialect": dialect,
+            "colour": int(page.photometric) == COLOUR,
+            "samples": "S" in series.axes,
+        },
         notes=notes,
+        facts=facts,
     )
+
+
+def _alpha(page: Any) -> list[int]:
+    """Which samples of a pixel are transparency: extra ones of kind 1 or 2, kind 0 being data (tag 338)."""
+    first = int(page.samplesperpixel) - len(page.extrasamples)
+    return [first + k for k, kind in enumerate(page.extrasamples) if int(kind) in (1, 2)]
 
 
 def extent(source: Source, options: Options) -> Sized:
@@ -152,7 +172,7 @@ def _axes(source: Source, series: Any, options: Options) -> tuple[tuple[int, ...
 
 def _check_segments(source: Source, series: Any) -> None:
     """Every strip or tile lies inside the file, and uncompressed ones are as long as the picture."""
-    advice = "Get or export the file again."
+    advice, key = "Get or export the file again.", series.keyframe  # pages after the first carry no tags of their own
     if series.dataoffset is not None and series.dataoffset + series.nbytes > source.size:
         raise source.fail("truncated TIFF: its values run past the end of the file", do=advice)
     for page in series.pages:
@@ -163,7 +183,7 @@ def _check_segments(source: Source, series: Any) -> None:
             raise source.fail("truncated TIFF: a strip or tile runs past the end of the file", do=advice)
         if not offsets or (0 in counts and series.dataoffset is None):
             raise source.fail("a TIFF with missing strips or tiles", do=advice)
-        if int(page.compression) == 1 and sum(counts) * 8 < page.size * page.bitspersample:
+        if int(key.compression) == 1 and sum(counts) * 8 < key.size * key.bitspersample:
             raise source.fail("truncated TIFF: fewer bytes than pixels", do=advice)
 
 
@@ -190,21 +210,32 @@ def _load(source: Source, series: Any, layout: Layout, shape: tuple[int, ...], o
 
 
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
-    """Write H x W, H x W x 3, D x H x W (pages) or C x H x W (bands as pages)."""
+    """Write an array of any order of axes: colours and samples as such, other axes as pages."""
     import tifffile
 
-    letters = spec.axes.translate(str.maketrans("HWD", "YXZ"))
-    colour = letters.endswith("C") and stored.shape[-1] == 3
-    letters = letters[:-1] + "S" if colour else letters
+    letters, kind = _samples(spec, stored.shape)
     tifffile.imwrite(
         path,
         np.ascontiguousarray(stored),
-        photometric="rgb" if colour else "minisblack",
         compression=spec.fields.get("compression"),
         byteorder=spec.fields.get("byteorder") or "<",
-        metadata={"axes": letters},
         bigtiff=stored.nbytes > 3 << 30,
+        **kind,
+        **written_metadata(spec, letters),
     )
+
+
+def _samples(spec: Spec, shape: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
+    """tifffile's letters of the axes, and how it is told that channels are the samples of a pixel."""
+    letters = spec.axes.translate(str.maketrans("HWD", "YXZ"))
+    channels = dict(zip(spec.axes, shape, strict=True)).get("C", 1)
+    last, planes = letters.endswith("YXC"), letters.endswith("CYX") and bool(spec.fields.get("samples"))
+    colour = channels == 3 or (channels > 3 and bool(spec.fields.get("colour")))
+    if channels == 1 or not (last or planes):
+        return letters, {"photometric": "minisblack"}
+    extra = channels - (3 if colour else 1)
+    told = {"photometric": "rgb" if colour else "minisblack", "planarconfig": "contig" if last else "separate"}
+    return letters.replace("C", "S"), {**told, **({"extrasamples": ["unspecified"] * extra} if extra else {})}
 
 
 FORMAT = Format(read, write, extent, picture=True)

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from operators.common.errors import BadInput
 from operators.common.registry import unknown_name
+from operators.common.settings import Count, check
 
 from .image import AS_STORED, UNITS
 from .source import Options, Source
 
 SHIFTED = "offset"  # key of Metadata.fields: stored value = value - offset
 FULL = "full"  # key of Metadata.fields: stored value = value * full
+WHITE = "white"  # key of Metadata.fields: the stored value that became 1, where somebody or the file said so
+SIXTEEN = 65535
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,20 @@ def stored_bits(stored: np.ndarray) -> int:
     return 1 if stored.dtype.kind == "b" else stored.dtype.itemsize * 8
 
 
-def check_unit(options: Options) -> None:
-    """Refuse an unknown unit, or an offset without one."""
+def check_options(options: Options) -> None:
+    """Refuse what is wrong whatever the file holds: an unknown unit, a number that is none, white below black."""
     if options.unit is not None and options.unit not in UNITS:
         raise unknown_name("unit", options.unit, dict.fromkeys(UNITS))
+    check("max_pixels", options.max_pixels, Count)
+    for name in ("offset", "white", "black"):
+        check(name, getattr(options, name), float | None)
+    white, black = options.white, options.black or 0.0
+    if white is not None and white <= black:
+        raise BadInput(f"white is {white:g}", wanted=f"more than black, which is {black:g}")
+    if (white is not None or options.black is not None) and options.unit not in (None, "[0,1]"):
+        raise BadInput(
+            f"white or black for values in {options.unit}", do="Leave the unit out: white is what becomes 1 in [0,1]."
+        )
 
 
 def to_values(source: Source, stored: np.ndarray, options: Options, *, full: int | None, picture: bool) -> Values:
@@ -67,6 +81,8 @@ def to_values(source: Source, stored: np.ndarray, options: Options, *, full: int
         )
     if declared:
         return _in_unit(source, stored, options)
+    if options.white is not None or options.black is not None:
+        return _between(source, stored, options, full)
     if stored.dtype.kind == "b":
         return Values(stored.astype(np.float32), "[0,1]", (0.0, 1.0), {FULL: 1}, ())
     if stored.dtype.kind in "ui":
@@ -74,15 +90,22 @@ def to_values(source: Source, stored: np.ndarray, options: Options, *, full: int
     return _floats(source, stored, options)
 
 
-def to_stored(array: np.ndarray, dtype: np.dtype, *, full: float | None = None, offset: float = 0.0) -> np.ndarray:
-    """Values back to a stored type: (x - offset) * full, rounded and clipped for integers."""
+def to_stored(
+    array: np.ndarray,
+    dtype: np.dtype,
+    *,
+    full: float | None = None,
+    offset: float = 0.0,
+    ceiling: float | None = None,
+) -> np.ndarray:
+    """Values back to a stored type: (x - offset) * full; integers rounded and clipped at `ceiling`, else at full."""
     if dtype.kind in "fc":
         shifted = array - np.float32(offset) if offset else array
         with np.errstate(over="ignore"):
-            return shifted.astype(dtype)
+            return (shifted if full is None else shifted * np.float32(full)).astype(dtype)
     scaled = (array.astype(np.float64) - offset) * (1 if full is None else full)
     limits = np.iinfo(dtype)
-    top = limits.max if full is None else full
+    top = ceiling if ceiling is not None else limits.max if full is None else full
     return np.clip(np.rint(scaled), limits.min, top).astype(dtype)
 
 
@@ -90,14 +113,35 @@ def _scaled(source: Source, stored: np.ndarray, full: int | None, *, picture: bo
     if full is None:
         raise source.fail(
             f"{stored.dtype} values, whose range nobody agreed on",
-            do="Give a unit (--unit counts keeps the numbers as they are; --unit hu --offset -1024 for CT).",
+            do="Give --white, or a unit (--unit counts keeps the numbers; --unit hu --offset -1024 for CT).",
         )
     # One rounding: uint16 is exact in float32, so the quotient is the float32 nearest to k / full.
     array = stored.astype(np.float32) / np.float32(full)
     notes = [] if picture else [f"divided the {stored.dtype} values by {full}; unit counts keeps them"]
-    if not picture and stored.size and int(stored.max()) <= 1:
+    largest = int(stored.max()) if stored.size else full
+    if not picture and largest <= 1:
         notes.append("all stored values are 0 or 1: if this is a mask, read it with unit counts")
+    elif full == SIXTEEN and largest < full / 16:
+        notes.append(
+            f"the largest stored value is {largest}, and {full} was taken for white: give --white 4095 for 12 bits, or "
+            "the count that stands for 1"
+        )
     return Values(array, "[0,1]", (0.0, 1.0), {FULL: full}, tuple(notes))
+
+
+def _between(source: Source, stored: np.ndarray, options: Options, full: int | None) -> Values:
+    """(stored - black) / (white - black), not clipped: noise and bright spots go beyond."""
+    white = options.white if options.white is not None else full
+    black = options.black or 0.0
+    if stored.dtype.kind in "bc" or white is None:
+        raise source.fail(f"black or white for {stored.dtype} values", do="Give --white with numbers that have none.")
+    if white <= black:
+        raise source.fail(f"black is {black:g}", wanted=f"less than white, which is {white:g}")
+    array, notes = _narrow(source, stored)
+    array = (array - np.float32(black)) / np.float32(white - black) if black else array / np.float32(white)
+    low, high = _extent(array)
+    fields = {FULL: white - black, WHITE: white, **({SHIFTED: -black / (white - black)} if black else {})}
+    return Values(array, "[0,1]", (min(low, 0.0), max(high, 1.0)), fields, notes)
 
 
 def _floats(source: Source, stored: np.ndarray, options: Options) -> Values:
@@ -113,6 +157,11 @@ def _floats(source: Source, stored: np.ndarray, options: Options) -> Values:
 
 
 def _in_unit(source: Source, stored: np.ndarray, options: Options) -> Values:
+    if options.unit == "hu" and stored.dtype.kind == "u" and options.offset is None:
+        raise source.fail(
+            f"Hounsfield units in {stored.dtype}, which cannot hold air (-1000)",
+            do="Say what was added before they were stored: --offset -1024, or --offset 0 if nothing was.",
+        )
     array, notes = _narrow(source, stored)
     if options.offset:
         array = array + np.float32(options.offset)

@@ -15,13 +15,15 @@ from operators.common.metadata import Facts
 class Spec:
     """Type, scaling and axes of the stored array.
 
-    dtype: stored type. full: stored value of 1 (integers), None: values as they are. offset: value - stored.
+    dtype: stored type. full: stored value of 1 (integers), None: values as they are. ceiling: largest stored value,
+    None: full. offset: value - stored.
     axes: letters of the stored axes. unit, facts: recorded where the format has a place for them.
     fields: of the format: "dataset" (npz, hdf5, mat), "compression", "byteorder" (tiff), "quality" (jpeg), ...
     """
 
     dtype: np.dtype
     full: float | None = None
+    ceiling: float | None = None
     offset: float = 0.0
     axes: str = "HW"
     unit: str | None = None

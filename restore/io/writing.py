@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .format import Format
 from .formats import line, load, writer_for
 from .image import Image, Metadata
 from .storing import store, writable
-from .values import FULL, SHIFTED
+from .values import FULL, SHIFTED, WHITE
 from .write_spec import Spec
 from .written_axes import facts_for, fitting_axes, unfolded, usual_axes
 
@@ -109,17 +110,21 @@ def write_native(stem: str | os.PathLike[str], tensor: Tensor, meta: Metadata, *
         dtype = dtype if dtype.kind == "c" else np.dtype(np.complex64)
     elif dtype.kind in "bc":
         dtype, full = np.dtype(np.float32), None
-    if full is not None:
+    ceiling = None
+    if WHITE in fields:
+        ceiling = float(np.iinfo(dtype).max) if dtype.kind in "ui" else None
+    elif full is not None:
         _check_range(path, array, 0.0, 1.0)
         full = full if full in (255, 65535) else int(np.iinfo(dtype).max)
     spec = Spec(
         dtype,
         full=full,
+        ceiling=ceiling,
         offset=float(fields.get(SHIFTED, 0.0)),
         axes=usual_axes(array) if kind.layouts else fitting_axes(array, meta.axes),
         unit=meta.unit,
         fields=fields,
-        facts=facts_for(array.shape, meta),
+        facts=replace(facts_for(array.shape, meta), camera=meta.camera if WHITE in fields else None),
     )
     return store(path, meta.format, array, spec, overwrite=overwrite)
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from operators.common.errors import import_extra
 
+from .declared import read_declared, write_declared
 from .decoded import Decoded, arranged
 from .format import Format, Sized
 from .inside import choose_name
 from .layout import plan
-from .own_words import read_words, write_words
 from .source import Options, Source, check_pixels
 from .write_spec import Spec
 
@@ -30,20 +30,20 @@ _EXTRA = 'pip install "restore[zarr]"'
 def read(source: Source, options: Options) -> Decoded:
     """Read one array, or the part of it that index and window name; MissingExtra without the package zarr."""
     data, name, notes = chosen(source, options)
-    words = read_words(source, data.attrs, data.ndim)
-    layout = plan(source, data.shape, options, axes=words.axes)
+    declared = read_declared(source, data.attrs, data.ndim)
+    layout = plan(source, data.shape, options, axes=declared.axes)
     stored = np.asarray(data[layout.selection])
     missing = int(data.nchunks) - int(data.nchunks_initialized)
     if missing:
         notes += (f"{missing} of {data.nchunks} chunks were never written and hold the fill value",)
     fields = {"dataset": name, "dtype": stored.dtype.str}
-    return arranged(stored, layout, fields=fields, notes=notes, unit=words.unit, facts=words.facts)
+    return arranged(stored, layout, fields=fields, notes=notes, declared=declared)
 
 
 def extent(source: Source, options: Options) -> Sized:
     """Shape of the array, and its axes where our own writer left them."""
     data = chosen(source, options)[0]
-    return tuple(int(n) for n in data.shape), read_words(source, data.attrs, data.ndim).axes
+    return tuple(int(n) for n in data.shape), read_declared(source, data.attrs, data.ndim).axes
 
 
 def chosen(source: Source, options: Options) -> tuple[Any, str, tuple[str, ...]]:
@@ -86,7 +86,7 @@ def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
     chunks = tuple(min(n, CHUNK) for n in stored.shape)
     data = zarr.open_array(str(path), path=name, mode="w", shape=stored.shape, dtype=stored.dtype, chunks=chunks)
     data[...] = stored
-    write_words(data.attrs, spec)
+    write_declared(data.attrs, spec)
 
 
 FORMAT = Format(read, write, extent)

@@ -53,7 +53,7 @@ def pose(physics: Physics, image: Any, given: Given) -> Problem:
     physics, y, operator = _operator(physics, y, given.shape, arrays, told, notes)
     if picture and len(operator.output_shape) == len(operator.input_shape):
         # A picture: noise may carry it out of [0, 1], another unit would carry it further.
-        measurement.check_values(y, what="the measurement", low=-1.0, high=2.0)
+        measurement.check_values(y, what="the measurement", low=-1.0, high=max(2.0, _brightest(image)))
     if operator.complex_output and not y.is_complex():
         y = y.to(y.dtype.to_complex())
     file_units = physics.file_units
@@ -211,11 +211,17 @@ def _sigma(physics: Physics, y: Tensor, operator: Operator, sigma: float | str |
     return estimated
 
 
+def _brightest(image: Any) -> float:
+    """The largest value of a picture whose white somebody stated: counts go beyond it, and are right."""
+    meta = getattr(image, "meta", None)
+    return 0.0 if meta is None or meta.white is None else float(meta.value_range[1])
+
+
 def _bits(physics: Physics, image: Any) -> int | None:
     """Depth of the stored numbers: the file's own where it holds integers, else the task's."""
     meta = getattr(image, "meta", None)
     if meta is not None and str(meta.dtype).startswith("uint") and 1 <= meta.bits <= 16:
-        return int(meta.bits)
+        return int(meta.depth)
     return physics.bits
 
 

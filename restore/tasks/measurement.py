@@ -51,7 +51,7 @@ def check_values(x: Tensor, *, what: str = "the picture", low: float = 0.0, high
         raise BadInput(
             f"{what} has values from {smallest:.4g} to {largest:.4g}",
             wanted=f"values in [{low:g}, {high:g}]",
-            do="Divide by the full scale first (255 for 8 bits), or name the unit with --unit.",
+            do="Say which stored number is 1 with --white (255 for 8 bits), or name the unit with --unit.",
         )
 
 

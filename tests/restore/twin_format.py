@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from operators.common.metadata import Facts, Geometry
+from restore.io.declared import Declared
 from restore.io.decoded import Decoded, arranged
 from restore.io.format import Format, Sized
 from restore.io.layout import plan
@@ -48,8 +49,8 @@ def read(source: Source, options: Options) -> Decoded:
     shape, axes, dtype, mm = header(source)
     layout = plan(source, shape, options, axes=axes)
     stored = np.array(np.memmap(files(source)[1], dtype, "r", shape=shape)[layout.selection])
-    facts = Facts(geometry=Geometry("HW", (mm, mm)))
-    return arranged(stored, layout, fields={"dtype": dtype.str}, unit="reflectance", facts=facts)
+    declared = Declared(unit="reflectance", facts=Facts(geometry=Geometry("HW", (mm, mm))))
+    return arranged(stored, layout, fields={"dtype": dtype.str}, declared=declared)
 
 
 def write(path: Path, stored: np.ndarray, spec: Spec, data: Path) -> None:

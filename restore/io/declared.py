@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,33 +23,46 @@ VOXEL = "element_size_um"  # of HDF5 files of ImageJ, ilastik and others: depth,
 
 
 @dataclass(frozen=True)
-class Words:
-    """axes: a letter for each axis of the array, None where nobody left them. unit: one of UNITS, or None."""
+class Declared:
+    """What a file says of an array beside its values.
+
+    axes: a letter for each axis, None where nobody left them. unit: one of UNITS, or None. offset: value - stored.
+    """
 
     axes: str | None = None
     unit: str | None = None
+    offset: float | None = None
     facts: Facts = field(default_factory=Facts)
 
 
-def read_words(source: Source, attributes: Mapping[str, Any], ndim: int) -> Words:
+def read_declared(source: Source, attributes: Mapping[str, Any], ndim: int) -> Declared:
     """What stands in the attributes of an array of `ndim` axes; ReadError for typed metadata that make no sense."""
     axes, unit = attributes.get("axes"), attributes.get("unit")
     letters = axes if isinstance(axes, str) else ""
     fits = len(letters) == ndim == len(set(letters)) and {"H", "W"} <= set(letters) <= set(LETTERS)
-    return Words(
+    return Declared(
         letters if fits else None,
         unit if isinstance(unit, str) and unit in UNITS else None,
+        _offset(attributes.get("offset")),
         _facts(source, attributes),
     )
 
 
-def write_words(attributes: MutableMapping[str, Any], spec: Spec) -> None:
+def write_declared(attributes: MutableMapping[str, Any], spec: Spec) -> None:
     """Leave axes, unit and typed metadata in the attributes of an array."""
     attributes["axes"] = spec.axes
     if spec.unit in UNITS:
         attributes["unit"] = spec.unit
+    if spec.offset and spec.full is None:
+        attributes["offset"] = float(spec.offset)
     if facts := spec.facts.parts_as_dict():
         attributes["facts"] = json.dumps(facts, sort_keys=True)
+
+
+def _offset(value: Any) -> float | None:
+    """A number that may be added to stored numbers, or None."""
+    number = float(value) if isinstance(value, int | float | np.floating) else math.nan
+    return number if math.isfinite(number) else None
 
 
 def _facts(source: Source, attributes: Mapping[str, Any]) -> Facts:
