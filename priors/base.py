@@ -62,10 +62,14 @@ class Prior(Checked, nn.Module):
     numbers, numbers per picture, or what lies on a grid as the state does, and gives a tensor or a dataclass of tensors
     on the state's grid. Counting, timing, lower precision and tiles are put around these (`priors.calls.around`).
     network_axes: how many of the last axes a network sees together, and tiles cut: `spatial` unless a class says less.
+    tile_tolerance: by how much tiles of 64 that share 32 differ from the whole, a mean over pixels, in widths of the
+    range. differentiable: whether gradients pass through its calls.
     """
 
     calls: ClassVar[tuple[str, ...]] = ()
     network_axes: int = 2
+    tile_tolerance: float = 0.005
+    differentiable: bool = True
     kind: str = ""
     clip: tuple[float, float] | None
     name: str = ""

@@ -35,11 +35,12 @@ class WrappedDenoiser(DiffusionPrior):
         predicts: Answer = "x0",
         channels: tuple[Count, ...] | None = None,
         spatial: Literal[2, 3] = 2,
+        differentiable: bool = True,
         name: str = "",
     ) -> None:
         above("value_range[1]", value_range[1], "value_range[0]", value_range[0])
         super().__init__(shift=0.5, scale=0.5, native_clip=(-1.0, 1.0), channels=channels, spatial=spatial)
-        self.denoiser = denoiser
+        self.denoiser, self.differentiable = denoiser, differentiable
         self.low, self.radius = value_range[0], (value_range[1] - value_range[0]) / 2
         self.sigma_gain = 1.0 if sigma_width is None else sigma_width / (2 * self.radius)
         self.sigma_as, self.predicts = sigma_as, predicts
@@ -83,6 +84,7 @@ def wrap(
     predicts: Answer = "x0",
     channels: tuple[Count, ...] | None = None,
     spatial: Literal[2, 3] = 2,
+    differentiable: bool = True,
     name: str = "",
 ) -> Prior:
     """A prior of any denoiser, whose own range is said once, here; pictures of the prior are in [0, 1].
@@ -94,7 +96,7 @@ def wrap(
     (255 for grey levels); None: the width itself, so that sigma is in the units of its values. sigma_as: whether it
     takes one number for each picture, a plain number (pictures of other levels are then asked one by one), or a map
     B x 1 x H x W. predicts: the clean picture, the noise n of x0 + sigma n, or what is to be taken off, x - x0.
-    channels: what it takes, None: any. name: for provenance.
+    channels: what it takes, None: any. differentiable: whether torch's gradients pass through it. name: for provenance.
 
     Raises BadType for what cannot be called, BadInput for a range or scheduler that does not do, MissingExtra for a
     folder where diffusers is not installed.
@@ -118,6 +120,7 @@ def wrap(
         predicts=predicts,
         channels=channels,
         spatial=spatial,
+        differentiable=differentiable,
         name=name,
     )
 

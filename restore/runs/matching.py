@@ -43,6 +43,11 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
             wanted=f"a {method.kind_taken()} prior for solver {solver_name(method)!r}",
             do=_where_priors_come_from(method, chosen),
         )
+    if method.differentiates and not chosen.differentiable:
+        raise BadInput(
+            f"{type(method).__name__} takes gradients through the prior and {chosen.name!r} gives none",
+            do=f"Solvers that ask for none: {', '.join(_without_gradients(chosen))}.",
+        )
     shape = problem.operator.input_shape
     if len(shape) - 1 != chosen.spatial and len(shape) in (3, 4):
         raise BadInput(
@@ -62,6 +67,11 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
             do=f"Use --prior {chosen.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
         )
     return chosen
+
+
+def _without_gradients(prior: Prior) -> list[str]:
+    table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
+    return [n for n, s in table.items() if s.needs_prior and s.takes(prior) and not s.differentiates]
 
 
 def _other_axes(prior: Prior) -> str:

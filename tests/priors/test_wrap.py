@@ -111,6 +111,18 @@ def test_solve_takes_a_denoiser_and_records_it() -> None:
     assert torch.equal(by_function.estimate, wrapped.estimate)
 
 
+def test_a_denoiser_without_gradients_is_refused_by_solvers_that_take_them() -> None:
+    def through_numpy(x: Tensor, sigma: Tensor) -> Tensor:
+        return torch.from_numpy(of_units(x, sigma).numpy())
+
+    noise = operators.noise.Gaussian(sigma=0.1)
+    problem = Problem(torch.full((1, *SHAPE), 0.5), operators.Identity(SHAPE), noise)
+    prior = priors.wrap(through_numpy, differentiable=False)
+    with pytest.raises(BadInput, match=r"DPS takes gradients.*diffpir, dpir"):
+        restore.solve(problem, prior, "dps")
+    assert restore.solve(problem, prior, restore.solvers.build("dpir", steps=2)).nfe == 2
+
+
 def test_a_denoiser_of_deepinv_is_a_prior() -> None:
     deepinv = pytest.importorskip("deepinv")
     denoiser = deepinv.models.DRUNet(3, 3, nc=(8, 8, 8, 8), nb=1, pretrained=None).eval()
