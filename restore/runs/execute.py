@@ -45,6 +45,8 @@ def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: N
     fails is named and the run goes on; a single picture's error is raised.
     """
     outcome = RunOutcome(skipped=dict(plan.skipped))
+    for note in plan.notes:
+        say(note)
     for name, reason in plan.skipped.items():
         say(f"skipped {name}: {reason}")
     waiting = _waiting(plan, outcome, say)
@@ -100,16 +102,16 @@ def _solve(
 ) -> Reconstruction:
     finished = partial.take(item.out, key=key)
     if finished is not None:
-        finished = dataclasses.replace(finished, samples=finished.samples[: plan.options.samples])
-        say(f"continuing after {len(finished.samples)} of {plan.options.samples} samples of an earlier run")
+        finished = dataclasses.replace(finished, samples=finished.samples[: plan.samples])
+        say(f"continuing after {len(finished.samples)} of {plan.samples} samples of an earlier run")
     continued = 0 if finished is None else len(finished.samples)
-    display.picture(item.name, plan.options.samples, continued)
+    display.picture(item.name, plan.samples, continued)
     try:
         result = solve(
             problem,
             prior=plan.prior,
             solver=plan.solver,
-            samples=plan.options.samples,
+            samples=plan.samples,
             seed=plan.options.seed,
             settings=plan.options.settings,
             watch=display.watch,
@@ -153,7 +155,7 @@ def _done(plan: Plan, item: RunItem) -> dict[str, Any] | None:
         return None
     provenance = read_result(item.out / "result.h5").attributes["provenance"]
     _, problem = plan.open(item)
-    if provenance.get("key") != plan.key(problem) or provenance.get("samples") != plan.options.samples:
+    if provenance.get("key") != plan.key(problem) or provenance.get("samples") != plan.samples:
         raise BadInput(
             f"{item.out} holds a result of other settings", do="Choose another --out, or add --overwrite to replace it."
         )

@@ -65,6 +65,7 @@ class Solver(Checked):
     needs_linear, needs_gaussian: what the problem must be (another noise law is met by its Gaussian stand-in).
     joint: whether the samples of a picture are drawn together and may meet (`Problem.copies` of them, see
     `Problem.by_picture`); those of any other solver must not depend on the batch they are in.
+    draws: whether a run with another sample index gives another answer; False where nothing random is drawn.
     presets: named groups of settings; "paper" gives published counts.
     """
 
@@ -76,6 +77,7 @@ class Solver(Checked):
     needs_gaussian: ClassVar[bool] = True
     needs_modulus: ClassVar[bool] = False
     joint: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @classmethod

@@ -180,6 +180,13 @@ def test_global_random_state_is_neither_used_nor_changed(name):
 
 
 @every_solver
+def test_it_draws_where_it_says_so_and_nowhere_else(name):
+    solver, problem = _build(name), _problem(name, 1)
+    one, two = (_states(solver, problem, seed=seed)[-1].estimate for seed in (0, 1))
+    assert torch.equal(one, two) != solver.draws
+
+
+@every_solver
 def test_the_problem_is_left_as_it_was(name):
     problem = _problem(name, 1)
     y, kept = problem.y.clone(), {key: value.clone() for key, value in problem.operator.named_buffers()}

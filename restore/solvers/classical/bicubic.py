@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 class Bicubic(Solver):
     """Bicubic enlargement of y."""
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False

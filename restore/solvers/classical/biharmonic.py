@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 class Biharmonic(Solver):
     """The measured pixels, and between them the smoothest surface in the sense of thin plates."""
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False

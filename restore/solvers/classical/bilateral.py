@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 class Bilateral(Solver):
     """A bilateral filter whose width in value follows the noise."""
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class Direct(Solver):
     """The operator's own quick reconstruction, not clipped."""
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False

@@ -42,6 +42,7 @@ class Gradient(Solver):
     Without a weight it is sigma^2 / TYPICAL_STEP, Bayes' rule for differences of that mean size.
     """
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False

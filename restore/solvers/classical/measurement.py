@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class Measurement(Solver):
     """y, clipped to [0, 1]."""
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False

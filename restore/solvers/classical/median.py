@@ -34,6 +34,7 @@ SIZES = ((0.25, 3), (0.5, 5), (float("inf"), 7))
 class Median(Solver):
     """A median filter."""
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False

@@ -40,6 +40,7 @@ NOISE_FREE_RTOL = 1e-6  # what y does not see has residuals of the size of rho
 class Tikhonov(Solver):
     """Smooth least squares. The strength of the penalty is in units of |A|^2."""
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
 
     rho: Annotated[NotNegative | None, "strength of the penalty; none: by the discrepancy principle"] = None

@@ -44,6 +44,7 @@ EVERY = 10  # iterations between states
 class TV(Solver):
     """Total variation. The kinds: see priors.regularisers.tv."""
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
 
     weight: Annotated[NotNegative | None, "w above, in units of the picture; none: by the discrepancy principle"] = None

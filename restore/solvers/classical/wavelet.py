@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 class Wavelet(Solver):
     """Sparse wavelet coefficients. Weights are in units of |A|^2 times the picture."""
 
+    draws: ClassVar[bool] = False
     needs_prior: ClassVar[bool] = False
 
     weight: Annotated[NotNegative | None, "w above; none: by the discrepancy principle"] = None

@@ -57,6 +57,7 @@ class DPIR(Solver):
         },
     }
 
+    draws: ClassVar[bool] = False
     steps: Annotated[Count, "levels"] = 30
     first: Annotated[Positive, "highest noise level"] = 0.15
     last: Annotated[NotNegative, "lowest noise level, at most `first`; 0: the noise of y"] = 0.005

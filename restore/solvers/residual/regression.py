@@ -29,6 +29,7 @@ class Regression(Solver):
     process = RegressionProcess
     needs_linear: ClassVar[bool] = False
 
+    draws: ClassVar[bool] = False
     steps: Annotated[Count, "most calls; one is all there is"] = 1
 
     @property

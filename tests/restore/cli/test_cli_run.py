@@ -197,3 +197,11 @@ def test_a_report_is_written_again_from_the_result(fast, command, picture, here)
     assert ended.status == 0, ended.err
     again = (here / "out/report.html").read_text()
     assert "restore run" in again and len(again) == pytest.approx(len(first), rel=0.2)
+
+
+def test_samples_of_a_solver_that_draws_nothing_are_one_and_it_is_said(command, picture, here) -> None:
+    asked = ("--solver", "tikhonov", "--samples", 4)
+    ended = command("run", "--task", "denoise", *asked, "--input", picture, "--out", "o")
+    assert ended.status == 0 and "tikhonov draws nothing: it is run once" in ended.err
+    table = metrics_of(here / "o")
+    assert table["samples"] == 1 and table["coverage"] is None
