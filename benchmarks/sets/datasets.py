@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from operators.common.errors import BadInput, Unavailable
 from operators.common.registry import unknown_name
+from restore.io import formats
 from restore.resources import folder as shipped_folder
 
 if TYPE_CHECKING:
     from restore.io.image import Image
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".h5", ".hdf5", ".mat"}
+# Files of a folder that are pictures; a BMP is one, and is refused by name when it is read.
+LINES = [formats.line(name) for name in formats.FORMATS]
+SUFFIXES = {suffix for line in LINES if not line.folder for suffix in line.suffixes} | {".bmp"}
 SHOWN = 3  # names listed in an error
 
 

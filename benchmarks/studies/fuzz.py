@@ -65,6 +65,18 @@ def originals(folder: Path) -> list[Path]:
     Image.fromarray((colour >> 8).astype(np.uint8)).save(folder / "progressive.jpg", progressive=True)
     tifffile.imwrite(folder / "tiled.tif", gray, compression="zlib", tile=(16, 16))
     tifffile.imwrite(folder / "big.tif", colour, bigtiff=True, photometric="rgb")
+    stack = np.stack([gray, gray[::-1]]).astype(np.uint16)
+    micrometres = {
+        "axes": "ZYX",
+        "PhysicalSizeX": 0.3,
+        "PhysicalSizeY": 0.3,
+        "PhysicalSizeZ": 1.2,
+        "SignificantBits": 12,
+    }
+    tifffile.imwrite(folder / "stack.ome.tif", stack, ome=True, metadata=micrometres, photometric="minisblack")
+    tifffile.imwrite(folder / "imagej.tif", stack, imagej=True, metadata={"axes": "ZYX", "spacing": 1.2, "unit": "um"})
+    for name in ("typed.h5", "typed.tif"):
+        files.write(folder / name, files.read(folder / "stack.ome.tif"))  # the spacing, in the words of our own files
     np.savez_compressed(folder / "packed.npz", x=colour)
     scipy.io.savemat(folder / "v5.mat", {"x": colour}, do_compression=True)
     with h5py.File(folder / "groups.h5", "w") as file:

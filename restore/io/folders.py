@@ -104,10 +104,11 @@ def pair_by_stem(
         other a folder.
     """
     one, two = Path(first), Path(second)
-    if one.is_dir() != two.is_dir() and one.exists() and two.exists():
+    single = holds_one(one)
+    if single != holds_one(two):
         raise ReadError(one, f"one path is a folder and the other ({shown(two)}) is not", "two files or two folders")
     (ones, skipped_one), (twos, skipped_two) = expand(one), expand(two)
-    if not one.is_dir():
+    if single:
         return Pairs(((ones[0], twos[0]),))
     left, right = ({p.stem: p for p in paths} for paths in (ones, twos))
     pairs = tuple((left[stem], right[stem]) for stem in left if stem in right)

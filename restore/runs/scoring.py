@@ -27,9 +27,10 @@ def score_paths(
     for path in (estimate, truth):
         if not path.exists():
             raise BadInput(f"{path} does not exist", do="Check the path.")
-    if estimate.is_dir() != truth.is_dir():
+    single = io.holds_one(estimate)
+    if single != io.holds_one(truth):
         raise BadInput(f"{estimate} and {truth} are a file and a folder", wanted="two files or two folders")
-    if not estimate.is_dir():
+    if single:
         return _pair(estimate, truth, keys, reading)
     matched = io.pair_by_stem(estimate, truth, allow_missing=allow_missing)
     rows: list[dict[str, Any]] = []

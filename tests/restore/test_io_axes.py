@@ -122,3 +122,19 @@ def test_a_map_has_the_axes_of_its_input(tmp_path: Path, axes: str) -> None:
     with h5py.File(tmp_path / "out.h5") as file:
         assert file["estimate"].shape == array.shape and file["estimate"].attrs["axes"] == axes
         assert np.abs(file["estimate"][...] - array).mean() < 0.3
+
+
+def test_a_folder_that_is_a_format_is_one_input(tmp_path: Path) -> None:
+    for name in ("a.zarr", "b.zarr"):
+        zarr(tmp_path / name, stored("DHW"))
+    asked = ["--input", str(tmp_path / "a.zarr"), "--axes", "DHW", "--out", str(tmp_path / "out"), "--quiet"]
+    assert main(["run", "--task", "denoise", "--solver", "tikhonov", *asked]) == 0
+    assert restore.read(tmp_path / "out" / "estimate.zarr").shape == (1, 4, 16, 20)
+    assert main(["score", str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr"), "--axes", "DHW"]) == 0
+    inside = restore.io.expand(tmp_path)[0]
+    assert [path.name for path in inside] == ["a.zarr", "b.zarr"]
+    (tmp_path / "mine.zarr").mkdir()
+    (tmp_path / "mine.zarr" / "notes.txt").write_text("not a store")
+    with pytest.raises(restore.io.WriteError, match="something else"):
+        restore.write(tmp_path / "mine.zarr", torch.zeros(4, 4))
+    assert (tmp_path / "mine.zarr" / "notes.txt").read_text() == "not a store"
