@@ -86,6 +86,19 @@ class Plan:
     arrays: Mapping[str, Tensor]
     first: tuple[io.Image, Problem] | None = None
 
+    @property
+    def samples(self) -> int:
+        """Samples that are drawn: one where the solver draws nothing, for all would be the same."""
+        return self.options.samples if self.solver.draws else 1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user on what is done otherwise than was asked."""
+        if self.samples == self.options.samples:
+            return ()
+        name = solver_name(self.solver)
+        return (f"{name} draws nothing: it is run once, for {self.options.samples} samples of it would be the same",)
+
     def open(self, item: RunItem) -> tuple[io.Image, Problem]:
         """The picture (or measurement) of an item and the problem that it poses: decoded and measured once a run."""
         if self.first is not None:
