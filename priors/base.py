@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Sigma = float | Tensor
 
 
-class Measured(Protocol):
+class MeasuredProblem(Protocol):
     """What a prior may ask of the problem that it is fitted to (restore.Problem offers it)."""
 
     @property
@@ -43,7 +43,7 @@ class Measured(Protocol):
     def sigma(self) -> float:
         """Standard deviation of the noise of y."""
 
-    def posed(self, space: Space, /) -> Measured:
+    def posed(self, space: Space, /) -> MeasuredProblem:
         """The same problem in other units."""
 
 
@@ -129,7 +129,7 @@ class Prior(Checked, nn.Module):
         """The settings that `fit` depends on, in a word, so that what it learned may be kept; None: it is not kept."""
         return None
 
-    def fit(self, problem: Measured, noise: Noise, watch: Callable[[int, int], None]) -> Prior:
+    def fit(self, problem: MeasuredProblem, noise: Noise, watch: Callable[[int, int], None]) -> Prior:
         """The prior that is used on this problem: itself, unless it learns from the measurement.
 
         Called once before sampling. problem: a restore.Problem in the units of the prior's pictures, all of its batch;

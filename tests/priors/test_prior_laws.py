@@ -20,6 +20,7 @@ from operators.common.space import Affine
 from priors.analytic.gaussian import GaussianPrior
 from priors.analytic.gaussian_mixture import GaussianMixture
 from priors.base import DiffusionPrior, Prior
+from priors.diffusion.adapters import REGISTRY as ADAPTERS
 from priors.discrete.masked import MaskedPrior
 from priors.residual.prior import ResidualPrior
 from priors.tiling import tiled
@@ -52,13 +53,8 @@ def moved() -> Prior:
 
 
 MADE: dict[str, Callable[[], Prior]] = {"gaussian": gaussian, "mixture": mixture, "wrapped": wrapped, "moved": moved}
-ADAPTED = (
-    "natural:bands",
-    "natural:real-imaginary",
-    "natural:magnitude-phase",
-    "natural:window(-1000,400)",
-    "natural:slices",
-)
+SETTINGS = {"window": "window(-1000,400)"}  # of adapters that have no defaults
+ADAPTED = tuple(f"natural:{SETTINGS.get(name, name)}" for name in ADAPTERS)
 NAMES = (*priors.REGISTRY.shipped, *ADAPTED, *MADE)
 
 
