@@ -49,11 +49,11 @@ def measured(task: restore.tasks.Task, size: int) -> Problem:
 
 
 def compare(
-    task: restore.tasks.Task, problem: Problem, name: str, *, samples: int, rounds: int, dtype: str
+    task: restore.tasks.Task, problem: Problem, name: str, *, steps: int | None, samples: int, rounds: int, dtype: str
 ) -> BatchRow:
     """Loop and batch of one solver, `rounds` times in turn, after a first run that is not counted."""
-    shortened = {"solver.steps": SHORT[name]} if name in SHORT else {}
-    chosen = task.override({"solver.name": name, **shortened})
+    count = SHORT.get(name) if steps is None else steps
+    chosen = task.override({"solver.name": name, **({} if count is None else {"solver.steps": count})})
     solver, prior = chosen.solver_for(), chosen.prior_for() or None
     ways = {batch: Settings(batch=batch, dtype=dtype) for batch in (1, None)}  # type: ignore[arg-type]
     seconds: dict[int | None, list[float]] = {1: [], None: []}
@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--solver", action="append", default=[], help="a solver of the table; repeatable")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--size", type=int, default=96, help="side of the picture in pixels")
+    parser.add_argument("--steps", type=int, help="of every solver; default: the task's, fewer for those in SHORT")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtype", default="auto", help="precision inside the network")
     options = parser.parse_args(arguments)
@@ -92,7 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         task = restore.tasks.load(options.task)
         problem = measured(task, options.size)
         rows = (
-            compare(task, problem, name, samples=options.samples, rounds=options.rounds, dtype=options.dtype)
+            compare(
+                task,
+                problem,
+                name,
+                steps=options.steps,
+                samples=options.samples,
+                rounds=options.rounds,
+                dtype=options.dtype,
+            )
             for name in options.solver or SOLVERS
         )
         for line in table(rows):
