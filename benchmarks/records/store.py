@@ -115,13 +115,19 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
         try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:  # the disk is full, the folder read-only or locked for too long
+            raise Unavailable(
+                f"{self.folder / FILE} cannot be written ({error})",
+                do="Mend that and run the same command again: what is committed stays.",
+            ) from error
 
     # -- writing ----------------------------------------------------------------------------------------------------
 

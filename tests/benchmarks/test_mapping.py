@@ -151,6 +151,34 @@ def test_slices_are_restored_exactly_as_one_by_one(folder: Path) -> None:
         assert torch.equal(together[index], alone.estimate[0, 0])
 
 
+def test_a_complex_volume_is_put_together_and_its_spread_is_real(folder: Path) -> None:
+    generator = torch.Generator().manual_seed(2)
+    volume = torch.complex(*(torch.rand(2, 24, 20, generator=generator) for _ in range(2)))
+    with h5py.File(folder / "volume.h5", "w") as file:
+        file["volume"] = volume.numpy()
+    request = Request("mri4x", folder / "volume.h5", {"axes": "DHW"}, solver="tikhonov", samples=2)
+    answer = done(folder, request)
+    assert answer.shape == volume.shape and answer.is_complex()
+    with h5py.File(folder / "out.h5") as file:
+        assert file["std"].dtype == np.float32
+
+
+def test_a_store_that_cannot_be_written_is_one_line_and_keeps_what_is_committed(folder: Path) -> None:
+    from benchmarks.records.store import FILE, Store
+
+    store = Store(folder / "store")
+    store.pixels("one", lambda: "1")
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")  # as a full disk would have it
+    with pytest.raises(RestoreError, match="run the same command again"):
+        for number in range(1000):
+            store.pixels(f"{number}" * 50, lambda: "2")
+    store.close()
+    again = Store(folder / "store")
+    assert again.pixels("one", lambda: "3") == "1" and (folder / "store" / FILE).is_file()
+    again.close()
+
+
 def test_pages_of_a_tiff_are_a_stack_and_draws_leave_their_spread(folder: Path) -> None:
     import tifffile
 

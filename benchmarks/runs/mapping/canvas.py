@@ -51,7 +51,8 @@ def write(path: Path, mapped: Mapped, store: Store, facts: Mapping[str, Any]) ->
         raise WriteError(path, f"{needed >> 20} MB to write and {free >> 20} MB free", do="Free some space first.")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         chunks = tuple(min(n, CHUNK) if letter in "HW" else min(n, 4) for n, letter in zip(shape, axes, strict=True))
-        data = {name: file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True) for name in names}
+        kinds = {"estimate": dtype, "std": np.empty(0, dtype).real.dtype}  # the spread of complex numbers is real
+        data = {name: file.create_dataset(name, shape, kinds[name], chunks=chunks, fletcher32=True) for name in names}
         for values in data.values():
             values.attrs["axes"], values.attrs["unit"] = axes, mapped.unit
         file.attrs["restore"] = json.dumps(dict(facts), sort_keys=True)
@@ -96,7 +97,9 @@ def bands(
             for name in names:
                 part = arrays["samples"].std(0, ddof=1) if name == "std" else arrays["estimate"]
                 total = totals.get(name)
-                total = _longer(np.zeros((len(part), 0, size[1])) if total is None else total, bottom - done)
+                if total is None:
+                    total = np.zeros((len(part), 0, size[1]), np.result_type(part.dtype, np.float64))
+                total = _longer(total, bottom - done)
                 total[:, top - done : stop - done, left:right] += ramp * part
                 totals[name] = total
         until = rows[number + 1][0][0].keep[0] if number + 1 < len(rows) else size[0]
@@ -136,4 +139,4 @@ def _longer(array: np.ndarray, rows: int) -> np.ndarray:
     if missing <= 0:
         return array
     shape = (*array.shape[:-2], missing, array.shape[-1])
-    return np.concatenate([array, np.zeros(shape)], axis=-2)
+    return np.concatenate([array, np.zeros(shape, array.dtype)], axis=-2)
