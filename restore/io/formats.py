@@ -145,9 +145,8 @@ def kinds() -> str:
 
 def writer_for(path: Path) -> str:
     """Name of the format that a suffix stands for; WriteError with the list for an unknown one."""
-    suffix = path.suffix.lower()
-    for name in FORMATS:
-        if suffix in line(name).suffixes:
-            return name
+    fitting = {s: name for name in FORMATS for s in line(name).suffixes if path.name.lower().endswith(s)}
+    if fitting:
+        return fitting[max(fitting, key=len)]  # .nii.gz before .gz
     suffixes = " ".join(suffix for name in FORMATS for suffix in line(name).suffixes)
-    raise WriteError(path, f"no format for the suffix {suffix!r}", do=f"Use one of {suffixes}.")
+    raise WriteError(path, f"no format for the suffix {path.suffix.lower()!r}", do=f"Use one of {suffixes}.")
