@@ -76,11 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What a user can mend is told in one line on the error stream; any other exception is a defect and shows its trace.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     _print_anywhere()
     keep_freed_memory()
     try:
-        status = app(args=given, standalone_mode=False, obj={"arguments": given})
+        status = app(args=words, standalone_mode=False, obj={"arguments": words})
     except RestoreError as error:
         return _complain(str(error), USAGE_ERROR)
     except typer.Abort:

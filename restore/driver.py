@@ -89,7 +89,7 @@ def solve(
     Raises BadInput or BadType before any work where problem, prior and solver do not fit, Diverged where the iteration
     leaves the finite numbers, and Interrupted (with the finished samples) on Ctrl-C.
     """
-    chosen = settings if settings is not None else Settings()
+    settings = settings if settings is not None else Settings()
     choice = choose(problem, None if prior is None else as_prior(prior), solver)
     method = choice.solver
     check("samples", samples, Count)
@@ -99,13 +99,13 @@ def solve(
     check_fit(problem, method, space if chosen_prior is None else space @ chosen_prior.space)
     warn_of_wrong_adjoint(problem.operator)
     began = time.perf_counter()
-    with _plain_context(), repeatable(chosen.deterministic):
-        placed = _ordinary(problem).to(torch.device(chosen.device))
-        sources = _sources(chosen, seed)
+    with _plain_context(), repeatable(settings.deterministic):
+        placed = _ordinary(problem).to(torch.device(settings.device))
+        sources = _sources(settings, seed)
         fitted = None
         if chosen_prior is not None:
             try:
-                ready = chosen_prior.to(chosen.device)
+                ready = chosen_prior.to(settings.device)
                 fitted = fit(ready, placed.posed(space), sources, seed=seed, watch=watch_fit)
             except KeyboardInterrupt:
                 raise Interrupted(finished) from None
@@ -114,12 +114,12 @@ def solve(
             fitted,
             method,
             space=space,
-            device=chosen.device,
-            autocast=chosen.autocast,
-            tile=chosen.tile,
+            device=settings.device,
+            autocast=settings.autocast,
+            tile=settings.tile,
         )
-        fitting = most_entries(placed, torch.device(chosen.device), width=method.width)
-        most = fitting if chosen.batch is None else chosen.batch
+        fitting = most_entries(placed, torch.device(settings.device), width=method.width)
+        most = fitting if settings.batch is None else settings.batch
         drawing = Drawing(method, matched, sources, samples=samples, most=most, watch=watch)
         drawn = drawing.run(finished)
     timing = Seconds(
@@ -132,7 +132,7 @@ def solve(
         trace=drawn.trace,
         nfe=drawn.calls,
         timing=timing,
-        provenance={**_provenance(problem, method, matched, chosen, seed, drawn), "settings_from": choice.origin},
+        provenance={**_provenance(problem, method, matched, settings, seed, drawn), "settings_from": choice.origin},
         problem=problem,
     )
 

@@ -196,9 +196,9 @@ class Problem:
         """Some of the pictures, under the noise level of all of them."""
         if len(pictures) == len(self.y):
             return self
-        chosen = slice(pictures.start, pictures.stop)
-        truth = None if self.truth is None else self.truth[chosen]
-        part = replace(self, y=self.y[chosen], truth=truth, image_ids=self.image_ids[chosen])
+        rows = slice(pictures.start, pictures.stop)
+        truth = None if self.truth is None else self.truth[rows]
+        part = replace(self, y=self.y[rows], truth=truth, image_ids=self.image_ids[rows])
         if isinstance(self.noise, operators.noise.Gaussian):
             return part
         # The level of another law is a mean over pictures; it must not depend on how they are shared out.

@@ -153,5 +153,5 @@ def _peer(item: Any, problem: Problem, prior: DiffusionPrior | None) -> Answer:
     # A toolkit takes seconds to import; that is no part of what its method costs.
     importlib.import_module(method.__module__).ready()
     with torch.no_grad():
-        found = timed(lambda: method(problem, meter.prior, task=item.task, seed=item.seed, **item.parameters))
-    return dataclasses.replace(found, nfe=meter.nfe, backward=meter.backward_passes, network_seconds=meter.seconds)
+        answer = timed(lambda: method(problem, meter.prior, task=item.task, seed=item.seed, **item.parameters))
+    return dataclasses.replace(answer, nfe=meter.nfe, backward=meter.backward_passes, network_seconds=meter.seconds)

@@ -84,14 +84,14 @@ class Oracle:
         """Every task, measurement, seed and method; the measurements stand where pictures stand elsewhere."""
         for task in part.tasks:
             split(task)
-            chosen = [
+            methods = [
                 ("prior draws (baseline)", Method(BASELINE, "prior-draws", {}, "", (__name__,))),
                 ("exact draws", Method(REFERENCE, "exact-draws", {}, "", (__name__,))),
                 *(_method(label, context) for label in part.solvers),
             ]
             for number in range(min(filter(None, (part.images or 8, context.limit)))):
                 for seed in range(part.seeds):
-                    for label, method in chosen:
+                    for label, method in methods:
                         yield _item(task, f"y{number}", part, context, label, method, seed)
 
     @classmethod
@@ -133,8 +133,8 @@ class Oracle:
         """Scores by short name, over the exact posterior of this measurement."""
         source = NoiseSource(2**40 + 1, self.problem.image_ids)  # no run has this seed
         exact = self.posterior.sample(max(len(answer.samples), 100), source)[:, 0]
-        found = oracle_scores.scores(answer.samples[:, 0], self.posterior, exact)
-        return {key: Score(name, *found[name]) for key, name in names.items()}
+        values = oracle_scores.scores(answer.samples[:, 0], self.posterior, exact)
+        return {key: Score(name, *values[name]) for key, name in names.items()}
 
     def presented(self, answer: Answer) -> tuple[Tensor, Tensor, Tensor]:
         """Estimate, draws, truth: a prior without units needs no conversion."""
@@ -156,25 +156,25 @@ def split(task: str) -> tuple[str, str]:
     """Prior and setting of a name, "gaussian-blur" -> ("gaussian", "blur"); BadInput for another."""
     prior, _, setting = task.partition("-")
     if prior not in ("gaussian", "mixture") or setting not in SETTINGS:
-        known = [f"{p}-{s}" for p in ("gaussian", "mixture") for s in SETTINGS]
-        raise unknown_name("oracle task", task, dict.fromkeys(known))
+        tasks = [f"{p}-{s}" for p in ("gaussian", "mixture") for s in SETTINGS]
+        raise unknown_name("oracle task", task, dict.fromkeys(tasks))
     return prior, setting
 
 
 def pose(task: str, image: str) -> Oracle:
     """The measurement `image` ("y0", "y1", ...) of a task: a draw of the prior, measured, noise from its own name."""
     name, setting = split(task)
-    given = SETTINGS[setting]
+    physics = SETTINGS[setting]
     prior = known_prior(name)
-    operator = operators.build(given.operator, SHAPE, **given.parameters)
+    operator = operators.build(physics.operator, SHAPE, **physics.parameters)
     names = (f"{task} {image}",)
     source = NoiseSource(0, names)
     truth = prior.sample(1, source)
     clean = operator(truth)
-    y = clean + given.sigma * source.normal("noise", clean)
+    y = clean + physics.sigma * source.normal("noise", clean)
     if operator.observed is not None:
         y = torch.where(operator.observed, y, torch.zeros_like(y))
-    problem = Problem(y, operator, GaussianNoise(sigma=given.sigma), truth=truth, image_ids=names)
+    problem = Problem(y, operator, GaussianNoise(sigma=physics.sigma), truth=truth, image_ids=names)
     return Oracle(name, problem, prior, prior.posterior(problem))
 
 
@@ -208,8 +208,12 @@ def _method(label: str, context: Context) -> tuple[str, Method]:
 
 def _item(task: str, image: str, part: Part, context: Context, label: str, method: Method, seed: int) -> Item:
     name, setting = split(task)
-    given = SETTINGS[setting]
-    physics = {"operator": {"name": given.operator, **given.parameters}, "noise": {"sigma": given.sigma}, "prior": name}
+    measurement = SETTINGS[setting]
+    physics = {
+        "operator": {"name": measurement.operator, **measurement.parameters},
+        "noise": {"sigma": measurement.sigma},
+        "prior": name,
+    }
     settings = {"dtype": "float64", "device": "cpu"}
     identity = {
         "task": [task, VERSION],

@@ -21,19 +21,19 @@ def scores(draws: Tensor, posterior: Posterior, exact: Tensor) -> dict[str, _Fou
     """
     mean, std = posterior.mean[0].to(draws), posterior.std[0].to(draws)
     unit = float(std.square().mean().sqrt())
-    found: dict[str, _Found] = {
+    values: dict[str, _Found] = {
         "mean-error[posterior-std]": (float((draws.mean(0) - mean).square().mean().sqrt()) / unit, None)
     }
     if len(draws) < 2:
         names = ("covariance-error[relative]", "sliced-wasserstein[posterior-std]", "coverage[50]", "coverage[90]")
-        return {**found, **dict.fromkeys(names, (None, _ONE_DRAW))}
-    found["covariance-error[relative]"] = (covariance_error(draws, posterior.covariance[0].to(draws)), None)
-    found["sliced-wasserstein[posterior-std]"] = (sliced_wasserstein(draws, exact.to(draws)) / unit, None)
+        return {**values, **dict.fromkeys(names, (None, _ONE_DRAW))}
+    values["covariance-error[relative]"] = (covariance_error(draws, posterior.covariance[0].to(draws)), None)
+    values["sliced-wasserstein[posterior-std]"] = (sliced_wasserstein(draws, exact.to(draws)) / unit, None)
     for level in (50, 90):
         # The truth is one draw of the posterior; many exact draws measure the same coverage with less noise.
         every = coverage(draws[:, None].expand(-1, len(exact), *draws.shape[1:]), exact.to(draws), level / 100)
-        found[f"coverage[{level}]"] = (float(every.mean()), None)
-    return found
+        values[f"coverage[{level}]"] = (float(every.mean()), None)
+    return values
 
 
 def covariance_error(draws: Tensor, covariance: Tensor) -> float:

@@ -52,11 +52,11 @@ class Pictures:
 
         for name in part.tasks:
             task = restore.tasks.load(name)
-            chosen = [baseline(task), *(method(task, label, part.calls, context) for label in part.solvers)]
+            methods = [baseline(task), *(method(task, label, part.calls, context) for label in part.solvers)]
             pictures = list(_pictures(part, context))[: context.limit or None]
             for number, picture in enumerate(pictures):
                 for seed in range(part.seeds):
-                    for one in chosen:
+                    for one in methods:
                         yield item(task, picture, part, context, *one, seed=seed, first=number < context.keep_first)
 
     # -- running ----------------------------------------------------------------------------------------------------
@@ -172,8 +172,8 @@ def of_file(
     if not informing.listens(task.physics):
         return {}
     text = context.hashed(f"facts {name}", lambda: json.dumps(meta().parts_as_dict(), sort_keys=True))
-    told = informing.hints(task.physics, Facts(**parts_from_dict(json.loads(text))), output_shape)
-    stated = {**told.settings, **told.arrays}
+    hints = informing.hints(task.physics, Facts(**parts_from_dict(json.loads(text))), output_shape)
+    stated = {**hints.settings, **hints.arrays}
     return {"file": plain(stated)} if stated else {}
 
 
@@ -192,10 +192,10 @@ def of_task(
     """An item that runs a method on a task's problem; what its kind adds is in `fields`, `physics` and `identity`."""
     label, method = chosen
     table = task.table
-    told = {key: table[key] for key in ("operator", "noise", "measurement", "input")}
+    sections = {key: table[key] for key in ("operator", "noise", "measurement", "input")}
     whole = {
         "task": [task.name, task.version],
-        "physics": {**told, **(physics or {})},
+        "physics": {**sections, **(physics or {})},
         "image": image,
         "method": [method.role, method.solver, dict(method.parameters)],
         "prior": [method.prior, context.prior_sha256(method.prior)],
@@ -225,9 +225,9 @@ def baseline(task: Task) -> tuple[str, Method]:
     """The simple method a task names."""
     from restore import solvers
 
-    chosen = task.sections.baseline
-    module = solvers.REGISTRY[chosen.name].target.partition(":")[0]
-    return f"{chosen.name} (baseline)", Method(BASELINE, chosen.name, chosen.parameters, "", (module,))
+    part = task.sections.baseline
+    module = solvers.REGISTRY[part.name].target.partition(":")[0]
+    return f"{part.name} (baseline)", Method(BASELINE, part.name, part.parameters, "", (module,))
 
 
 def method(task: Task, label: str, calls: int, context: Context) -> tuple[str, Method]:
@@ -240,18 +240,18 @@ def method(task: Task, label: str, calls: int, context: Context) -> tuple[str, M
         return label, methods.by_path(name, entry, prior or task.prior)
     if name in peers.SOLVERS:
         # The task and the seed have no default: they come with every call.
-        known = {key: value for key, value in peers.SOLVERS.parameters(name).items() if value is not None}
-        if calls and known.get("steps", 0) > calls:
-            known["steps"] = calls
+        parameters = {key: value for key, value in peers.SOLVERS.parameters(name).items() if value is not None}
+        if calls and parameters.get("steps", 0) > calls:
+            parameters["steps"] = calls
         target = peers.SOLVERS[name].target.partition(":")[0]
-        return label, Method(PEER, name, {**known, **entry}, prior or task.prior, (target,))
+        return label, Method(PEER, name, {**parameters, **entry}, prior or task.prior, (target,))
     settings = {"solver.name": name, **{f"solver.{key}": value for key, value in entry.items()}}
-    chosen = task.override(settings)
-    solver = chosen.solver_for()
+    tuned = task.override(settings)
+    solver = tuned.solver_for()
     if calls and solver.needs_prior and solver.total > calls and hasattr(solver, "steps") and "steps" not in entry:
-        chosen = chosen.override({"solver.steps": calls})
-        solver = chosen.solver_for()
-    used = prior or chosen.prior_for()
+        tuned = tuned.override({"solver.steps": calls})
+        solver = tuned.solver_for()
+    used = prior or tuned.prior_for()
     if solver.needs_prior:
         check_word(used)
     return label, methods.describe(name, solver, used)

@@ -82,11 +82,13 @@ def _pose(item: Item) -> Windows:
 
 def _cut(task: Task, where: Mapping[str, Any], window: Cutout | None) -> Problem:
     """The window of a picture that is itself a measurement."""
-    given, factor = where["measured"], where["factor"]
+    acquisition, factor = where["measured"], where["factor"]
     box = None if window is None else _divided(window.solve, factor)
     image = _read(where, box)
-    kernel = None if given["kernel"] is None else array(given["kernel"])
-    return task.measured(image, sigma=given["sigma"], peak=given["peak"], kernel=kernel, mask=_mask(where, box))
+    kernel = None if acquisition["kernel"] is None else array(acquisition["kernel"])
+    return task.measured(
+        image, sigma=acquisition["sigma"], peak=acquisition["peak"], kernel=kernel, mask=_mask(where, box)
+    )
 
 
 def _simulated(task: Task, where: Mapping[str, Any], window: Cutout, *, seed: int) -> Problem:

@@ -178,9 +178,9 @@ def _finish(folder: Path, progress: Tally, *, as_json: bool, quiet: bool) -> Non
     sys.stdout.write(f"{done}{more}{other}\nopen {folder / 'leaderboard.html'}\n")
 
 
-def _listed(given: list[str] | None) -> tuple[str, ...]:
+def _listed(texts: list[str] | None) -> tuple[str, ...]:
     """The words of lists with commas: "a,b" and "c" -> a, b, c."""
-    return tuple(word.strip() for text in given or () for word in text.split(",") if word.strip())
+    return tuple(word.strip() for text in texts or () for word in text.split(",") if word.strip())
 
 
 @app.command("rescore", help="Score kept estimates again, under further conventions too; no method is run.")

@@ -34,5 +34,5 @@ class Contest:
 
 def contests(family: str, side: int) -> Iterable[Contest]:
     """The contests of a family, whose module is imported when it is reached."""
-    found: Iterable[Contest] = importlib.import_module(f"benchmarks.peers.families.{family}").contests(side)
-    return found
+    entries: Iterable[Contest] = importlib.import_module(f"benchmarks.peers.families.{family}").contests(side)
+    return entries

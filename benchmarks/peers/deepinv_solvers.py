@@ -52,8 +52,8 @@ def dps(problem: Problem, prior: DiffusionPrior, *, task: str, seed: int, steps:
     sampler = deepinv.sampling.DPS(Denoiser(prior), num_steps=steps)
     shape = (1, *problem.operator.input_shape)
     with torch.enable_grad():
-        found = sampler(problem.y, physics_of(task, problem), x_init=shape, seed=seed, denoise_output=False)
-    return found.detach().float()
+        estimate = sampler(problem.y, physics_of(task, problem), x_init=shape, seed=seed, denoise_output=False)
+    return estimate.detach().float()
 
 
 def ready() -> None:

@@ -85,14 +85,14 @@ def pictures(name: str, root: Path, *, every: int, limit: int | None) -> dict[st
     """The colour pictures of a set by name, 1 x 3 x H x W in [0, 1]: every so many of the list, at most `limit`."""
     from PIL import Image
 
-    chosen = {}
+    truths = {}
     for path in find(name).paths(root)[::every][:limit]:
         with Image.open(path) as picture:
             if picture.mode != "RGB":
                 continue
             codes = np.asarray(picture, dtype=np.float32)
-        chosen[path.stem] = torch.from_numpy(codes / 255).permute(2, 0, 1)[None]
-    return chosen
+        truths[path.stem] = torch.from_numpy(codes / 255).permute(2, 0, 1)[None]
+    return truths
 
 
 @torch.inference_mode()
@@ -105,8 +105,8 @@ def compare(
         noise = NoiseSource(seed, [image_id(truth[0])]).normal("measurement", truth)
         noisy = truth + sigma / 255 * noise
         for name, denoise in methods.items():
-            found = evaluate(denoise(noisy, sigma / 255).clamp(0, 1), truth, CONVENTIONS)
-            scores[name].append({key: score.value for key, score in found.items()})
+            values = evaluate(denoise(noisy, sigma / 255).clamp(0, 1), truth, CONVENTIONS)
+            scores[name].append({key: score.value for key, score in values.items()})
     for name, listed in scores.items():
         means = {key: summarize(score[key] for score in listed).mean for key in CONVENTIONS}
         if means["psnr"] is not None and means["chroma"] is not None:
@@ -153,21 +153,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=positive, help="take at most so many pictures of each set")
     parser.add_argument("--each", action="store_true", help="a row for every picture instead of the means")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        root = data_root(given.data)
-        weights = given.weights or Path(os.environ.get("RESTORE_WEIGHTS", ""))
+        root = data_root(options.data)
+        weights = options.weights or Path(os.environ.get("RESTORE_WEIGHTS", ""))
         methods: dict[str, Denoiser] = {"ffdnet": FFDNet.load(weights / "ffdnet" / "ffdnet_color.npz").denoise}
-        for name in given.prior:
+        for name in options.prior:
             methods[name] = priors.load(name).denoise
         print(HEAD)
-        for data_set in given.set or SETS:
-            truths = pictures(data_set, root, every=given.every, limit=given.limit)
+        for data_set in options.set or SETS:
+            truths = pictures(data_set, root, every=options.every, limit=options.limit)
             groups = (
-                {f"{data_set}/{k}": [v] for k, v in truths.items()} if given.each else {data_set: [*truths.values()]}
+                {f"{data_set}/{k}": [v] for k, v in truths.items()} if options.each else {data_set: [*truths.values()]}
             )
-            for sigma, (label, group) in itertools.product(given.sigma or SIGMAS, groups.items()):
-                for row in rows(compare(methods, group, data_set=label, sigma=sigma, seed=given.seed)):
+            for sigma, (label, group) in itertools.product(options.sigma or SIGMAS, groups.items()):
+                for row in rows(compare(methods, group, data_set=label, sigma=sigma, seed=options.seed)):
                     print(row, flush=True)
     except RestoreError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -55,15 +55,15 @@ MEASURED = "Measured by `{command}` on {threads} threads of an {processor} proce
 
 def page(folder: Path) -> str:
     """The whole page from the rows of each family found in the folder."""
-    found: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[str, Any]] = {}
     for family in (*FAMILIES, GROWTH):
         path = folder / f"speed-{family}.json"
         if path.is_file():
-            found[family] = json.loads(path.read_text())
-    if not found:
+            tables[family] = json.loads(path.read_text())
+    if not tables:
         raise BadInput(f"no speed-FAMILY.json in {folder.name}", do="Run: python -m benchmarks.peers.speed --all")
     parts = [INTRODUCTION]
-    for family, stored in found.items():
+    for family, stored in tables.items():
         measured = MEASURED.format(command=stored["command"].strip(), **stored["machine"])
         parts.append(f"## {TITLES[family]}\n\n{measured} {NOTES.get(family, '')}".rstrip())
         parts.append(f"{table(stored['rows'])}\n")

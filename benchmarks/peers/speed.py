@@ -137,29 +137,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the rows")
     parser.add_argument("--page", type=Path, help="write the tables of all rows in --out to this Markdown file")
-    given = parser.parse_args(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", str(given.threads))
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
     import torch
 
-    torch.set_num_threads(given.threads)
-    seconds = given.seconds if given.seconds is not None else (0.2 if given.all else 2.0)
+    torch.set_num_threads(options.threads)
+    seconds = options.seconds if options.seconds is not None else (0.2 if options.all else 2.0)
     budget = Budget(
-        seconds=seconds, longest=given.longest, with_memory=not given.no_memory, threads=torch.get_num_threads()
+        seconds=seconds, longest=options.longest, with_memory=not options.no_memory, threads=torch.get_num_threads()
     )
-    sides = SIDES if given.all else given.size or (SIDES[0],)
-    families = (*FAMILIES, GROWTH) if given.all else given.family or FAMILIES
+    sides = SIDES if options.all else options.size or (SIDES[0],)
+    families = (*FAMILIES, GROWTH) if options.all else options.family or FAMILIES
     machine = {"processor": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__}
     command = "python -m benchmarks.peers.speed " + " ".join(sys.argv[1:] if arguments is None else arguments)
-    given.out.mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
     for family in families:
         began = time.perf_counter()
         rows = run(family, sides[:1] if family == GROWTH else sides, budget)
         stored = {"command": command, "machine": machine, "rows": rows}
-        (given.out / f"speed-{family}.json").write_text(json.dumps(stored, indent=1) + "\n")
+        (options.out / f"speed-{family}.json").write_text(json.dumps(stored, indent=1) + "\n")
         sys.stdout.write(f"\n{table(rows)}\n\n{family}: {time.perf_counter() - began:.0f} s\n")
         sys.stdout.flush()
-    if given.page:
-        given.page.write_text(page(given.out))
+    if options.page:
+        options.page.write_text(page(options.out))
 
 
 if __name__ == "__main__":

@@ -54,9 +54,9 @@ def rescore_row(store: Store, item: Item, row: Row, names: Sequence[str]) -> boo
     estimate = torch.from_numpy(arrays["estimate"])[None]
     samples = torch.from_numpy(arrays["samples"])[:, None] if "samples" in arrays else estimate[None]
     case = open_case(item)
-    found = score_rows(case, case.restored(Answer(estimate, samples)), {n: n for n in names})
+    scores = score_rows(case, case.restored(Answer(estimate, samples)), {n: n for n in names})
     # A score that cannot be had here (its network is on another machine) does not take the place of one that was.
-    store.put_scores(row.key, [s for s in found if s.value is not None or s.flag or not _known(row, s.metric)])
+    store.put_scores(row.key, [s for s in scores if s.value is not None or s.flag or not _known(row, s.metric)])
     return True
 
 

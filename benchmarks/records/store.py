@@ -157,10 +157,10 @@ class Store:
             self._put_scores(key, scores)
 
     def _put_scores(self, key: str, scores: Iterable[ScoreRow]) -> None:
-        found = dict(self._database.execute("SELECT metric, place FROM scores WHERE key = ?", (key,)))
+        places = dict(self._database.execute("SELECT metric, place FROM scores WHERE key = ?", (key,)))
         rows = []
         for score in scores:
-            place = found.setdefault(score.metric, len(found))  # the first one is the score that ranks
+            place = places.setdefault(score.metric, len(places))  # the first one is the score that ranks
             seal = _score_digest(key, score)
             rows.append((key, score.metric, place, score.value, score.flag, score.reason, score.version, seal))
         self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -185,13 +185,13 @@ class Store:
 
     def pixels(self, name: str, compute: Callable[[], str]) -> str:
         """A hash remembered under `name`, computed once."""
-        found = self._database.execute("SELECT sha256 FROM pixels WHERE name = ?", (name,)).fetchone()
-        if found is None:
+        row = self._database.execute("SELECT sha256 FROM pixels WHERE name = ?", (name,)).fetchone()
+        if row is None:
             value = compute()
             with self._transaction():
                 self._database.execute("INSERT OR IGNORE INTO pixels VALUES (?, ?)", (name, value))
             return value
-        return str(found[0])
+        return str(row[0])
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class Store:
         cursor = self._database.execute("SELECT * FROM rows ORDER BY key")
         names = [column[0] for column in cursor.description]
         wanted = None if keys is None else {key: place for place, key in enumerate(keys)}
-        found = [dict(zip(names, values, strict=True)) for values in cursor if wanted is None or values[0] in wanted]
+        lines = [dict(zip(names, values, strict=True)) for values in cursor if wanted is None or values[0] in wanted]
         scores: dict[str, dict[str, ScoreRow]] = {}
         table = self._database.execute(
             "SELECT key, metric, value, flag, reason, version, digest FROM scores ORDER BY key, place"
@@ -224,16 +224,16 @@ class Store:
             if seal != _score_digest(key, score):
                 raise BadInput(f"{metric} of row {key[:12]} in {self.folder / FILE} was edited", do=_EDITED)
             scores.setdefault(key, {})[metric] = score
-        for line in found:
+        for line in lines:
             if line.pop("digest") != _row_digest(line):
                 raise BadInput(f"row {line['key'][:12]} in {self.folder / FILE} was edited", do=_EDITED)
         if wanted is not None:
-            found.sort(key=lambda line: wanted[line["key"]])
-        return [Row(line, scores.get(line["key"], {})) for line in found]
+            lines.sort(key=lambda line: wanted[line["key"]])
+        return [Row(line, scores.get(line["key"], {})) for line in lines]
 
     def problems(self) -> dict[str, Item]:
         """A bare item for each measurement, by its name: enough to open its case again."""
-        found = {}
+        items = {}
         columns = ", ".join((*_PROBLEM, "place"))
         for line in self._database.execute(f"SELECT {columns} FROM problems ORDER BY problem"):
             table = dict(zip((*_PROBLEM, "place"), line, strict=True))
@@ -246,7 +246,7 @@ class Store:
                 "image": table["image_sha256"] or table["image"],
                 "seed": table["seed"],
             }
-            found[table["problem"]] = Item(
+            items[table["problem"]] = Item(
                 **{key: table[key] for key in ("kind", "task", "data_set", "image", "image_sha256", "seed")},
                 method="",
                 role="",
@@ -258,7 +258,7 @@ class Store:
                 where=json.loads(table["place"]),
                 identity=identity,
             )
-        return found
+        return items
 
     def last_run(self) -> dict[str, Any]:
         """The latest run: command, suite, plan, notes, machine."""

@@ -70,16 +70,16 @@ def validate(folder: Path, store: Store) -> CheckedSubmission:
     for name, item in wanted.items():
         if not (folder / item.task).is_dir():
             continue  # a submission may serve some tasks only, but each of those completely
-        found = sorted((folder / item.task / item.data_set).glob(f"{_escaped(item.image)}.*"))
-        if not found:
+        paths = sorted((folder / item.task / item.data_set).glob(f"{_escaped(item.image)}.*"))
+        if not paths:
             missing.append(f"{item.task}/{item.data_set}/{item.image}")
             continue
         try:
-            _estimate(found[0], item)
+            _estimate(paths[0], item)
         except RestoreError as error:
             problems.append(str(error))
         else:
-            files[name] = found[0]
+            files[name] = paths[0]
     if missing:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         problems.append(f"missing: {', '.join(missing[:SHOWN])}{more}")
@@ -101,14 +101,14 @@ def submit(folder: Path, store: Store) -> int:
         raise BadInput(f"{folder}: {'; '.join(checked.problems)}", do="Mend it and run `restore bench validate` again.")
     run = store.last_run()
     label = f"{checked.method} (submitted)"
-    known = {row.key for row in store.rows(run["plan"]) if row.role == SUBMITTED and row.method == label}
+    submitted = {row.key for row in store.rows(run["plan"]) if row.role == SUBMITTED and row.method == label}
     wanted = _wanted(store)
     keys = []
     for name, path in checked.files.items():
         item = _item(wanted[name], checked, label, path, _metrics(store, name, run["plan"]))
         store.put(item, _outcome(item, checked, path))
         keys.append(item.key)
-    plan = [key for key in run["plan"] if key not in known] + keys
+    plan = [key for key in run["plan"] if key not in submitted] + keys
     store.begin(command=run["command"], suite=run["suite"], plan=plan, notes=run["notes"], machine=run["machine"])
     return len(keys)
 

@@ -32,18 +32,18 @@ CORE = (
 @lru_cache(maxsize=256)
 def code_version(modules: tuple[str, ...] = (), *, core: bool = True) -> str:
     """Hash (16 digits) of the sources of these modules, of what they import, and of the core."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     waiting = [*modules, *(CORE if core else ())]
     while waiting:
         name = waiting.pop()
         path = _source(name)
-        if name in found or path is None:
+        if name in paths or path is None:
             continue
-        found[name] = path
+        paths[name] = path
         waiting += _imports(name, path)
     total = hashlib.sha256()
-    for name in sorted(found):
-        total.update(name.encode() + b"\0" + _file_hash(found[name]))
+    for name in sorted(paths):
+        total.update(name.encode() + b"\0" + _file_hash(paths[name]))
     return total.hexdigest()[:16]
 
 

@@ -133,13 +133,13 @@ def bench(
     said: Callable[[SuitePlan], None] | None = None,
 ) -> tuple[SuitePlan, Tally]:
     """Plan and run a suite into a folder; `restore bench` without its tables."""
-    chosen = context if context is not None else Context()
+    context = context if context is not None else Context()
     fresh = not (Path(out) / FILE).exists()
     store = Store(out)
     try:
-        chosen.hashed = store.pixels
+        context.hashed = store.pixels
         try:
-            made = plan(suite, chosen)
+            made = plan(suite, context)
         except RestoreError:
             if fresh:
                 store.discard()  # a command that cannot work leaves nothing behind

@@ -48,15 +48,15 @@ def add(name: str, folder: Path) -> int:
 
 def _check_known(name: str, hashes: Mapping[str, str]) -> None:
     """BadInput where a set that ships under this name is made of other pictures: its results would be no results."""
-    known = shipped().get(name)
-    if known is None:
+    published = shipped().get(name)
+    if published is None:
         return
     do = f"Give it a name of its own: restore data add my-{name} FOLDER."
-    listed, needed = set(known.hashes().values()), known.images or len(known.hashes())
+    listed, needed = set(published.hashes().values()), published.images or len(published.hashes())
     matched = len(listed & set(hashes.values())) if listed else len(hashes)
     if matched < needed:
-        found = f"{len(hashes)} pictures, of which {matched} are" if listed else f"{len(hashes)} pictures for"
-        raise BadInput(f"{found} those of the published set {name!r}", wanted=f"all {needed}", do=do)
+        message = f"{len(hashes)} pictures, of which {matched} are" if listed else f"{len(hashes)} pictures for"
+        raise BadInput(f"{message} those of the published set {name!r}", wanted=f"all {needed}", do=do)
 
 
 def fetch(name: str, root: Path | None = None) -> Path:

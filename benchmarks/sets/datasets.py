@@ -82,20 +82,20 @@ class DataSet:
         if self.file:
             return self._array(root)
         place, listed = self.place(root), self.hashes()
-        found = {p.name: p for p in sorted(place.glob(self.pattern)) if p.suffix.lower() in SUFFIXES}
+        files = {p.name: p for p in sorted(place.glob(self.pattern)) if p.suffix.lower() in SUFFIXES}
         if self.listing and self.home is None:
             kept = self._stems(place, root)
-            found = {name: p for name, p in found.items() if p.stem in kept}
+            files = {name: p for name, p in files.items() if p.stem in kept}
             listed = {name: digest for name, digest in listed.items() if Path(name).stem in kept}
-        if missing := sorted(set(listed) - set(found)):
+        if missing := sorted(set(listed) - set(files)):
             names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             raise self._absent(f"{len(missing)} of {len(listed)} pictures are not in {place} ({names})")
         if listed:
-            found = {name: found[name] for name in sorted(listed)}
-        if not found or (self.images and len(found) != self.images):
-            raise self._absent(f"{len(found)} pictures in {place}")
+            files = {name: files[name] for name in sorted(listed)}
+        if not files or (self.images and len(files) != self.images):
+            raise self._absent(f"{len(files)} pictures in {place}")
         reading = self._reading()
-        return [Picture(self.name, p.stem, p, reading, listed.get(name, "")) for name, p in found.items()]
+        return [Picture(self.name, p.stem, p, reading, listed.get(name, "")) for name, p in files.items()]
 
     def paths(self, root: Path | None = None) -> list[Path]:
         """The files of `pictures`."""
@@ -144,8 +144,8 @@ class DataSet:
         ]
 
     def _reading(self) -> dict[str, Any]:
-        given = {"dataset": self.dataset, "axes": self.axes, "unit": self.unit, "offset": self.offset}
-        return {key: value for key, value in given.items() if value}
+        options = {"dataset": self.dataset, "axes": self.axes, "unit": self.unit, "offset": self.offset}
+        return {key: value for key, value in options.items() if value}
 
     def _stems(self, place: Path, root: Path | None) -> set[str]:
         listing = data_root(root, what=self.name) / self.listing
@@ -154,11 +154,11 @@ class DataSet:
         lines = [line.split() for line in listing.read_text("utf-8").splitlines() if line.strip()]
         return {words[-1].rpartition("/")[2] for words in lines}
 
-    def _absent(self, found: str) -> Unavailable:
+    def _absent(self, message: str) -> Unavailable:
         count = f"{self.images} pictures" if self.images else "its pictures"
         do = f"Name the folder that holds it: restore data add {self.name} FOLDER"
         do += f"; or load it: restore data fetch {self.name}." if self.url else f" (source: {self.source})."
-        return Unavailable(f"data set {self.name!r}: {found}", wanted=count, do=do)
+        return Unavailable(f"data set {self.name!r}: {message}", wanted=count, do=do)
 
 
 def shipped() -> dict[str, DataSet]:
@@ -171,30 +171,30 @@ def registry() -> dict[str, DataSet]:
     """All known sets, the user's own entries over the shipped ones."""
     sets = shipped()
     for name, line in user_entries().items():
-        known = sets.get(name)
+        published = sets.get(name)
         sets[name] = DataSet(
             name=name,
-            summary=known.summary if known else "added by hand",
-            source=known.source if known else "",
-            licence=known.licence if known else "",
+            summary=published.summary if published else "added by hand",
+            source=published.source if published else "",
+            licence=published.licence if published else "",
             images=int(line["images"]),
             home=Path(line["folder"]),
-            tuning=known.tuning if known else False,
+            tuning=published.tuning if published else False,
         )
     return sets
 
 
 def find(name: str) -> DataSet:
     """A set by name; BadInput with a suggestion for an unknown one."""
-    known = registry()
-    if name not in known:
-        raise unknown_name("data set", name, known)
-    return known[name]
+    table = registry()
+    if name not in table:
+        raise unknown_name("data set", name, table)
+    return table[name]
 
 
-def data_root(given: Path | None = None, *, what: str = "") -> Path:
+def data_root(root: Path | None = None, *, what: str = "") -> Path:
     """The data root: the one given, or RESTORE_DATA; Unavailable where neither is a folder."""
-    value = str(given) if given is not None else os.environ.get("RESTORE_DATA", "")
+    value = str(root) if root is not None else os.environ.get("RESTORE_DATA", "")
     if not value:
         raise Unavailable(
             f"data set {what!r} is not here: no data root is named" if what else "no data root",
@@ -208,9 +208,9 @@ def data_root(given: Path | None = None, *, what: str = "") -> Path:
 
 def user_folder() -> Path:
     """Where `restore data add` keeps its list: RESTORE_CONFIG, else the user's configuration folder."""
-    given = os.environ.get("RESTORE_CONFIG")
-    if given:
-        return Path(given)
+    place = os.environ.get("RESTORE_CONFIG")
+    if place:
+        return Path(place)
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "restore"
 
 

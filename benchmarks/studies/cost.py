@@ -35,15 +35,15 @@ def measure(name: str, size: int) -> dict[str, Any]:
     picture = resize(shipped, size=(size, size)).clamp(0, 1)
     task = restore.tasks.load("sr4x")
     problem = task.problem(picture, seed=0)
-    chosen = task.override({"solver.name": name}).solver_for()
-    full = chosen.total
+    method = task.override({"solver.name": name}).solver_for()
+    full = method.total
     if name in SHORT:
-        chosen = task.override({"solver.name": name, "solver.steps": SHORT[name]}).solver_for()
+        method = task.override({"solver.name": name, "solver.steps": SHORT[name]}).solver_for()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if chosen.needs_prior:
+    if method.needs_prior:
         restore.solve(problem, None, task.override({"solver.name": name, "solver.steps": 1}).solver_for())
-    timing = restore.solve(problem, None, chosen).timing
-    scale = full / chosen.total
+    timing = restore.solve(problem, None, method).timing
+    scale = full / method.total
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "solver": name,

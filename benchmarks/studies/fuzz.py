@@ -199,10 +199,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=None, help="folder for the files that fail")
-    chosen = parser.parse_args()
-    tally = fuzz(chosen.count, seed=chosen.seed, keep=chosen.keep, tell=print_line)
+    options = parser.parse_args()
+    tally = fuzz(options.count, seed=options.seed, keep=options.keep, tell=print_line)
     print_line(
-        f"{chosen.count} damaged files: {tally.refused} refused in one line, {tally.read} read, "
+        f"{options.count} damaged files: {tally.refused} refused in one line, {tally.read} read, "
         f"{len(tally.failures)} failures"
     )
 

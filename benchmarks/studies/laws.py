@@ -59,16 +59,16 @@ class Collector:
         self._items: dict[str, tuple[str, str, str]] = {}
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        chosen = []
+        kept = []
         for item in items:
-            given = item.callspec.params
-            name = (given.get("any_operator") or given["case"])[0]
+            parameters = item.callspec.params
+            name = (parameters.get("any_operator") or parameters["case"])[0]
             if self.only and name not in self.only:
                 continue
             law = item.originalname.removeprefix("test_").replace("_", " ")
-            self._items[item.nodeid] = name, law, PRECISIONS.get(given.get("dtype"), "ok")
-            chosen.append(item)
-        items[:] = chosen
+            self._items[item.nodeid] = name, law, PRECISIONS.get(parameters.get("dtype"), "ok")
+            kept.append(item)
+        items[:] = kept
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         name, law, precision = self._items[report.nodeid]
@@ -117,16 +117,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("operator", nargs="*", help="names of the registry; default: all")
     parser.add_argument("--write", type=Path, help="write a page to this file (all operators)")
-    given = parser.parse_args(arguments)
-    if given.write and given.operator:
+    options = parser.parse_args(arguments)
+    if options.write and options.operator:
         parser.error("--write is for the whole table: leave the names out")
-    collector = collect(given.operator)
-    found = table(collector)
-    if not given.operator:
-        found = f"{found}\n{least_squares.section()}"
-    sys.stdout.write(found)
-    if given.write:
-        given.write.write_text(f"{INTRODUCTION}\n{found}")
+    collector = collect(options.operator)
+    page = table(collector)
+    if not options.operator:
+        page = f"{page}\n{least_squares.section()}"
+    sys.stdout.write(page)
+    if options.write:
+        options.write.write_text(f"{INTRODUCTION}\n{page}")
     return int(any(cell.broken for cell in collector.cells.values()))
 
 

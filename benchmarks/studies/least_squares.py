@@ -112,7 +112,7 @@ def _peers(question: Question, solver: str) -> Tensor:
     weight = torch.tensor(1 / question.rho, dtype=torch.float64) if question.rho else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of no convergence, which the distance shows
-        found: Tensor = peer.least_squares(
+        solution: Tensor = peer.least_squares(
             question.operator.forward,
             question.operator.adjoint,
             question.y,
@@ -122,14 +122,14 @@ def _peers(question: Question, solver: str) -> Tensor:
             max_iter=ITERATIONS,
             tol=TOLERANCE,
         )
-    return found
+    return solution
 
 
-def table(found: Sequence[Distance]) -> str:
+def table(distances: Sequence[Distance]) -> str:
     """Markdown: a line for each question, a column for each solver."""
     lines = ["| problem | question | " + " | ".join(SOLVERS) + " |", "|---|---|" + "---:|" * len(SOLVERS)]
-    cells = {(a.question, a.rho, a.solver): a for a in found}
-    for name, rho in dict.fromkeys((a.question, a.rho) for a in found):
+    cells = {(a.question, a.rho, a.solver): a for a in distances}
+    for name, rho in dict.fromkeys((a.question, a.rho) for a in distances):
         row = (_cell(cells[name, rho, solver]) for solver in SOLVERS)
         lines.append(f"| {name} | {'rho' if rho else 'least norm'} | " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"

@@ -138,9 +138,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", choices=sorted(TARGETS), help="files to draw from; repeatable")
-    chosen = parser.parse_args()
-    files = chosen.only or sorted(TARGETS)
-    generator = random.Random(chosen.seed)
+    options = parser.parse_args()
+    files = options.only or sorted(TARGETS)
+    generator = random.Random(options.seed)
     pools = {file: list(mutants(file, (ROOT / file).read_text("utf-8"))) for file in files}
     survivors, done = [], 0
     with tempfile.TemporaryDirectory() as place:
@@ -149,7 +149,7 @@ def main() -> None:
             source = ROOT / name
             copied = shutil.copytree if source.is_dir() else shutil.copy
             copied(source, folder / name)
-        for number in range(chosen.count):
+        for number in range(options.count):
             pool = pools[files[number % len(files)]]
             if not pool:
                 continue

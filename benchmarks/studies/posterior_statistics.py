@@ -56,9 +56,9 @@ class Spread:
     nfe: float
 
     @classmethod
-    def average(cls, found: Sequence[Spread]) -> Spread:
+    def average(cls, spreads: Sequence[Spread]) -> Spread:
         """Mean over pictures."""
-        rows = [asdict(one) for one in found]
+        rows = [asdict(one) for one in spreads]
         return cls(**{key: sum(row[key] for row in rows) / len(rows) for key in rows[0]})
 
 
@@ -160,8 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             solver = methods.build(chosen.solver, chosen.parameters)
             if solver is None:
                 raise BadInput(f"{label!r} is a plain function", wanted="a solver that draws")
-            found = [measure(task, problem, chosen.prior, solver, options.samples) for problem in posed]
-            rows[label] = Spread.average(found)
+            spreads = [measure(task, problem, chosen.prior, solver, options.samples) for problem in posed]
+            rows[label] = Spread.average(spreads)
             sys.stderr.write(f"{label}: rank {rows[label].rank:.2f}, error/std {rows[label].ratio:.2f}\n")
             if options.out is not None:
                 setting = {key: getattr(options, key) for key in ("task", "set", "images", "crop", "samples")}

@@ -108,10 +108,10 @@ def _order(score: SetScore) -> tuple[int, float, int]:
     return place, score.nfe, list(SETS).index(score.set)
 
 
-def over_all(found: Iterable[SetScore]) -> dict[str, SetScore]:
+def over_all(scores: Iterable[SetScore]) -> dict[str, SetScore]:
     """Means over the pictures of all sets, of the methods that have them all."""
     groups: dict[str, list[SetScore]] = {}
-    for score in found:
+    for score in scores:
         groups.setdefault(score.method, []).append(score)
     most = max((sum(one.pictures for one in group) for group in groups.values()), default=0)
     return {name: _mean(group) for name, group in groups.items() if sum(one.pictures for one in group) == most}
@@ -129,15 +129,15 @@ def _mean(group: Sequence[SetScore]) -> SetScore:
     return SetScore(first.method, "all", count, lpips=lpips, prior=first.prior, **numbers)
 
 
-def table(found: Sequence[SetScore]) -> str:
+def table(scores: Sequence[SetScore]) -> str:
     """All methods and sets: PSNR / SSIM / LPIPS, and the seconds of one picture."""
-    sets = [name for name in SETS if any(one.set == name for one in found)]
+    sets = [name for name in SETS if any(one.set == name for one in scores)]
     lines = [
         "| method | calls | " + " | ".join(SETS[name] for name in sets) + " | seconds |",
         "|---|---|" + "---|" * (len(sets) + 1),
     ]
     groups: dict[str, dict[str, SetScore]] = {}
-    for one in found:
+    for one in scores:
         groups.setdefault(one.method, {})[one.set] = one
     for group in groups.values():
         any_of = _mean(list(group.values()))
@@ -152,11 +152,11 @@ def cell(score: SetScore) -> str:
     return f"{score.psnr:.2f} / {score.ssim:.3f} / {lpips}"
 
 
-def curves(found: Mapping[str, SetScore], key: str) -> dict[str, Curve]:
+def curves(scores: Mapping[str, SetScore], key: str) -> dict[str, Curve]:
     """Points (calls, score) by family; what takes no calls is a dashed line across."""
     groups: dict[str, list[tuple[float, float]]] = {}
-    widest = max(score.nfe for score in found.values())
-    for score in found.values():
+    widest = max(score.nfe for score in scores.values())
+    for score in scores.values():
         value = getattr(score, key)
         if value is None:
             continue
@@ -167,7 +167,7 @@ def curves(found: Mapping[str, SetScore], key: str) -> dict[str, Curve]:
     return {name: sorted(points) for name, points in groups.items()}
 
 
-def comparison(found: Sequence[SetScore]) -> str:
+def comparison(scores: Sequence[SetScore]) -> str:
     """The section of the comparison: its commands, the table and the plots."""
     return f"""PSNR / SSIM of the BT.601 luma without its outer 4 pixels / LPIPS (AlexNet) of RGB: means over pictures.
 Seconds are of one picture, on one thread beside other work.
@@ -175,7 +175,7 @@ Seconds are of one picture, on one thread beside other work.
     {BENCH}
     {COMMAND}
 
-{table(found)}
+{table(scores)}
 
 ![PSNR against network calls](residual-psnr.svg)
 
@@ -196,9 +196,9 @@ def spreads(path: Path) -> str:
 {posterior_statistics.table(listed)}"""
 
 
-def measured(prior: str, found: Sequence[SetScore]) -> str:
+def measured(prior: str, scores: Sequence[SetScore]) -> str:
     """The section "Measured" of a prior's card."""
-    own = [one for one in found if one.prior == prior or one.method == BASELINE]
+    own = [one for one in scores if one.prior == prior or one.method == BASELINE]
     return f"""PSNR / SSIM (luma, 4 pixels of border removed) / LPIPS:
 
 {table(own)}
@@ -206,13 +206,13 @@ def measured(prior: str, found: Sequence[SetScore]) -> str:
     {BENCH}"""
 
 
-def write(root: Path, found: Sequence[SetScore]) -> list[Path]:
+def write(root: Path, scores: Sequence[SetScore]) -> list[Path]:
     """Fill the documents and draw the plots; the files written."""
-    page = fill((root / PAGE).read_text("utf-8"), "### Table", comparison(found))
+    page = fill((root / PAGE).read_text("utf-8"), "### Table", comparison(scores))
     if (root / SPREADS).is_file():
         page = fill(page, "### Spread of the draws", spreads(root / SPREADS))
     texts = {PAGE: page}
-    everywhere = over_all(found)
+    everywhere = over_all(scores)
     count = max(one.pictures for one in everywhere.values())
     for key, name in (("psnr", "PSNR of luma, dB"), ("lpips", "LPIPS, less is better")):
         shown = curves(everywhere, key)
@@ -221,10 +221,10 @@ def write(root: Path, found: Sequence[SetScore]) -> list[Path]:
             texts[PAGE.parent / f"residual-{key}.svg"] = semilog_svg(
                 shown, title=title, across="network calls", up=name
             )
-    for prior in dict.fromkeys(one.prior for one in found if one.prior.endswith("-sr4x")):
+    for prior in dict.fromkeys(one.prior for one in scores if one.prior.endswith("-sr4x")):
         card = CARDS / f"{prior}.md"
         if (root / card).is_file():
-            texts[card] = fill((root / card).read_text("utf-8"), "## Measured", measured(prior, found))
+            texts[card] = fill((root / card).read_text("utf-8"), "## Measured", measured(prior, scores))
     for path, text in texts.items():
         (root / path).write_text(text, "utf-8")
     return list(texts)
@@ -242,12 +242,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows = renewed(read(kept) if options.keep else [], scores(options.run))
             stored = {"command": BENCH, "rows": [asdict(one) for one in rows]}
             kept.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
-        found = read(kept)
-        written = write(options.root, found)
+        rows = read(kept)
+        written = write(options.root, rows)
     except (RestoreError, FileNotFoundError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write(f"{table(found)}\n")
+    sys.stdout.write(f"{table(rows)}\n")
     sys.stderr.write("".join(f"wrote {path}\n" for path in written))
     return 0
 

@@ -105,10 +105,10 @@ def answers(process: Process, solver: Solver, pixel: Pixel, draws: int) -> Tenso
 
 def law(process: Process, solver: Solver, pixel: Pixel, *, draws: int) -> Law:
     """The exact law of the sampler's answer."""
-    found = answers(process, solver, pixel, draws)
+    response = answers(process, solver, pixel, draws)
     gap, std = (value * 0.5 / process.scale for value in pixel)
-    weights = found[1:] - found[0]
-    return Law(float(found[0] + gap) / std, float(weights.norm()) / std)
+    weights = response[1:] - response[0]
+    return Law(float(response[0] + gap) / std, float(weights.norm()) / std)
 
 
 def contestants() -> list[Contestant]:
@@ -143,15 +143,15 @@ def contestants() -> list[Contestant]:
 
 def table(pixel: Pixel, calls: Sequence[int] = CALLS) -> dict[str, dict[int, Law]]:
     """Laws by row and number of calls."""
-    found: dict[str, dict[int, Law]] = {}
+    laws: dict[str, dict[int, Law]] = {}
     for contestant in contestants():
         row = {}
         for count in calls:
             pair = contestant.at(count)
             if pair is not None:
                 row[count] = law(*pair, pixel, draws=count + 2)
-        found[contestant.name] = row
-    return found
+        laws[contestant.name] = row
+    return laws
 
 
 def ode_errors(*, formulas: str, order: int, steps: Sequence[int] = ODE_STEPS) -> dict[int, float]:
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     sys.stdout.write(f"{_laws_text(laws)}\n\n{_errors_text(errors)}\n")
     if options.out is not None:
-        distances = {name: [(n, found.distance) for n, found in row.items()] for name, row in laws.items()}
+        distances = {name: [(n, law.distance) for n, law in row.items()] for name, row in laws.items()}
         shown = {name: distances[name] for name in distances if name not in LEFT_OUT}
         (options.out / "residual-oracle.svg").write_text(
             loglog_svg(

@@ -104,10 +104,10 @@ def way(scheduler: str, workers: int, items: Sequence[Item], *, empty: int, fold
 
 def chains(outcomes: Iterable[Outcome]) -> list[list[Outcome]]:
     """The outcomes of each process, in time; processes that did fewer than three tell nothing."""
-    found: dict[int, list[Outcome]] = {}
+    processes: dict[int, list[Outcome]] = {}
     for outcome in outcomes:
-        found.setdefault(int(outcome.machine["process"]), []).append(outcome)
-    ordered = [sorted(chain, key=lambda o: float(o.machine["began"])) for chain in found.values()]
+        processes.setdefault(int(outcome.machine["process"]), []).append(outcome)
+    ordered = [sorted(chain, key=lambda o: float(o.machine["began"])) for chain in processes.values()]
     return [chain for chain in ordered if len(chain) > 2]
 
 
@@ -191,22 +191,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=1000, help="rows committed")
     parser.add_argument("--folder", type=Path, default=Path(), help="where stores are made: the disk that is measured")
     parser.add_argument("--out", type=Path, help="JSON file of the figures")
-    given = parser.parse_args(arguments)
-    items = planned(given.calls)
-    with tempfile.TemporaryDirectory(dir=given.folder) as name:
+    options = parser.parse_args(arguments)
+    items = planned(options.calls)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         ways = []
         for number, (scheduler, workers) in enumerate(WAYS):
-            ways.append(way(scheduler, workers, items, empty=given.empty, folder=folder / str(number)))
+            ways.append(way(scheduler, workers, items, empty=options.empty, folder=folder / str(number)))
             sys.stderr.write(f"{ways[-1]}\n")
-        rows, megabytes = commits(items[0], folder / "rows", given.rows)
+        rows, megabytes = commits(items[0], folder / "rows", options.rows)
         store = Store(folder / "0", create=False)
         row = store.rows()[0]
         store.close()
     scores = tuple(row.scores.values())
     size = sizes(items[0], Outcome(items[0].key, "ok", scores=scores, machine=machine.describe()))
     sys.stdout.write(report(ways, rows, megabytes, size) + "\n")
-    if given.out is not None:
+    if options.out is not None:
         content: dict[str, Any] = {
             "command": "python -m benchmarks.studies.scaling "
             + " ".join(sys.argv[1:] if arguments is None else arguments),
@@ -216,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "megabytes_per_second": megabytes,
             "bytes": size,
         }
-        given.out.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        options.out.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     return 0
 
 

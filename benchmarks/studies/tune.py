@@ -44,8 +44,8 @@ def score(task: restore.tasks.Task, estimate: Tensor, problem: Any) -> dict[str,
     from restore.tasks.units import data_range
 
     own, truth = problem.file_units.back(estimate), problem.file_units.back(problem.truth)
-    found = appraise(Evidence(own, truth, data_range=data_range(problem)), task.metrics)
-    return {"psnr": None, "lpips": None, **{key: one.value for key, one in found.items()}}
+    values = appraise(Evidence(own, truth, data_range=data_range(problem)), task.metrics)
+    return {"psnr": None, "lpips": None, **{key: one.value for key, one in values.items()}}
 
 
 def _scalar(text: str) -> Any:

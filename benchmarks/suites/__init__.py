@@ -54,10 +54,10 @@ class Suite(Checked):
 
         limits: images, crop, seeds, samples, calls; None leaves the suite's own. BadInput for a task it has not.
         """
-        known = dict.fromkeys(task for part in self.parts for task in part.tasks)
+        offered = dict.fromkeys(task for part in self.parts for task in part.tasks)
         for task in tasks:
-            if task not in known:
-                raise unknown_name(f"task of suite {self.name!r}", task, known)
+            if task not in offered:
+                raise unknown_name(f"task of suite {self.name!r}", task, offered)
         changes: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
         if solvers:
             changes["solvers"] = solvers
@@ -97,10 +97,10 @@ def parse(text: str, *, name: str) -> Suite:
     parts = raw.pop("part", [])
     limits = {f.name for f in fields(Part)}
     shared = {key: raw.pop(key) for key in list(raw) if key in limits and key != "solvers"}
-    known = {f.name for f in fields(Suite)} - {"name", "parts"}
+    keys = {f.name for f in fields(Suite)} - {"name", "parts"}
     for key in raw:
-        if key not in known:
-            raise unknown_name(f"key of suite {name!r}", key, dict.fromkeys([*known, *limits, "part"]))
+        if key not in keys:
+            raise unknown_name(f"key of suite {name!r}", key, dict.fromkeys([*keys, *limits, "part"]))
     if not parts or not {"version", "summary"} <= set(raw):
         raise BadInput(f"suite {name!r} lacks version, summary or [[part]]", do="See docs/benchmarks.md for its form.")
     for label, entry in raw.get("solvers", {}).items():
@@ -110,17 +110,17 @@ def parse(text: str, *, name: str) -> Suite:
 
 
 def _part(raw: Mapping[str, Any], suite: str) -> Part:
-    known = {f.name: f for f in fields(Part)}
-    given: dict[str, Any] = {}
+    entries = {f.name: f for f in fields(Part)}
+    settings: dict[str, Any] = {}
     for key, value in raw.items():
-        if key not in known:
-            raise unknown_name(f"key of a part of suite {suite!r}", key, known)
-        given[key] = tuple(value) if isinstance(value, list) else value
+        if key not in entries:
+            raise unknown_name(f"key of a part of suite {suite!r}", key, entries)
+        settings[key] = tuple(value) if isinstance(value, list) else value
     for key in ("tasks", "solvers"):
-        if key not in given:
+        if key not in settings:
             raise BadInput(f"a part of suite {suite!r} has no {key!r}")
-    check_types(Part, given, where=f"suite {suite!r}")
-    return _checked(Part(**given), suite)
+    check_types(Part, settings, where=f"suite {suite!r}")
+    return _checked(Part(**settings), suite)
 
 
 def _checked(part: Part, suite: str) -> Part:

@@ -77,8 +77,8 @@ def _features(row: Row, store: Store) -> tuple[Tensor, Tensor]:
         shown = [_shown(torch.from_numpy(arrays[name])) for name in ("estimate", "truth")]
         one, other = distribution.inception_features(shown).float().numpy()
         write_arrays(Path(path), {"estimate": one, "truth": other})
-    found: dict[str, Any] = read_arrays(path)
-    return torch.from_numpy(found["estimate"]), torch.from_numpy(found["truth"])
+    stored: dict[str, Any] = read_arrays(path)
+    return torch.from_numpy(stored["estimate"]), torch.from_numpy(stored["truth"])
 
 
 def _shown(picture: Tensor) -> Tensor:

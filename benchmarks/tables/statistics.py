@@ -161,10 +161,10 @@ def _cell(metric: str, own: np.ndarray, base: np.ndarray | None, rows: Sequence[
 
 def judge(metric: str, own: np.ndarray, base: np.ndarray) -> str:
     """Whether paired scores differ: better, worse, not distinguishable, or unknown for fewer than LEAST pictures."""
-    found = interval(np.subtract(*_bounded(_goodness(metric, own), _goodness(metric, base))))
-    if found.low is None or found.high is None:
+    difference = interval(np.subtract(*_bounded(_goodness(metric, own), _goodness(metric, base))))
+    if difference.low is None or difference.high is None:
         return UNKNOWN
-    return BETTER if found.low > 0 else WORSE if found.high < 0 else SAME
+    return BETTER if difference.low > 0 else WORSE if difference.high < 0 else SAME
 
 
 def _goodness(metric: str, values: np.ndarray) -> np.ndarray:

@@ -84,8 +84,8 @@ class Blur(LinearOperator):
             "zernike": zernike,
             "seed": seed,
         }
-        given = {name: value for name, value in settings.items() if value is not None}
-        h = _kernel(kernel, given, normalise)
+        options = {name: value for name, value in settings.items() if value is not None}
+        h = _kernel(kernel, options, normalise)
         if boundary == "valid" and (h.shape[0] > shape[-2] or h.shape[1] > shape[-1]):
             raise BadInput(
                 f"the kernel has {h.shape[0]} x {h.shape[1]} pixels and the picture {shape[-2]} x {shape[-1]}",
@@ -96,7 +96,7 @@ class Blur(LinearOperator):
         self.boundary = boundary
         by_name = isinstance(kernel, str) and not kernels.is_file_name(kernel)
         self._named = f"{kernel!r}" if by_name else f"array {kernels.fingerprint(h)}"
-        self._given = given
+        self._given = options
         self.register_buffer("kernel", torch.from_numpy(h.copy()))
         self.spectral = PeriodicConvolution(shape, h, boundary)
         self.window = MovingWindow(shape, h, boundary) if max(h.shape) <= WINDOW_UP_TO else None
@@ -189,13 +189,13 @@ class Blur(LinearOperator):
         return f"{self.input_shape} -> {self.output_shape}, kernel={self._named}{settings}, boundary={self.boundary!r}"
 
 
-def _kernel(kernel: Any, given: dict[str, Any], normalise: bool) -> np.ndarray:
+def _kernel(kernel: Any, options: dict[str, Any], normalise: bool) -> np.ndarray:
     from_file = isinstance(kernel, str) and kernels.is_file_name(kernel)
     if isinstance(kernel, str) and not from_file:
-        return kernels.named(kernel, **given)
-    if given:
+        return kernels.named(kernel, **options)
+    if options:
         raise BadInput(
-            f"{', '.join(given)} given beside a measured kernel",
+            f"{', '.join(options)} given beside a measured kernel",
             do="Leave it out: the kernel says how the kernel looks.",
         )
     return (kernels.from_file if from_file else kernels.from_array)(kernel, normalise=normalise)

@@ -63,7 +63,7 @@ def indices(size: int, before: int, after: int, boundary: str) -> np.ndarray:
 def runs(size: int, before: int, after: int, boundary: str) -> tuple[Run, ...]:
     """The padded axis as runs of slices, from left to right."""
     source = indices(size, before, after, boundary)
-    found, start = [], 0
+    pieces, start = [], 0
     while start < len(source):
         stop, step = start + 1, 1
         if stop < len(source):
@@ -74,9 +74,9 @@ def runs(size: int, before: int, after: int, boundary: str) -> tuple[Run, ...]:
                 if OUTSIDE in (source[stop], source[stop - 1]) and step != 0:
                     break
                 stop += 1
-        found.append(Run(start, stop - start, int(source[start]), step if stop - start > 1 else 1))
+        pieces.append(Run(start, stop - start, int(source[start]), step if stop - start > 1 else 1))
         start = stop
-    return tuple(found)
+    return tuple(pieces)
 
 
 def pad(x: Tensor, axis: Iterable[Run], dim: int) -> Tensor:

@@ -47,10 +47,10 @@ def interpolate(raw: Tensor, colour: Tensor) -> Tensor:
     return torch.cat([planes[0], green, planes[1]], dim=1)
 
 
-def _filled(values: Tensor, known: Tensor) -> Tensor:
+def _filled(values: Tensor, sampled: Tensor) -> Tensor:
     """Known values, and elsewhere the mean of known ones nearby, weighted by a Gaussian that widens until some are."""
-    mask = known.to(values.dtype)[None]
-    filled, certain = values * mask, known[None]
+    mask = sampled.to(values.dtype)[None]
+    filled, certain = values * mask, sampled[None]
     radius = 1
     while not bool(certain.all()) and radius < 2 * max(values.shape[-2:]):
         offset = torch.arange(-radius, radius + 1, dtype=torch.float64)

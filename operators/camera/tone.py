@@ -135,16 +135,16 @@ class Haze(Operator):
         airlight: Annotated[float, "a"] = 0.9,
     ) -> None:
         shape = check_shape(input_shape, "input_shape")
-        given = np.asarray(transmission, dtype=np.float64)
+        values = np.asarray(transmission, dtype=np.float64)
         try:
-            np.broadcast_to(given, shape)
+            np.broadcast_to(values, shape)
         except ValueError:
-            raise BadInput(f"transmission has shape {given.shape}", wanted=f"one that broadcasts to {shape}") from None
-        if not ((given > 0) & (given <= 1)).all():
-            raise BadInput(f"transmission goes from {given.min():g} to {given.max():g}", wanted="values in (0, 1]")
+            raise BadInput(f"transmission has shape {values.shape}", wanted=f"one that broadcasts to {shape}") from None
+        if not ((values > 0) & (values <= 1)).all():
+            raise BadInput(f"transmission goes from {values.min():g} to {values.max():g}", wanted="values in (0, 1]")
         super().__init__(shape, shape)
         self.airlight = float(airlight)
-        self.register_buffer("transmission", torch.from_numpy(np.array(given)))
+        self.register_buffer("transmission", torch.from_numpy(np.array(values)))
 
     def _forward(self, x: Tensor) -> Tensor:
         t = self.constant("transmission", x)

@@ -92,8 +92,8 @@ def _kind_schema(kind: Any) -> dict[str, Any]:
             "exclusiveMinimum": kind.range.above,
             "exclusiveMaximum": kind.range.below,
         }
-        known = {word: bound for word, bound in bounds.items() if bound is not None}
-        return {"type": "integer" if kind.whole else "number", **known}
+        limits = {word: bound for word, bound in bounds.items() if bound is not None}
+        return {"type": "integer" if kind.whole else "number", **limits}
     if isinstance(kind, Choice):
         return {"enum": list(kind.of.names)}
     if isinstance(kind, Text):

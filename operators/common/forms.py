@@ -25,8 +25,8 @@ class Form(BaseModel):
 
     def plain(self) -> dict[str, Any]:
         """The form as a table of plain data: defaults filled in, keys that say nothing (None) left out."""
-        told = {key: value for key in type(self).model_fields if (value := getattr(self, key)) is not None}
-        return {key: _plain(value) for key, value in {**told, **(self.model_extra or {})}.items()}
+        table = {key: value for key in type(self).model_fields if (value := getattr(self, key)) is not None}
+        return {key: _plain(value) for key, value in {**table, **(self.model_extra or {})}.items()}
 
 
 class Component(Form):
@@ -194,7 +194,7 @@ def _required(home: type[Form] | None) -> str:
     return ", ".join(keys[:-1]) + (" and " if len(keys) > 1 else "") + keys[-1] if keys else ""
 
 
-def nearest(key: Any, known: Iterable[str], otherwise: str) -> str:
+def nearest(key: Any, words: Iterable[str], otherwise: str) -> str:
     """Text that asks "Did you mean ...?" with the closest known word, or what to say where none is close."""
-    close = difflib.get_close_matches(str(key), list(known), n=1)
+    close = difflib.get_close_matches(str(key), list(words), n=1)
     return f"Did you mean {close[0]!r}?" if close else otherwise

@@ -21,8 +21,8 @@ class _Plain(Checked):
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are known, tuples as lists."""
-        known = {entry.name: getattr(self, entry.name) for entry in fields(self)}  # type: ignore[arg-type]
-        return {name: _listed(value) for name, value in known.items() if value is not None}
+        table = {entry.name: getattr(self, entry.name) for entry in fields(self)}  # type: ignore[arg-type]
+        return {name: _listed(value) for name, value in table.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

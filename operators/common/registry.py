@@ -105,8 +105,8 @@ class Registry(Mapping[str, Entry]):
         }
 
 
-def unknown_name(kind: str, name: str, known: Mapping[str, Any]) -> BadInput:
-    hint = closest(str(name), list(known)) or f"Known: {', '.join(known)}."
+def unknown_name(kind: str, name: str, names: Mapping[str, Any]) -> BadInput:
+    hint = closest(str(name), list(names)) or f"Known: {', '.join(names)}."
     return BadInput(f"unknown {kind} {name!r}", do=hint)
 
 
@@ -116,18 +116,18 @@ def keyword_defaults(target: Any) -> dict[str, Any]:
     return {name: None if value is empty else value for name, value in keyword_parameters(target).items()}
 
 
-def check_keywords(target: Any, given: Mapping[str, Any], *, where: str) -> None:
+def check_keywords(target: Any, keywords: Mapping[str, Any], *, where: str) -> None:
     """Refuse a keyword the target does not take, with the closest one it does."""
-    known = list(keyword_parameters(target))
-    for key in given:
-        if key not in known:
-            hint = closest(key, known) or f"It takes: {', '.join(known) or 'nothing'}."
+    names = list(keyword_parameters(target))
+    for key in keywords:
+        if key not in names:
+            hint = closest(key, names) or f"It takes: {', '.join(names) or 'nothing'}."
             raise BadType(f"{where} has no parameter {key!r}", do=hint)
 
 
-def check_types(target: Any, given: Mapping[str, Any], *, where: str) -> None:
+def check_types(target: Any, keywords: Mapping[str, Any], *, where: str) -> None:
     """BadType or BadInput where a value is not what the parameter's annotation says (`operators.common.settings`)."""
     allowed = rules(target)
-    for key, value in given.items():
+    for key, value in keywords.items():
         if key in allowed:
             check(key, value, allowed[key], where=where)

@@ -89,8 +89,8 @@ def checked(function: Function) -> Function:
 
     @functools.wraps(function)
     def holding(*data: Any, **settings: Any) -> Any:
-        known = rules(function)
-        return function(*data, **{k: _held(k, v, known[k]) if k in known else v for k, v in settings.items()})
+        allowed = rules(function)
+        return function(*data, **{k: _held(k, v, allowed[k]) if k in allowed else v for k, v in settings.items()})
 
     return holding  # type: ignore[return-value]
 
@@ -130,9 +130,9 @@ def _held(name: str, value: Any, allowed: Rule, *, where: str = "") -> Any:
     if verdict is Verdict.FITS:
         return value.item() if getattr(value, "ndim", None) == 0 and allowed.is_number(value) else value
     error = BadType if verdict is Verdict.WRONG_KIND else BadInput
-    found = f"{name} is {shown(value)}" + (f" for {where}" if where else "")
+    message = f"{name} is {shown(value)}" + (f" for {where}" if where else "")
     near = closest(value, allowed.names) if isinstance(value, str) else ""
-    raise error(found, wanted=allowed.wanted(), do=near)
+    raise error(message, wanted=allowed.wanted(), do=near)
 
 
 def shown(value: Any) -> str:

@@ -195,9 +195,9 @@ def _diagnosis(operator: LinearOperator, probe: _Probe) -> str:
     tolerance = FIT_TOLERANCE[probe.dtype]
     if float(torch.linalg.vector_norm(truth)) > 0:
         for explanation in _explanations(operator):
-            found = torch.cat([_products(operator, x, explanation.mended(y)) for x, y in pairs])
-            factor = complex((truth.conj() * found).sum() / (truth.conj() * truth).sum())
-            misfit, size = torch.linalg.vector_norm(found - factor * truth), torch.linalg.vector_norm(found)
+            products = torch.cat([_products(operator, x, explanation.mended(y)) for x, y in pairs])
+            factor = complex((truth.conj() * products).sum() / (truth.conj() * truth).sum())
+            misfit, size = torch.linalg.vector_norm(products - factor * truth), torch.linalg.vector_norm(products)
             if bool(misfit <= tolerance * size) and abs(factor) > 0:
                 words = [part for part in (explanation.words, _factor_in_words(factor, tolerance)) if part]
                 return " and ".join(words) if words else "wrong near the border only"

@@ -29,10 +29,10 @@ def sampling_weights(views: Views, grid: Grid) -> Triplets:
     low = np.floor(at).astype(np.int64)
     pixels = np.broadcast_to(np.arange(grid.size), at.shape)
     offset = np.arange(len(views))[:, None] * cells
-    found: list[Triplets] = []
+    triplets: list[Triplets] = []
     for cell in (low, low + 1):
         weight = (1 - np.abs(at - cell)) * factor
         inside = (cell >= 0) & (cell < cells) & (weight > 0)
-        found.append(((offset + cell)[inside], pixels[inside], weight[inside]))
-    rays, columns, weights = (np.concatenate([part[i] for part in found]) for i in range(3))
+        triplets.append(((offset + cell)[inside], pixels[inside], weight[inside]))
+    rays, columns, weights = (np.concatenate([part[i] for part in triplets]) for i in range(3))
     return rays, columns, weights

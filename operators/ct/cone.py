@@ -81,21 +81,21 @@ class ConeCT(Tomography):
         # The nearest edge of the volume has the largest shadow.
         tallest = shape[-3] * grid.pixel / 2 * (orbit.source + orbit.detector) / (orbit.source - grid.radius)
         lines = 2 * math.ceil(tallest / height) if rows is None else rows
-        chosen = view_angles(
+        directions = view_angles(
             angles,
             views=2 * max(shape[-2:]) if views is None else views,
             start=start,
             span=full_span(scan, span, orbit, cells * width),
         )
-        super().__init__(input_shape, (*shape[:-3], len(chosen), lines, cells))
+        super().__init__(input_shape, (*shape[:-3], len(directions), lines, cells))
         self.source, self.detector, self.pixel, self.filter = orbit.source, orbit.detector, grid.pixel, filter
         self.detectors, self.spacing, self.shift = cells, width, float(shift)
         self.rows, self.row_spacing, self.row_shift = lines, height, float(row_shift)
-        self.register_buffer("angles", torch.from_numpy(chosen))
+        self.register_buffer("angles", torch.from_numpy(directions))
         self._grid, self._orbit = grid, orbit
         ramp(cells, spacing=width, window=filter)
         self._views = cone_views(
-            chosen,
+            directions,
             cells=(lines, cells),
             spacing=(height, width),
             shift=(row_shift, shift),

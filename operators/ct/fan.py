@@ -72,20 +72,22 @@ class FanCT(Tomography):
         orbit = Orbit(grid, source, detector)
         width = orbit.magnification * grid.pixel if spacing is None else float(spacing)
         cells = 2 * math.ceil(orbit.half_width / width) if detectors is None else detectors
-        chosen = view_angles(
+        directions = view_angles(
             angles,
             views=2 * max(shape[-2:]) if views is None else views,
             start=start,
             span=full_span(scan, span, orbit, cells * width),
         )
-        super().__init__(input_shape, (*shape[:-2], len(chosen), cells))
+        super().__init__(input_shape, (*shape[:-2], len(directions), cells))
         self.projector, self.filter = projector, filter
         self.source, self.detector = orbit.source, orbit.detector
         self.detectors, self.spacing, self.shift, self.pixel = cells, width, float(shift), grid.pixel
-        self.register_buffer("angles", torch.from_numpy(chosen))
+        self.register_buffer("angles", torch.from_numpy(directions))
         self._orbit = orbit
         ramp(cells, spacing=width, window=filter)
-        flat = fan_views(chosen, cells=cells, spacing=width, shift=shift, source=orbit.source, detector=orbit.detector)
+        flat = fan_views(
+            directions, cells=cells, spacing=width, shift=shift, source=orbit.source, detector=orbit.detector
+        )
         self._matrix = ScanMatrix(flat, grid, line_weights if projector == "joseph" else area_weights, taps=3)
         self._sampling = ScanMatrix(flat, grid, sampling_weights, taps=2)
 

@@ -24,7 +24,7 @@ def area_weights(views: Views, grid: Grid) -> Triplets:
     reach = int((np.floor(corners[3] + 0.5).astype(np.int64) - first).max()) + 1
     pixels = np.broadcast_to(np.arange(grid.size), first.shape)
     offset = np.arange(len(views))[:, None] * cells
-    found: list[Triplets] = []
+    triplets: list[Triplets] = []
     before = np.zeros_like(path)
     for k in range(reach):
         cell = first + k
@@ -32,8 +32,8 @@ def area_weights(views: Views, grid: Grid) -> Triplets:
         weight = (after - before) * path
         before = after
         inside = (cell >= 0) & (cell < cells) & (weight > 0)
-        found.append(((offset + cell)[inside], pixels[inside], weight[inside]))
-    rays, columns, weights = (np.concatenate([part[i] for part in found]) for i in range(3))
+        triplets.append(((offset + cell)[inside], pixels[inside], weight[inside]))
+    rays, columns, weights = (np.concatenate([part[i] for part in triplets]) for i in range(3))
     return rays, columns, weights
 
 

@@ -83,9 +83,9 @@ class Views:
     def __len__(self) -> int:
         return len(self.beam)
 
-    def at(self, chosen: np.ndarray) -> Views:
+    def at(self, numbers: np.ndarray) -> Views:
         """The views with these indices."""
-        return Views(self.parallel, self.beam[chosen], self.centre[chosen], self.axes[chosen], self.cells)
+        return Views(self.parallel, self.beam[numbers], self.centre[numbers], self.axes[numbers], self.cells)
 
     def moved(self, matrix: np.ndarray) -> Views:
         """Every view under a linear map of space, such as a rotation."""
@@ -142,17 +142,17 @@ def view_angles(angles: Sequence[float] | Any | None, *, views: Count, start: fl
     """The given angles, or `views` equidistant ones from `start`, the end of the span left out."""
     if angles is None:
         return np.asarray(start + span * np.arange(views) / views)
-    given = np.asarray(angles, dtype=np.float64)
-    if given.ndim != 1 or given.size == 0:
-        raise BadInput(f"angles has shape {given.shape}", wanted="a list of at least one angle")
-    if not np.isfinite(given).all():
-        raise BadInput(f"angles holds {int((~np.isfinite(given)).sum())} NaN or infinite values")
-    if np.abs(given).max() > 4 * math.pi:
+    directions = np.asarray(angles, dtype=np.float64)
+    if directions.ndim != 1 or directions.size == 0:
+        raise BadInput(f"angles has shape {directions.shape}", wanted="a list of at least one angle")
+    if not np.isfinite(directions).all():
+        raise BadInput(f"angles holds {int((~np.isfinite(directions)).sum())} NaN or infinite values")
+    if np.abs(directions).max() > 4 * math.pi:
         warnings.warn(
-            f"an angle of {np.abs(given).max():.4g} is more than two turns: angles are in radians, not degrees",
+            f"an angle of {np.abs(directions).max():.4g} is more than two turns: angles are in radians, not degrees",
             stacklevel=3,
         )
-    return given
+    return directions
 
 
 def check_distances(grid: Grid, source: float, detector: float) -> None:

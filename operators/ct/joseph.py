@@ -38,7 +38,7 @@ def _marched(rays: np.ndarray, axis: int, start: np.ndarray, step: np.ndarray, g
     strides = np.cumprod([1, *grid.shape[:0:-1]])[::-1]
     # A direction has unit length, so a crossing of one slab takes 1 / speed of it.
     length = np.broadcast_to(1 / np.abs(speed), along.shape)
-    found: list[Triplets] = []
+    triplets: list[Triplets] = []
     for corner in itertools.product((0, 1), repeat=len(others)):
         pixel = np.broadcast_to(slabs * strides[axis], along.shape)
         weight, inside = length, np.ones(along.shape, bool)
@@ -48,6 +48,6 @@ def _marched(rays: np.ndarray, axis: int, start: np.ndarray, step: np.ndarray, g
             inside &= (index >= 0) & (index < grid.shape[a])
             pixel = pixel + index * strides[a]
         inside &= weight > 0
-        found.append((np.broadcast_to(rays[:, None], along.shape)[inside], pixel[inside], weight[inside]))
-    first, second, third = (np.concatenate([part[i] for part in found]) for i in range(3))
+        triplets.append((np.broadcast_to(rays[:, None], along.shape)[inside], pixel[inside], weight[inside]))
+    first, second, third = (np.concatenate([part[i] for part in triplets]) for i in range(3))
     return first, second, third

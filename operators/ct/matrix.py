@@ -56,8 +56,8 @@ class ScanMatrix:
         """x: N x grid.shape; returns N x V x cells."""
         elements = self.folding.elements
         positions = columns(x, elements)
-        found = torch.cat([matrix @ positions for matrix in self._matrices(x, transposed=False)])
-        table = found.reshape(len(self.folding.stored), math.prod(self.views.cells), len(elements), x.shape[0])
+        integrals = torch.cat([matrix @ positions for matrix in self._matrices(x, transposed=False)])
+        table = integrals.reshape(len(self.folding.stored), math.prod(self.views.cells), len(elements), x.shape[0])
         slots = torch.from_numpy(self.folding.slot).to(x.device)
         y = table.permute(3, 0, 2, 1).flatten(1, 2).index_select(1, slots)
         return self._mirrored(y.reshape(x.shape[0], len(self.views), *self.views.cells)).reshape(-1, *self.shape)
@@ -82,8 +82,8 @@ class ScanMatrix:
         """The cells of mirrored views in reverse order; its own inverse."""
         if not self.folding.mirrored.any():
             return y
-        chosen = torch.from_numpy(self.folding.mirrored).to(y.device)
-        return torch.where(chosen[:, *[None] * len(self.views.cells)], y.flip(-1), y)
+        mirrored = torch.from_numpy(self.folding.mirrored).to(y.device)
+        return torch.where(mirrored[:, *[None] * len(self.views.cells)], y.flip(-1), y)
 
     def _matrices(self, like: Tensor, *, transposed: bool) -> Iterator[Tensor]:
         for number, chosen in enumerate(self._parts):

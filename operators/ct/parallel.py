@@ -60,17 +60,17 @@ class ParallelCT(Tomography):
         shape = picture_shape(input_shape)
         grid = Grid(shape[-2:], float(pixel))
         width = grid.pixel if spacing is None else float(spacing)
-        chosen = view_angles(angles, views=max(shape[-2:]) if views is None else views, start=start, span=span)
+        directions = view_angles(angles, views=max(shape[-2:]) if views is None else views, start=start, span=span)
         cells = 2 * math.ceil(grid.radius / width) if detectors is None else detectors
-        super().__init__(input_shape, (*shape[:-2], len(chosen), cells))
+        super().__init__(input_shape, (*shape[:-2], len(directions), cells))
         self.projector, self.filter = projector, filter
         self.detectors, self.spacing, self.shift = cells, width, float(shift)
         self.pixel = grid.pixel
-        self.register_buffer("angles", torch.from_numpy(chosen))
+        self.register_buffer("angles", torch.from_numpy(directions))
         ramp(cells, spacing=width, window=filter)
         self._grid = grid
-        self._views = parallel_views(chosen, cells=cells, spacing=width, shift=shift)
-        self._fourier = FourierSlice(chosen, grid, cells=cells, spacing=width, shift=shift)
+        self._views = parallel_views(directions, cells=cells, spacing=width, shift=shift)
+        self._fourier = FourierSlice(directions, grid, cells=cells, spacing=width, shift=shift)
         weights = line_weights if projector == "joseph" else area_weights
         self._matrix = ScanMatrix(self._views, grid, weights, taps=3)
         self._sampling = ScanMatrix(self._views, grid, sampling_weights, taps=2)

@@ -54,10 +54,10 @@ def fold(views: Views, *, square: bool) -> Folding:
     for elements in SUBSETS:
         if not square and any(ELEMENTS[e][0] % 2 for e in elements):
             continue
-        found = _cover(images, reversed_cells, elements)
-        wasteful = len(found.stored) * len(elements) > WASTE * len(views) + 8
-        if not wasteful and len(found.stored) < len(best.stored):
-            best = found
+        folding = _cover(images, reversed_cells, elements)
+        wasteful = len(folding.stored) * len(elements) > WASTE * len(views) + 8
+        if not wasteful and len(folding.stored) < len(best.stored):
+            best = folding
     return best
 
 

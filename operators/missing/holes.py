@@ -44,9 +44,9 @@ class Hole:
         value = getattr(self, name)
         return default if value is None else int(value)
 
-    def one_of(self, known: tuple[str, ...]) -> str:
-        value = known[0] if self.direction is None else self.direction
-        check("direction", value, Annotated[str, OneOf(known)])
+    def one_of(self, directions: tuple[str, ...]) -> str:
+        value = directions[0] if self.direction is None else self.direction
+        check("direction", value, Annotated[str, OneOf(directions)])
         return value
 
     def generator(self) -> np.random.Generator:

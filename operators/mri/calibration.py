@@ -119,11 +119,11 @@ def _leading(lags: Tensor, size: tuple[int, ...], kernel: int) -> tuple[Tensor, 
     for start in range(0, size[0], rows):
         part: Any = lags
         for axis, wave in enumerate(waves):
-            chosen = wave[start : start + rows] if axis == 0 else wave
-            part = torch.tensordot(part, chosen, dims=([2], [1]))  # the transformed axis moves to the end
+            factors = wave[start : start + rows] if axis == 0 else wave
+            part = torch.tensordot(part, factors, dims=([2], [1]))  # the transformed axis moves to the end
         matrices = part.permute(*range(2, part.ndim), 0, 1)
-        found, basis = torch.linalg.eigh(matrices)
-        values[start : start + rows] = found[..., -1]
+        eigenvalues, basis = torch.linalg.eigh(matrices)
+        values[start : start + rows] = eigenvalues[..., -1]
         vectors[:, start : start + rows] = basis[..., -1].movedim(-1, 0)
     return values, vectors
 

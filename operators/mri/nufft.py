@@ -198,13 +198,13 @@ class MriNufft(LinearOperator):
 
     def _make_density(self) -> Tensor:
         names = isinstance(self.density, str)
-        chosen = [
+        weights = [
             compensation.build(self.density, frame, self.spatial_shape, straight=self.kind in STRAIGHT)
             if names
             else self.density[min(i, len(self.density) - 1)]
             for i, frame in enumerate(self.points.cpu())
         ]
-        return self._framed(torch.stack(chosen)).to(self.points.device)  # type: ignore[arg-type]
+        return self._framed(torch.stack(weights)).to(self.points.device)  # type: ignore[arg-type]
 
     # -- reconstructions ------------------------------------------------------------------------------------------
 

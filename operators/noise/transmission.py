@@ -35,10 +35,10 @@ class Transmission(NoiseModel):
             raise BadInput(f"the line integrals hold {int((~torch.isfinite(clean)).sum())} NaN or infinite values")
 
         def counts(generator: np.random.Generator, integral: np.ndarray) -> np.ndarray:
-            found = generator.poisson(self.photons * np.exp(-integral)).astype(np.float64)
+            quanta = generator.poisson(self.photons * np.exp(-integral)).astype(np.float64)
             if self.sigma > 0:
-                found += self.sigma * generator.standard_normal(integral.shape)
-            return np.asarray(-np.log(np.maximum(found, LEAST) / self.photons))
+                quanta += self.sigma * generator.standard_normal(integral.shape)
+            return np.asarray(-np.log(np.maximum(quanta, LEAST) / self.photons))
 
         return source.draw(STREAM, clean, counts)
 

@@ -100,14 +100,14 @@ def agreeing(x: Tensor) -> Tensor:
             candidates = torch.stack([entry[channel], entry[channel].flip((-2, -1))])
             spectra = torch.fft.fft2(candidates - candidates.mean((1, 2), keepdim=True))
             match, where = torch.fft.ifft2(reference * spectra.conj()).real.flatten(1).max(1)
-            chosen = int(match.argmax())
-            down, right = divmod(int(where[chosen]), x.shape[-1])
-            entry[channel] = candidates[chosen].roll((down, right), (-2, -1))
+            best = int(match.argmax())
+            down, right = divmod(int(where[best]), x.shape[-1])
+            entry[channel] = candidates[best].roll((down, right), (-2, -1))
     return result
 
 
 def with_amplitude(z: Tensor, amplitude: Tensor) -> Tensor:
     """z with its modulus replaced; phase 0 where z is 0."""
     size = z.abs()
-    known = size > 0
-    return torch.where(known, z * (amplitude / torch.where(known, size, torch.ones_like(size))), amplitude + 0j)
+    nonzero = size > 0
+    return torch.where(nonzero, z * (amplitude / torch.where(nonzero, size, torch.ones_like(size))), amplitude + 0j)

@@ -56,14 +56,14 @@ class PhaseRetrieval(Modulus):
             linear: LinearOperator = HalfSpectrum(shape, grid) if halved else PaddedSpectrum(shape, grid)
             super().__init__(linear, measure=measure, output_shape=(*shape[:-2], *grid))
         else:
-            chosen = _octanary(shape, patterns, seed) if masks is None else _own(masks, shape)
+            codes = _octanary(shape, patterns, seed) if masks is None else _own(masks, shape)
             grid, halved = _grid(shape, _pads(pad, (0, 0))), False
             super().__init__(
-                CodedSpectrum(shape, grid, masks=torch.from_numpy(chosen), complex_values=complex_values),
+                CodedSpectrum(shape, grid, masks=torch.from_numpy(codes), complex_values=complex_values),
                 measure=measure,
             )
         self.kind, self.halved, self.grid = kind, halved, grid
-        if kind == "coded" and not complex_values and len(chosen) > 1:
+        if kind == "coded" and not complex_values and len(codes) > 1:
             # Two masks or more leave a real picture no other solution: error reduction alone finds it, from anywhere.
             self.quick = QuickSearch(starts=1, steps=60, reduction=1.0)
 

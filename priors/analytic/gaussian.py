@@ -47,11 +47,13 @@ class GaussianPrior(DiffusionPrior):
         if mean.ndim != 3:
             raise BadInput(f"mean has shape {tuple(mean.shape)}", wanted="C x H x W")
         super().__init__(native_clip=native_clip, channels=(mean.shape[0],))
-        given = [
+        covariances = [
             name for name, v in (("std", std), ("covariance", covariance), ("spectrum", spectrum)) if v is not None
         ]
-        if len(given) != 1:
-            raise BadInput(f"{' and '.join(given) or 'no covariance'} given", wanted="one of std, covariance, spectrum")
+        if len(covariances) != 1:
+            raise BadInput(
+                f"{' and '.join(covariances) or 'no covariance'} given", wanted="one of std, covariance, spectrum"
+            )
         self.stationary = spectrum is not None
         basis = None
         if covariance is not None:

@@ -68,8 +68,8 @@ class GaussianMixture(DiffusionPrior):
         """count draws (count x C x H x W, float64); a NoiseSource must be made for `count` images."""
         like = self.means[:1].expand(count, *self.means.shape[1:])
         weights = self.log_weights.exp().expand(count, -1)
-        chosen = choose(weights, noise.normal("component", like.flatten(1)[:, :1])[:, 0])
-        return self.means[chosen] + self.variance.sqrt() * noise.normal("prior", like)
+        component = choose(weights, noise.normal("component", like.flatten(1)[:, :1])[:, 0])
+        return self.means[component] + self.variance.sqrt() * noise.normal("prior", like)
 
     def posterior(self, problem: LinearGaussianProblem) -> Posterior:
         """p(x0 | y) for a linear operator and Gaussian noise, in image units: K components of one covariance."""

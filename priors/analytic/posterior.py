@@ -66,8 +66,8 @@ class Posterior:
 
     def _draw(self, root: Tensor, noise: Noise) -> Tensor:
         like = self.means[:, 0]
-        chosen = choose(self.weights, noise.normal("component", like.flatten(1)[:, :1])[:, 0])
-        centre = self.means[torch.arange(len(chosen)), chosen]
+        component = choose(self.weights, noise.normal("component", like.flatten(1)[:, :1])[:, 0])
+        centre = self.means[torch.arange(len(component)), component]
         return centre + (noise.normal("posterior", like).flatten(1) @ root.T).reshape(centre.shape)
 
 

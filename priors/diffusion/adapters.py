@@ -167,11 +167,11 @@ def adapt(prior: Prior, adapter: str | WordPart | Mapping[str, Any]) -> Prior:
         raise BadInput(f"prior {prior.name!r} learns from the measurement as it is", do="Leave the adapter out.")
     if adapter.name not in REGISTRY:
         raise BadInput(f"unknown adapter {adapter.name!r}", do=f"Known: {', '.join(REGISTRY)}.")
-    known = keyword_parameters(REGISTRY.load(adapter.name))
-    settings = adapter.by_name(list(known), where=f"adapter {adapter.name!r}")
-    for key, default in known.items():
+    defaults = keyword_parameters(REGISTRY.load(adapter.name))
+    settings = adapter.by_name(list(defaults), where=f"adapter {adapter.name!r}")
+    for key, default in defaults.items():
         if default is inspect.Parameter.empty and key not in settings:
-            form = f"{adapter.name}({','.join(known)})"
+            form = f"{adapter.name}({','.join(defaults)})"
             raise BadInput(f"adapter {adapter.name!r} was given no {key}", wanted=form)
     return REGISTRY.build(adapter.name, prior, **settings)  # type: ignore[no-any-return]
 

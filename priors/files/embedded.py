@@ -71,16 +71,16 @@ def from_file(path: Path, *, name: str) -> Prior:
 
 
 def _prior(path: Path, checkpoint: Checkpoint) -> Prior:
-    given = dict(checkpoint.preconditioning)
-    kind = given.pop("kind", None)
+    settings = dict(checkpoint.preconditioning)
+    kind = settings.pop("kind", None)
     if kind == "edm":
-        return EDMPrior(checkpoint.network, **given)
+        return EDMPrior(checkpoint.network, **settings)
     if kind == "residual":
         from ..residual.network import from_settings
 
-        return from_settings(checkpoint.network, given)
+        return from_settings(checkpoint.network, settings)
     if kind == "released":
         from .importing.prior import from_settings as released
 
-        return released(checkpoint.network, given)
+        return released(checkpoint.network, settings)
     raise BadInput(f"{path} holds preconditioning {kind!r}", wanted="'edm', 'residual' or 'released'")

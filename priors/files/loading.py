@@ -48,10 +48,10 @@ def _parts(word: str) -> list[WordPart]:
 def _settings(part: WordPart, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a prior of the table by name, held against what it takes."""
     target, where = REGISTRY.load(part.name), f"prior {part.name!r}"
-    given = {**part.by_name(list(keyword_parameters(target)), where=where), **settings}
-    check_keywords(target, given, where=where)
-    check_types(target, given, where=where)
-    return given
+    merged = {**part.by_name(list(keyword_parameters(target)), where=where), **settings}
+    check_keywords(target, merged, where=where)
+    check_types(target, merged, where=where)
+    return merged
 
 
 def _base(part: WordPart, settings: Mapping[str, Any]) -> Prior:
@@ -60,8 +60,8 @@ def _base(part: WordPart, settings: Mapping[str, Any]) -> Prior:
         if settings:
             raise BadInput(f"{path.name} was given {', '.join(settings)}", wanted="no settings for a file of weights")
         return from_file(path, name=path.stem)
-    given = _settings(part, settings)
-    prior: Prior = REGISTRY.load(part.name)(**given)
-    if given:
-        prior.name = WordPart(part.name, settings=given).spelled
+    arguments = _settings(part, settings)
+    prior: Prior = REGISTRY.load(part.name)(**arguments)
+    if arguments:
+        prior.name = WordPart(part.name, settings=arguments).spelled
     return prior

@@ -25,10 +25,10 @@ def folder() -> Path:
 def stored() -> dict[str, Path]:
     """The priors of that folder by name; none where it is absent or may not be read."""
     try:
-        found = sorted(path for path in folder().iterdir() if path.suffix == SUFFIX and path.is_file())
+        paths = sorted(path for path in folder().iterdir() if path.suffix == SUFFIX and path.is_file())
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return {}
-    return {path.stem: path for path in found}
+    return {path.stem: path for path in paths}
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ class WordPart:
         inside = ",".join([*(json.dumps(value) for value in self.values), *named])
         return f"{self.name}({inside})" if inside else self.name
 
-    def by_name(self, known: Sequence[str], *, where: str) -> dict[str, Any]:
-        """All settings by name. known: the names in order; BadInput for more values than those."""
-        if len(self.values) > len(known):
+    def by_name(self, names: Sequence[str], *, where: str) -> dict[str, Any]:
+        """All settings by name. names: in order; BadInput for more values than those."""
+        if len(self.values) > len(names):
             raise BadInput(
-                f"{where} was given {len(self.values)} settings", wanted=f"{', '.join(known) or 'none'} at most"
+                f"{where} was given {len(self.values)} settings", wanted=f"{', '.join(names) or 'none'} at most"
             )
-        return {**dict(zip(known, self.values, strict=False)), **(self.settings or {})}
+        return {**dict(zip(names, self.values, strict=False)), **(self.settings or {})}
 
 
 def parse(word: str) -> tuple[WordPart, ...]:
@@ -58,18 +58,18 @@ def with_settings(word: str, settings: Mapping[str, Any]) -> str:
 
 
 def _part(text: str, word: str) -> WordPart:
-    found = _PART.fullmatch(text)
-    if found is None:
+    match = _PART.fullmatch(text)
+    if match is None:
         raise BadInput(f"prior {word!r} cannot be read", wanted="NAME or NAME:ADAPTER, such as natural:window(0,0.04)")
     values: list[Any] = []
     settings: dict[str, Any] = {}
-    for item in _split(found["settings"] or "", ","):
+    for item in _split(match["settings"] or "", ","):
         named = _NAMED.fullmatch(item)
         if named is not None:
             settings[named["key"]] = _value(named["value"])
         elif item.strip():
             values.append(_value(item))
-    return WordPart(found["name"], tuple(values), settings)
+    return WordPart(match["name"], tuple(values), settings)
 
 
 def _split(text: str, at: str) -> list[str]:

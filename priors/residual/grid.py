@@ -18,17 +18,17 @@ def on_grid(operator: Operator, y: Tensor) -> Tensor:
     """
     from operators.resampling.matrices import resize
 
-    wanted, given = tuple(operator.input_shape), tuple(operator.output_shape)
+    wanted, measured = tuple(operator.input_shape), tuple(operator.output_shape)
     if operator.complex_input:
         raise BadInput("the picture is complex", do="Residual diffusion takes real pictures; choose another solver.")
     own = type(operator).direct not in (LinearOperator.direct, Operator.direct)
-    if given == wanted and not operator.complex_output and not own:
+    if measured == wanted and not operator.complex_output and not own:
         return y
-    if not own and len(given) == len(wanted) == 3 and given[0] == wanted[0] and _smaller(given, wanted):
+    if not own and len(measured) == len(wanted) == 3 and measured[0] == wanted[0] and _smaller(measured, wanted):
         return resize(y, size=(wanted[1], wanted[2]))
     with torch.no_grad():
         return operator.direct(y)
 
 
-def _smaller(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    return all(g <= w for g, w in zip(given, wanted, strict=True))
+def _smaller(measured: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return all(g <= w for g, w in zip(measured, wanted, strict=True))

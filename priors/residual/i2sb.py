@@ -98,10 +98,10 @@ class I2SBProcess(Process):
 
     # -- the reverse step -----------------------------------------------------------------------------------------
 
-    def ancestral(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def ancestral(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         """x_u given x_t and the predicted picture (b); no noise into index 0."""
         now, then = float(self.forward_variances[int(t)]), float(self.forward_variances[int(u)])
-        mean = ((now - then) * known.x0 + then * x) / now
+        mean = ((now - then) * prediction.x0 + then * x) / now
         if self.bridge == "ode" or u <= 0:
             return mean
         return mean + math.sqrt(then * (now - then) / now) * noise.normal("step", x)

@@ -163,10 +163,10 @@ class IRSDEProcess(Process):
 
     # -- the reverse steps ----------------------------------------------------------------------------------------
 
-    def euler_mean(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float) -> Tensor:
+    def euler_mean(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float) -> Tensor:
         """The drift of (c) over one step."""
         span = self._span(t, u)
-        score = -known.eps / self.sigma_bar(t)
+        score = -prediction.eps / self.sigma_bar(t)
         return x - span * ((y - x) - 2 * self.spread**2 * score)
 
     def optimum(self, x: Tensor, y: Tensor, x0: Tensor, t: float, u: float) -> Tensor:
@@ -182,19 +182,19 @@ class IRSDEProcess(Process):
         deviation = self.spread * math.sqrt(max(variance, LEAST_SHARE * self.dt))
         return a * (1 - c**2) / open_, c * (1 - a**2) / open_, deviation
 
-    def sde(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def sde(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         """Euler-Maruyama; the published code subtracts the noise."""
         deviation = self.spread * math.sqrt(2 * self._span(t, u))
-        return self.euler_mean(x, y, known, t, u) - deviation * noise.normal("step", x)
+        return self.euler_mean(x, y, prediction, t, u) - deviation * noise.normal("step", x)
 
-    def ode(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def ode(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         """Euler on the probability-flow equation: half the score, no noise."""
-        score = -known.eps / self.sigma_bar(t)
+        score = -prediction.eps / self.sigma_bar(t)
         return x - self._span(t, u) * ((y - x) - self.spread**2 * score)
 
-    def posterior(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def posterior(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         """x_u drawn around the optimum at the predicted x0 (arXiv 2404.09732)."""
-        return self.optimum(x, y, known.x0, t, u) + self.bridge(t, u)[2] * noise.normal("step", x)
+        return self.optimum(x, y, prediction.x0, t, u) + self.bridge(t, u)[2] * noise.normal("step", x)
 
     def _span(self, t: float, u: float) -> float:
         """Theta_t - Theta_u."""

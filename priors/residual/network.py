@@ -37,10 +37,10 @@ class CompactPrior(ResidualPrior):
         level = torch.full((x_t.shape[0],), self.process.level(t), device=x_t.device)
         seen = self.process.network_input(x_t, t)
         shown, beside = _three(seen).float(), _three(y_up).float()
-        given = outputs(self.network, self.process, shown, beside, level, gain=self.gain)
+        answers = outputs(self.network, self.process, shown, beside, level, gain=self.gain)
         if x_t.shape[1] == 1:
-            given = tuple(part.mean(1, keepdim=True) for part in given)
-        return self.process.read([part.to(x_t.dtype) for part in given], x_t, y_up, t)
+            answers = tuple(part.mean(1, keepdim=True) for part in answers)
+        return self.process.read([part.to(x_t.dtype) for part in answers], x_t, y_up, t)
 
 
 def outputs(
@@ -81,13 +81,13 @@ def warm_start(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
     own = network.state_dict()
     left: list[str] = []
     for name, value in own.items():
-        given = weights.get(name)
-        if name.startswith("leave.") or given is None:
+        start = weights.get(name)
+        if name.startswith("leave.") or start is None:
             left.append(name)
-        elif given.shape == value.shape:
-            value.copy_(given)
-        elif name == "enter.weight" and value.shape[1] == 2 * given.shape[1] and value.shape[0] == given.shape[0]:
-            value.copy_(torch.cat([given, given], dim=1) / 2)
+        elif start.shape == value.shape:
+            value.copy_(start)
+        elif name == "enter.weight" and value.shape[1] == 2 * start.shape[1] and value.shape[0] == start.shape[0]:
+            value.copy_(torch.cat([start, start], dim=1) / 2)
         else:
             left.append(name)
     network.load_state_dict(own)
@@ -99,10 +99,10 @@ def to_settings(process: Process, *, gain: float) -> dict[str, Any]:
     return {"kind": "residual", "process": process.kind, "settings": dataclasses.asdict(process), "gain": gain}
 
 
-def from_settings(network: nn.Module, given: Mapping[str, Any]) -> ResidualPrior:
+def from_settings(network: nn.Module, table: Mapping[str, Any]) -> ResidualPrior:
     """The prior of a weights file."""
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(given["settings"]).items()}
-    return CompactPrior(network, build(given["process"], **settings), gain=float(given["gain"]))
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(table["settings"]).items()}
+    return CompactPrior(network, build(table["process"], **settings), gain=float(table["gain"]))
 
 
 def _three(x: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ class NetworkPrior(ResidualPrior):
 
 def heads(outputs: Tensor | Sequence[Tensor], process: Process) -> tuple[Tensor, ...]:
     """The outputs of a network as `process.heads` pictures; BadInput for another number."""
-    found = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    if len(found) != process.heads:
-        raise BadInput(f"the network gives {len(found)} pictures", wanted=f"{process.heads} for this {process.kind}")
-    return found
+    pictures = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+    if len(pictures) != process.heads:
+        raise BadInput(f"the network gives {len(pictures)} pictures", wanted=f"{process.heads} for this {process.kind}")
+    return pictures

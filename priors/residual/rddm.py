@@ -125,15 +125,15 @@ class RDDMProcess(Process):
     # -- the reverse steps ----------------------------------------------------------------------------------------
 
     def implicit(
-        self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise, *, eta: float = 0.0
+        self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise, *, eta: float = 0.0
     ) -> Tensor:
         """x_u by (b); eta 0 is deterministic, 1 as noisy as the ancestral step."""
         if u < 0:
-            return known.x0
+            return prediction.x0
         now, then = self.marginal(t), self.marginal(u)
         fresh = eta * (now.s**2 - then.s**2) * then.s**2 / now.s**2 if now.s > 0 else 0.0
         kept = math.sqrt(then.s**2 - fresh)
-        moved = x - (now.b - then.b) * known.residual - (now.s - kept) * known.eps
+        moved = x - (now.b - then.b) * prediction.residual - (now.s - kept) * prediction.eps
         return moved + math.sqrt(fresh) * noise.normal("step", x) if eta > 0 else moved
 
     def posterior(self, t: float, u: float) -> tuple[float, float, float, float]:
@@ -144,10 +144,10 @@ class RDDMProcess(Process):
         kept, fresh = then.s**2 / now.s**2, (now.s**2 - then.s**2) / now.s**2
         return kept, fresh * then.b - kept * (now.b - then.b), fresh, (now.s**2 - then.s**2) * kept
 
-    def ancestral(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def ancestral(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         """x_u drawn from (c)."""
         of_x, of_residual, of_x0, variance = self.posterior(t, u)
-        mean = of_x * x + of_residual * known.residual + of_x0 * known.x0
+        mean = of_x * x + of_residual * prediction.residual + of_x0 * prediction.x0
         return mean if u < 0 else mean + math.sqrt(variance) * noise.normal("step", x)
 
 

@@ -51,6 +51,6 @@ class RegressionProcess(Process):
         miss = outputs[0] - x0
         return (miss.abs() if self.penalty == "l1" else miss.square()).mean()
 
-    def answer(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def answer(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         """The predicted picture."""
-        return known.x0
+        return prediction.x0

@@ -127,17 +127,17 @@ class ResfusionProcess(Process):
 
     # -- the reverse step -----------------------------------------------------------------------------------------
 
-    def ancestral(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def ancestral(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         """x_u by (c) (resnoise), or by the posterior of x0 - R around R (the other objectives: the same law)."""
         alpha, beta, variance = self.transition(t, u)
         hat, before = self.alpha_hat(t), self.alpha_hat(u)
         if self.objective == "resnoise":
-            resnoise = known.eps + self.residual_weight(t, u) * known.residual
+            resnoise = prediction.eps + self.residual_weight(t, u) * prediction.residual
             mean = (x - beta / math.sqrt(1 - hat) * resnoise) / math.sqrt(alpha)
         else:
-            centred = math.sqrt(alpha) * (1 - before) * (x - known.residual)
-            centred = centred + math.sqrt(before) * (1 - alpha) * (known.x0 - known.residual)
-            mean = centred / (1 - hat) + known.residual
+            centred = math.sqrt(alpha) * (1 - before) * (x - prediction.residual)
+            centred = centred + math.sqrt(before) * (1 - alpha) * (prediction.x0 - prediction.residual)
+            mean = centred / (1 - hat) + prediction.residual
         if u < 0:
             noise.skip("step", x)
             return mean

@@ -123,17 +123,17 @@ class ResShiftProcess(Process):
         eta, before = self.eta(t), self.eta(u)
         return before / eta, (eta - before) / eta, self.kappa**2 * before * (eta - before) / eta
 
-    def ancestral(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def ancestral(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         """x_u drawn from (b); the last step draws a noise it does not use, as the published code does."""
         of_x, of_x0, variance = self.posterior(t, u)
-        mean = of_x * x + of_x0 * known.x0
+        mean = of_x * x + of_x0 * prediction.x0
         if variance == 0:
             noise.skip("step", x)
             return mean
         return mean + math.sqrt(variance) * noise.normal("step", x)
 
-    def deterministic(self, x: Tensor, y: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def deterministic(self, x: Tensor, y: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         """x_u with the noise of x_t kept (SinSR)."""
         eta, before = self.eta(t), self.eta(u)
         of_x, cross = math.sqrt(before / eta), math.sqrt(before * eta)
-        return (1 - before + cross - of_x) * known.x0 + of_x * x + (before - cross) * y
+        return (1 - before + cross - of_x) * prediction.x0 + of_x * x + (before - cross) * y

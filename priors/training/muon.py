@@ -25,18 +25,18 @@ def muon(weights: Sequence[Tensor], *, lr: float, bfloat16: bool) -> torch.optim
     """
     matrices = [as_matrix(weight.detach()) for weight in weights]  # they share the memory of the weights
     if bfloat16 and hasattr(torch.optim, "Muon"):
-        chosen: torch.optim.Optimizer = torch.optim.Muon(
+        optimiser: torch.optim.Optimizer = torch.optim.Muon(
             matrices, lr=lr, momentum=MOMENTUM, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
         )
     else:
-        chosen = GramMuon(matrices, lr=lr)
+        optimiser = GramMuon(matrices, lr=lr)
 
     def take_gradients(*_: Any) -> None:
         for matrix, weight in zip(matrices, weights, strict=True):
             matrix.grad = None if weight.grad is None else as_matrix(weight.grad)
 
-    chosen.register_step_pre_hook(take_gradients)
-    return chosen
+    optimiser.register_step_pre_hook(take_gradients)
+    return optimiser
 
 
 def as_matrix(weight: Tensor) -> Tensor:

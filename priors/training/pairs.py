@@ -43,9 +43,9 @@ class PairedCrops:
     def __init__(self, targets: Sequence[Tensor], inputs: Sequence[Tensor], *, size: int) -> None:
         if not targets or len(targets) != len(inputs):
             raise BadInput(f"{len(targets)} targets and {len(inputs)} inputs", wanted="as many, and at least one")
-        for target, given in zip(targets, inputs, strict=True):
-            if target.shape != given.shape:
-                raise BadInput(f"a target of shape {tuple(target.shape)} has an input of {tuple(given.shape)}")
+        for target, picture in zip(targets, inputs, strict=True):
+            if target.shape != picture.shape:
+                raise BadInput(f"a target of shape {tuple(target.shape)} has an input of {tuple(picture.shape)}")
             if min(target.shape[-2:]) < size:
                 raise BadInput(
                     f"a pair is {target.shape[-2]} x {target.shape[-1]} pixels", wanted=f"at least {size} x {size}"

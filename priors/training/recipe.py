@@ -86,10 +86,10 @@ def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Tr
     if name not in names():
         raise BadInput(f"unknown recipe {name!r}", do=f"Known: {', '.join(names())}.")
     table = _table(name)
-    given = {"steps": steps, "batch": batch}
+    overrides = {"steps": steps, "batch": batch}
     setting_names = {f.name for f in fields(TrainingSettings)}
     settings = {k: table.pop(k) for k in list(table) if k in setting_names}
-    settings.update({k: v for k, v in given.items() if v is not None})
+    settings.update({k: v for k, v in overrides.items() if v is not None})
     recipe = TrainingRecipe(
         name=table.pop("name"),
         settings=TrainingSettings(**settings),
@@ -153,16 +153,16 @@ def train(
 
 
 def _go_on_from(trainer: Trainer, path: Path) -> None:
-    found = load_network(path)
-    given, own = found.network.state_dict(), trainer.network.state_dict()
-    if {k: v.shape for k, v in given.items()} != {k: v.shape for k, v in own.items()}:
+    checkpoint = load_network(path)
+    state, own = checkpoint.network.state_dict(), trainer.network.state_dict()
+    if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in own.items()}:
         raise BadInput(f"{path} holds another network than the recipe trains", do="Name a file of the same recipe.")
-    step = int(found.notes.get("steps", 0))
+    step = int(checkpoint.notes.get("steps", 0))
     if step >= trainer.settings.steps:
         raise BadInput(
             f"{path} has seen {step} steps and the recipe has {trainer.settings.steps}", do="Give more with --steps."
         )
-    trainer.go_on_from(given, step=step, seconds=float(found.notes.get("seconds", 0.0)))
+    trainer.go_on_from(state, step=step, seconds=float(checkpoint.notes.get("seconds", 0.0)))
 
 
 def photographs(recipe: TrainingRecipe, data: Path) -> Photographs:

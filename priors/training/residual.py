@@ -33,8 +33,10 @@ class ResidualObjective(Checked):
         split = [(x0[k : k + 1], y[k : k + 1], eps[k : k + 1], t) for k, t in enumerate(times)]
         seen = torch.cat([process.network_input(process.diffuse(a, b, e, t), t) for a, b, e, t in split])
         level = torch.tensor([process.level(t) for t in times], device=x0.device)
-        given = outputs(network, process, seen, y, level, gain=self.gain)
-        costs = [process.loss([part[k : k + 1] for part in given], a, b, e, t) for k, (a, b, e, t) in enumerate(split)]
+        answers = outputs(network, process, seen, y, level, gain=self.gain)
+        costs = [
+            process.loss([part[k : k + 1] for part in answers], a, b, e, t) for k, (a, b, e, t) in enumerate(split)
+        ]
         return torch.stack(costs).mean()
 
     def network_settings(self, base: Mapping[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def run(
     from ..runs import execute
     from ..runs import plan as planning
 
-    told = planning.RunOptions(
+    request = planning.RunOptions(
         task=task,
         input=input,
         out=out,
@@ -137,7 +137,7 @@ def run(
         baseline=baseline,
         command=shlex.join(["restore", *(context.obj or {}).get("arguments", ["run", "--task", task])]),
     )
-    plan = planning.make(told)
+    plan = planning.make(request)
     try:
         outcome = execute.execute(plan, quiet=quiet, say=_say(quiet))
     except execute.Stopped as stopped:

@@ -125,7 +125,7 @@ def _sync(path: Path) -> None:
 
 
 def _place_error(path: Path, error: OSError) -> WriteError:
-    found, do = _PLACE.get(
+    message, do = _PLACE.get(
         error.errno or 0, (f"cannot write ({one_line(error.strerror or error)})", "Write elsewhere.")
     )
-    return WriteError(path, found, do=do)
+    return WriteError(path, message, do=do)

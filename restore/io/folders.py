@@ -47,8 +47,8 @@ def expand(path: str | os.PathLike[str]) -> tuple[list[Path], Skipped]:
         files.append(entry)
     if not files:
         first = "; ".join(f"{shown(p.name)}: {why}" for p, why in skipped[:SHOWN])
-        found = f"a folder without pictures ({first})" if skipped else "an empty folder"
-        raise ReadError(folder, found, f"{kinds()} files", "Name another folder.")
+        message = f"a folder without pictures ({first})" if skipped else "an empty folder"
+        raise ReadError(folder, message, f"{kinds()} files", "Name another folder.")
     return files, skipped
 
 

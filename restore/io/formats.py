@@ -103,8 +103,8 @@ def line(name: str) -> FormatLine:
 
 def load(name: str) -> Format:
     """The format itself, whose file is imported now."""
-    found: Format = FORMATS.load(name)
-    return found
+    reader: Format = FORMATS.load(name)
+    return reader
 
 
 def recognise(source: Source) -> str | None:

@@ -80,7 +80,7 @@ def named(source: Source, file: Any, options: Options) -> tuple[Any, str, tuple[
 
 def candidates(group: Any, prefix: str = "") -> dict[str, str]:
     """Arrays that could be a picture, `name -> "float32 (5, 7)"`, hard links only."""
-    found: dict[str, str] = {}
+    members: dict[str, str] = {}
     seen: set[Any] = set()
     stack = [(prefix, group)]
     while stack and len(seen) < MAX_OBJECTS:
@@ -94,8 +94,8 @@ def candidates(group: Any, prefix: str = "") -> dict[str, str]:
             if _is_group(member) and not key.startswith("#"):
                 stack.append((f"{name}/", member))
             elif _is_dataset(member) and len(member.shape or ()) >= 2 and _is_numeric(member.dtype):
-                found[name] = f"{member.dtype} {member.shape}"
-    return dict(sorted(found.items()))
+                members[name] = f"{member.dtype} {member.shape}"
+    return dict(sorted(members.items()))
 
 
 def resolve(source: Source, file: Any, name: str) -> Any:

@@ -17,7 +17,7 @@ from .decoded import Decoded
 from .format import Format, Sized
 from .inside import choose_name
 from .layout import plan
-from .numpy_arrays import NpyHeader, check_length, decoded, header
+from .numpy_arrays import NpyHeader, check_length, decoded, read_header
 from .source import Options, Source, check_whole
 from .write_spec import Spec
 
@@ -26,21 +26,21 @@ MAX_MEMBERS = 100_000
 
 def read(source: Source, options: Options) -> Decoded:
     """One array; `dataset` names it where there are several."""
-    with _member(source, options) as (file, told, name, notes):
-        layout = plan(source, told.shape, options)
-        check_whole(source, told.shape, options)
+    with _member(source, options) as (file, header, name, notes):
+        layout = plan(source, header.shape, options)
+        check_whole(source, header.shape, options)
         # Read to the end, so that the archive's checksum is verified too.
-        content = file.read(told.nbytes + 1)
-    if len(content) != told.nbytes:
-        raise source.fail(f"truncated .npz: {len(content)} bytes of {name!r}", wanted=f"{told.nbytes}")
-    values = np.frombuffer(content, told.dtype).reshape(told.shape, order="F" if told.fortran else "C")
-    return decoded(values[layout.selection], layout, told, {"dataset": name}, notes)
+        content = file.read(header.nbytes + 1)
+    if len(content) != header.nbytes:
+        raise source.fail(f"truncated .npz: {len(content)} bytes of {name!r}", wanted=f"{header.nbytes}")
+    values = np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.fortran else "C")
+    return decoded(values[layout.selection], layout, header, {"dataset": name}, notes)
 
 
 def extent(source: Source, options: Options) -> Sized:
     """Shape of the array that would be read; its axes have no names."""
-    with _member(source, options) as (_, told, _name, _notes):
-        return told.shape, None
+    with _member(source, options) as (_, header, _name, _notes):
+        return header.shape, None
 
 
 @contextmanager
@@ -59,18 +59,18 @@ def _member(source: Source, options: Options) -> Iterator[tuple[IO[bytes], NpyHe
             described = dict.fromkeys(arrays, "")
         name, notes = choose_name(source, described, options.dataset)
         with archive.open(arrays[name]) as file:
-            told = header(source, file)
-            check_length(source, told, arrays[name].file_size)
-            yield file, told, name, notes
+            header = read_header(source, file)
+            check_length(source, header, arrays[name].file_size)
+            yield file, header, name, notes
 
 
 def _described(source: Source, archive: zipfile.ZipFile, arrays: Mapping[str, zipfile.ZipInfo]) -> dict[str, str]:
     """Name -> type and shape of the members that could be a picture; of all, where none could."""
     everything, pictures = {}, {}
     for name, info in arrays.items():
-        told = _member_header(source, archive, info)
-        everything[name] = "not readable" if told is None else f"{told.dtype} {told.shape}"
-        if told is not None and len(told.shape) >= 2 and (told.dtype.kind in "buifc" or told.dtype.names):
+        header = _member_header(source, archive, info)
+        everything[name] = "not readable" if header is None else f"{header.dtype} {header.shape}"
+        if header is not None and len(header.shape) >= 2 and (header.dtype.kind in "buifc" or header.dtype.names):
             pictures[name] = everything[name]
     return pictures or everything
 
@@ -78,7 +78,7 @@ def _described(source: Source, archive: zipfile.ZipFile, arrays: Mapping[str, zi
 def _member_header(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NpyHeader | None:
     with archive.open(info) as file:
         try:
-            return header(source, file)
+            return read_header(source, file)
         except ValueError:
             return None
 

@@ -39,18 +39,18 @@ class NpyHeader:
 def read_npy(source: Source, options: Options) -> Decoded:
     """Read a .npy file; only the part that index names is loaded."""
     arrays_only(source, options, ".npy file", allowed=("index", "axes"))
-    told = npy_header(source)
-    layout = plan(source, told.shape, options)
-    values = np.memmap(source.path, told.dtype, "r", told.start, told.shape, order="F" if told.fortran else "C")
-    return decoded(np.array(values[layout.selection]), layout, told, {})
+    header = npy_header(source)
+    layout = plan(source, header.shape, options)
+    values = np.memmap(source.path, header.dtype, "r", header.start, header.shape, order="F" if header.fortran else "C")
+    return decoded(np.array(values[layout.selection]), layout, header, {})
 
 
 def npy_header(source: Source) -> NpyHeader:
     """What a .npy file says about its array; ReadError where the file does not hold that much."""
     with source.path.open("rb") as file:
-        found = header(source, file)
-    check_length(source, found, source.size)
-    return found
+        header = read_header(source, file)
+    check_length(source, header, source.size)
+    return header
 
 
 def decoded(
@@ -61,7 +61,7 @@ def decoded(
     return arranged(stored, layout, fields={**fields, "dtype": dtype}, notes=notes)
 
 
-def header(source: Source, file: IO[bytes]) -> NpyHeader:
+def read_header(source: Source, file: IO[bytes]) -> NpyHeader:
     try:
         version = np.lib.format.read_magic(file)
         parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -81,11 +81,11 @@ def header(source: Source, file: IO[bytes]) -> NpyHeader:
 
 
 def check_length(source: Source, header: NpyHeader, size: int) -> None:
-    found, wanted = size - header.start, header.nbytes
-    if found != wanted:
-        kind = "truncated or lying .npy" if found < wanted else "a .npy with extra bytes at its end"
+    stored, wanted = size - header.start, header.nbytes
+    if stored != wanted:
+        kind = "truncated or lying .npy" if stored < wanted else "a .npy with extra bytes at its end"
         shape = f"shape {header.shape} of {header.dtype}"
-        raise source.fail(f"{kind}: {found} bytes of values", f"{wanted} for {shape}", "Write the array again.")
+        raise source.fail(f"{kind}: {stored} bytes of values", f"{wanted} for {shape}", "Write the array again.")
 
 
 def write_npy(path: Path, stored: np.ndarray, _spec: Spec) -> None:

@@ -24,8 +24,8 @@ def reading(path: Path, *, do: str) -> Iterator[Callable[[str], BadInput]]:
     Gives a function that makes such an error from a sentence. do: the remedy.
     """
 
-    def fail(found: str) -> BadInput:
-        return BadInput(f"{path} is damaged ({' '.join(found.split())})", do=do)
+    def fail(message: str) -> BadInput:
+        return BadInput(f"{path} is damaged ({' '.join(message.split())})", do=do)
 
     try:
         yield fail

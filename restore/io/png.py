@@ -114,11 +114,11 @@ def _walk(source: Source, data: bytes) -> Header:
     header = _header(source, chunks)
     unpacker = zlib.decompressobj()
     try:
-        found = len(unpacker.decompress(b"".join(parts), header.raw_size + 1))
+        unpacked = len(unpacker.decompress(b"".join(parts), header.raw_size + 1))
     except zlib.error as error:
         raise source.fail(f"damaged PNG: its data do not unpack ({error})") from error
-    if found != header.raw_size:
-        raise source.fail(f"truncated PNG: {found} bytes of picture data", wanted=f"{header.raw_size}")
+    if unpacked != header.raw_size:
+        raise source.fail(f"truncated PNG: {unpacked} bytes of picture data", wanted=f"{header.raw_size}")
     return header
 
 
@@ -159,9 +159,9 @@ def _palette(source: Source, indices: np.ndarray, header: Header) -> tuple[np.nd
         raise source.fail(f"damaged PNG: palette index {int(indices.max())} of {len(colours)} colours")
     array, notes = colours[indices].transpose(2, 0, 1), ("took the colours of the palette",)
     alpha = np.full(len(colours), 255, np.uint8)
-    given = np.frombuffer(header.chunks.get(b"tRNS", b""), np.uint8)[: len(colours)]
-    alpha[: len(given)] = given
-    array, full, more = _without(source, array, alpha[indices] == 255, 255) if given.size else (array, 255, ())
+    opacities = np.frombuffer(header.chunks.get(b"tRNS", b""), np.uint8)[: len(colours)]
+    alpha[: len(opacities)] = opacities
+    array, full, more = _without(source, array, alpha[indices] == 255, 255) if opacities.size else (array, 255, ())
     return array, full, notes + more
 
 

@@ -110,10 +110,10 @@ def _status(path: Path) -> os.stat_result:
 
 
 def _unreadable(path: Path, error: OSError) -> ReadError:
-    found, do = _REASONS.get(error.errno or 0, (f"cannot be opened ({one_line(error.strerror or error)})", ""))
+    message, do = _REASONS.get(error.errno or 0, (f"cannot be opened ({one_line(error.strerror or error)})", ""))
     if str(path) == "-":
-        found, do = "standard input is not read", "Save the data to a file and name that."
-    return ReadError(path, found, "", do)
+        message, do = "standard input is not read", "Save the data to a file and name that."
+    return ReadError(path, message, "", do)
 
 
 def check_whole(source: Source, shape: Sequence[int], options: Options) -> None:

@@ -152,8 +152,8 @@ def _choose(source: Source, series: Any, options: Options) -> tuple[Any, Options
         return series[0], options
     shapes = ", ".join("x".join(map(str, entry.shape)) for entry in series[:6])
     if options.index is None or not 0 <= options.index < len(series):
-        found = f"a TIFF of {len(series)} pictures of different kinds ({shapes})"
-        raise source.fail(found, do=f"Choose one with index 0 to {len(series) - 1} (--index).")
+        message = f"a TIFF of {len(series)} pictures of different kinds ({shapes})"
+        raise source.fail(message, do=f"Choose one with index 0 to {len(series) - 1} (--index).")
     return series[options.index], replace(options, index=None)
 
 

@@ -56,10 +56,10 @@ def chosen(source: Source, options: Options) -> tuple[Any, str, tuple[str, ...]]
         if name:
             raise source.fail(f"dataset {name!r} for a single array", do="Leave dataset out (--dataset).")
     else:
-        found = dict(_arrays(node))
+        members = dict(_arrays(node))
         wanted = options.dataset.strip("/") if options.dataset is not None else None
-        name, notes = choose_name(source, {key: f"{a.dtype} {a.shape}" for key, a in found.items()}, wanted)
-        data = found[name]
+        name, notes = choose_name(source, {key: f"{a.dtype} {a.shape}" for key, a in members.items()}, wanted)
+        data = members[name]
     if np.dtype(data.dtype).kind not in "buifc":
         raise source.fail(f"{name or 'the array'!r} holds {data.dtype}", wanted="numbers")
     check_pixels(source, -(-math.prod(data.chunks) // 4), options, what="a Zarr chunk that")

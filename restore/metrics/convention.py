@@ -41,14 +41,14 @@ def spell(family: str, options: Sequence[Option], values: Mapping[str, Any], def
 def settings(tokens: Sequence[str], options: Sequence[Option], name: str) -> dict[str, Any]:
     """The value of each field that the tokens of `name` set; BadInput for an unknown, repeated or contradicting one."""
     values: dict[str, Any] = {}
-    given: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for token in (t.strip() for t in tokens):
         field, value = _read(token, options, name)
         if field in values:
             raise BadInput(
-                f"{name!r} holds both {given[field]!r} and {token!r}", do="They exclude each other; keep one."
+                f"{name!r} holds both {sources[field]!r} and {token!r}", do="They exclude each other; keep one."
             )
-        values[field], given[field] = value, token
+        values[field], sources[field] = value, token
     return values
 
 
@@ -61,9 +61,9 @@ def _read(token: str, options: Sequence[Option], name: str) -> tuple[str, Any]:
             return option.field, _number(text, option.number, token, name)
         if option.number is not None and not option.key and not equals:
             return option.field, _number(token, option.number, token, name)
-    known = [word for option in options for word in option.words] + [f"{o.key}=" for o in options if o.key]
-    close = difflib.get_close_matches(f"{key}=" if equals else token, known, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known)}."
+    words = [word for option in options for word in option.words] + [f"{o.key}=" for o in options if o.key]
+    close = difflib.get_close_matches(f"{key}=" if equals else token, words, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(words)}."
     raise BadInput(f"unknown option {token!r} in metric {name!r}", do=hint)
 
 

@@ -70,12 +70,12 @@ def coverage(samples: Tensor, truth: Tensor, level: float, *, where: Tensor | No
 
     if not 0 < level < 1:
         raise BadInput(f"coverage level {level!r}", wanted="a number between 0 and 1, such as 0.9")
-    drawn, known = _prepare(samples, truth, least=2)
+    drawn, target = _prepare(samples, truth, least=2)
     count = drawn.shape[0]
     half = float(student.ppf((1 + level) / 2, count - 1)) * math.sqrt(1 + 1 / count) * drawn.std(dim=0, correction=1)
     # Pixels that every sample agrees on (observed ones) may differ from the truth by float32 rounding.
-    rounding = 1e-6 * (1 + known.abs())
-    inside = ((known - drawn.mean(dim=0)).abs() <= half + rounding).double()
+    rounding = 1e-6 * (1 + target.abs())
+    inside = ((target - drawn.mean(dim=0)).abs() <= half + rounding).double()
     return _mean_where(inside, truth, where)
 
 
@@ -92,9 +92,9 @@ def crps(samples: Tensor, truth: Tensor, *, where: Tensor | None = None) -> Tens
     mean_i |x_i - y| - sum_{i<j} |x_i - x_j| / (S (S - 1)): the "fair" estimate, unbiased for any number of samples
     (C. Ferro 2014, doi:10.1002/qj.2270). With one sample it is the absolute error. Shapes as for `coverage`, S >= 1.
     """
-    drawn, known = _prepare(samples, truth, least=1)
+    drawn, target = _prepare(samples, truth, least=1)
     count = drawn.shape[0]
-    score = (drawn - known).abs().mean(dim=0)
+    score = (drawn - target).abs().mean(dim=0)
     if count > 1:
         # Sorted, the sum of pairwise distances is a weighted sum: S log S instead of S^2 work.
         ranks = 2 * torch.arange(1, count + 1, dtype=torch.float64, device=drawn.device) - count - 1
@@ -113,10 +113,10 @@ def _prepare(samples: Tensor, truth: Tensor, *, least: int) -> tuple[Tensor, Ten
         raise BadInput(f"{samples.shape[0]} samples", wanted=f"{least} or more", do="Run with --samples 2 or more.")
     for sample in samples:
         check_pair(sample, truth)
-    drawn, known = samples.detach(), truth.detach()
-    if known.is_complex():
-        drawn, known = torch.view_as_real(drawn), torch.view_as_real(known)
-    return drawn.to(device="cpu", dtype=torch.float64), known.to(device="cpu", dtype=torch.float64)
+    drawn, target = samples.detach(), truth.detach()
+    if target.is_complex():
+        drawn, target = torch.view_as_real(drawn), torch.view_as_real(target)
+    return drawn.to(device="cpu", dtype=torch.float64), target.to(device="cpu", dtype=torch.float64)
 
 
 def _mean_where(x: Tensor, truth: Tensor, where: Tensor | None) -> Tensor:

@@ -133,9 +133,9 @@ def score_pair(
 def summarize(values: Iterable[float | None]) -> Summary:
     """The mean of the scores that are there, and how many are not (None)."""
     listed = list(values)
-    known = [value for value in listed if value is not None]
-    mean = sum(known) / len(known) if known else None
-    return Summary(mean, ok=len(known), failed=len(listed) - len(known))
+    numbers = [value for value in listed if value is not None]
+    mean = sum(numbers) / len(numbers) if numbers else None
+    return Summary(mean, ok=len(numbers), failed=len(listed) - len(numbers))
 
 
 def to_json(value: float | None) -> tuple[float | None, str | None]:

@@ -83,8 +83,8 @@ def _page(result_h5: Path, stored: StoredResult, table: Mapping[str, Any], comma
     provenance = stored.attributes.get("provenance", {})
     recipe = stored.attributes.get("recipe", {})
     shown, notes = _stored_pictures(stored, recipe, table)
-    given = provenance.get("input", {})
-    name = Path(given.get("name") or result_h5).stem
+    source = provenance.get("input", {})
+    name = Path(source.get("name") or result_h5).stem
     return Page(
         title=f"{table.get('task', 'restore')}: {name}",
         command=command if command is not None else str(provenance.get("command", "made in a script")),
@@ -93,7 +93,7 @@ def _page(result_h5: Path, stored: StoredResult, table: Mapping[str, Any], comma
         pictures=shown,
         trace=list(stored.attributes.get("trace", [])),
         provenance=provenance,
-        notes=[*recipe.get("notes", ()), *given.get("notes", ()), *notes],
+        notes=[*recipe.get("notes", ()), *source.get("notes", ()), *notes],
         timing=stored.attributes.get("timing"),
     )
 

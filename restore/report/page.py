@@ -70,10 +70,10 @@ def render(page: Page) -> str:
         loader=jinja2.FunctionLoader(_part), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     script = _part("page.js")
-    given = page.provenance.get("input")
-    given = given if isinstance(given, Mapping) else {}
-    unit = str(page.provenance.get("shown_unit", given.get("unit", "[0,1]")))
-    drawn = panels.panels(page.pictures, unit=unit, bits=int(given.get("bits") or 8))
+    source = page.provenance.get("input")
+    source = source if isinstance(source, Mapping) else {}
+    unit = str(page.provenance.get("shown_unit", source.get("unit", "[0,1]")))
+    drawn = panels.panels(page.pictures, unit=unit, bits=int(source.get("bits") or 8))
     lead = next((panel for panel in drawn if panel.name == "estimate"), drawn[0])
     task = page.task if isinstance(page.task, str) else str(page.task.get("name", ""))
     rows = _thin(page.trace)

@@ -53,8 +53,8 @@ def trace_svg(trace: Sequence[Mapping[str, float]]) -> str:
 
 def _points(trace: Sequence[Mapping[str, float]], key: str) -> list[Point]:
     """(step, value) where the value can be drawn on a logarithmic axis, thinned to what a plot can show."""
-    found = [(float(row.get("step", i)), float(row[key])) for i, row in enumerate(trace) if row.get(key) is not None]
-    drawn = [(x, y) for x, y in found if math.isfinite(x) and math.isfinite(y) and y > 0]
+    points = [(float(row.get("step", i)), float(row[key])) for i, row in enumerate(trace) if row.get(key) is not None]
+    drawn = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y) and y > 0]
     stride = max(1, -(-len(drawn) // MOST_POINTS))
     return [point for i, point in enumerate(drawn) if i % stride == 0 or i == len(drawn) - 1]
 

@@ -24,11 +24,11 @@ def comparison(pictures: Mapping[str, Tensor], *, unit: str = "[0,1]") -> Tensor
 
     Returns C x H x W in [0, 1], C = 1 where all of them are grey, else 3. BadInput where there is nothing to compare.
     """
-    chosen = {name: pictures[name] for name in ORDER if name in pictures}
-    if not chosen:
+    panels = {name: pictures[name] for name in ORDER if name in pictures}
+    if not panels:
         raise BadInput("no picture to compare", wanted=f"one of {', '.join(ORDER)}")
-    shown = looks(chosen, unit=unit)
-    high, wide = shown["estimate" if "estimate" in chosen else next(iter(chosen))].pixels.shape[:2]
+    shown = looks(panels, unit=unit)
+    high, wide = shown["estimate" if "estimate" in panels else next(iter(panels))].pixels.shape[:2]
     gap = np.full((high, max(2, wide // 64), 3), GAP_LEVEL, np.uint8)
     strip: list[np.ndarray] = []
     for part in shown.values():

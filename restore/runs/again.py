@@ -113,11 +113,11 @@ def repeat(
     )
 
 
-def _prior(provenance: Mapping[str, Any], given: str | None) -> Prior | None:
+def _prior(provenance: Mapping[str, Any], word: str | None) -> Prior | None:
     recorded = provenance["prior"]
     if recorded is None:
         return None
-    loaded = priors.load(given if given is not None else provenance.get("prior_given", recorded["name"]))
+    loaded = priors.load(word if word is not None else provenance.get("prior_given", recorded["name"]))
     if loaded.sha256 != recorded["sha256"]:
         raise BadInput(
             f"prior {loaded.name!r} has weights {loaded.sha256[:12] or 'unknown'}",

@@ -71,8 +71,8 @@ def check_operator(place: str) -> list[Finding]:
     file, _, name = place.rpartition(":")
     if not file or not name:
         raise BadInput(f"--operator {place!r}", wanted="FILE:NAME, such as my_physics.py:Blur")
-    found = _load(Path(file), name)
-    operator = found if isinstance(found, Operator) else _call(found, place)
+    target = _load(Path(file), name)
+    operator = target if isinstance(target, Operator) else _call(target, place)
     if not isinstance(operator, Operator):
         raise BadInput(f"{place} is {type(operator).__name__}", wanted="an operators.Operator, or what makes one")
     verdict = check(operator)

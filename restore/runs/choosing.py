@@ -47,8 +47,8 @@ def choose(problem: Problem, prior: Prior | str | None, solver: Solver | str | N
     if preference is None:
         return Selection(solvers.build(solver or DEFAULT_SOLVER), prior, "default")
     name = solver or preference.solver
-    chosen = preference.prior_for(name) if prior is None else prior
-    return Selection(preference.solver_for(name), chosen, preference.origin(name))
+    word = preference.prior_for(name) if prior is None else prior
+    return Selection(preference.solver_for(name), word, preference.origin(name))
 
 
 def _preferred_prior(problem: Problem, solver: Solver) -> str | None:

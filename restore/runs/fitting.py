@@ -98,8 +98,8 @@ def _key(prior: Prior, problem: Problem, seed: int) -> str:
     """Names what a fit depends on: the prior and its settings, y, the physics, the noise, seed and pictures."""
     digest = hashlib.sha256()
     kind = type(prior)
-    told = [kind.__module__, kind.__qualname__, prior.name, prior.sha256, prior.fit_key, repr(problem.noise), seed]
-    digest.update(json.dumps([*told, list(problem.image_ids), problem.y.device.type], default=str).encode())
+    parts = [kind.__module__, kind.__qualname__, prior.name, prior.sha256, prior.fit_key, repr(problem.noise), seed]
+    digest.update(json.dumps([*parts, list(problem.image_ids), problem.y.device.type], default=str).encode())
     for array in (problem.y, problem.operator.observed, _image_of_a_probe(problem.operator, problem.y)):
         digest.update(b"none" if array is None else _bytes(array))
     for name, array in sorted(prior.state_dict().items()):
@@ -126,11 +126,11 @@ def _read(path: Path, prior: Prior) -> Fit | None:
     """The fit of a file; None where there is none, or it is damaged or of another prior."""
     try:
         with safe_open(path, framework="pt") as file:
-            told: Mapping[str, str] = file.metadata() or {}
+            counts: Mapping[str, str] = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         fitted = prior.fitted(state)
         fitted.name, fitted.sha256 = prior.name, prior.sha256
-        return Fit(fitted.eval(), int(told["calls"]), float(told["seconds"]), kept=True)
+        return Fit(fitted.eval(), int(counts["calls"]), float(counts["seconds"]), kept=True)
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError):
         return None
 
@@ -138,10 +138,10 @@ def _read(path: Path, prior: Prior) -> Fit | None:
 def _write(path: Path, fit: Fit) -> None:
     """Keep a fit; where nothing can be written it is made again the next time."""
     state = {name: array.detach().cpu().contiguous() for name, array in fit.prior.state_dict().items()}
-    told = {"calls": str(fit.calls), "seconds": repr(fit.seconds)}
+    counts = {"calls": str(fit.calls), "seconds": repr(fit.seconds)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
-            save_file(state, temporary, metadata=told)
+            save_file(state, temporary, metadata=counts)
     except (OSError, WriteError):
         return

@@ -50,8 +50,8 @@ def file_pairs(folder: Path, process: Process, *, size: int) -> PairedCrops:
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder", do="Give the folder of pairs with --pairs.")
     inputs, targets = [], []
-    for given, target in _pictures(folder):
-        inputs.append((_colour(_enlarged(given, target)) - process.shift) / process.scale)
+    for picture, target in _pictures(folder):
+        inputs.append((_colour(_enlarged(picture, target)) - process.shift) / process.scale)
         targets.append((_colour(target) - process.shift) / process.scale)
     return PairedCrops(targets, inputs, size=size)
 
@@ -60,7 +60,7 @@ def _pictures(folder: Path) -> list[tuple[Tensor, Tensor]]:
     """(input, target) of every pair, C x H x W in [0, 1]."""
     if (folder / INPUT).is_dir() and (folder / TARGET).is_dir():
         files = io.pair_by_stem(folder / INPUT, folder / TARGET).pairs
-        return [(_picture(given), _picture(wanted)) for given, wanted in files]
+        return [(_picture(source), _picture(wanted)) for source, wanted in files]
     stored = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".h5", ".hdf5")]
     if not stored:
         raise BadInput(
@@ -81,16 +81,16 @@ def _picture(path: Path, dataset: str | None = None) -> Tensor:
     return data
 
 
-def _enlarged(given: Tensor, target: Tensor) -> Tensor:
-    if given.shape[-2:] == target.shape[-2:]:
-        return given
-    (height, width), (high, wide) = given.shape[-2:], target.shape[-2:]
+def _enlarged(picture: Tensor, target: Tensor) -> Tensor:
+    if picture.shape[-2:] == target.shape[-2:]:
+        return picture
+    (height, width), (high, wide) = picture.shape[-2:], target.shape[-2:]
     if height > high or width > wide:
         raise BadInput(
             f"an input of {height} x {width} has a target of {high} x {wide}",
             wanted="inputs that are not larger than their targets",
         )
-    return resize(given[None], size=(high, wide))[0]
+    return resize(picture[None], size=(high, wide))[0]
 
 
 def _colour(picture: Tensor) -> Tensor:

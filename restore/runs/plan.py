@@ -155,8 +155,8 @@ def make(options: RunOptions) -> Plan:
     check("samples", options.samples, Count)
     check_device(options.settings.device)
     task, solver = _method(options)
-    given = {"sigma": options.sigma, "peak": options.peak, "kernel": options.kernel, "mask": options.mask}
-    others = {**given, "shape": options.shape, "array": options.arrays or None}
+    acquisition = {"sigma": options.sigma, "peak": options.peak, "kernel": options.kernel, "mask": options.mask}
+    others = {**acquisition, "shape": options.shape, "array": options.arrays or None}
     others["nan-as-mask"] = options.nan_as_mask or None
     stray = [f"--{key}" for key, value in others.items() if value is not None]
     if stray and not options.measured:
@@ -167,7 +167,7 @@ def make(options: RunOptions) -> Plan:
     _sigma(options.sigma)
     out, items, skipped, folder = _places(options, task)
     prior = _prior(options, task, solver)
-    arrays = {key: _array(Path(str(given[key]))) for key in ("kernel", "mask") if given[key] is not None}
+    arrays = {key: _array(Path(str(acquisition[key]))) for key in ("kernel", "mask") if acquisition[key] is not None}
     arrays |= {key: _plain_array(path) for key, path in _named_files(options.arrays).items()}
     plan = Plan(options, task, solver, prior, items, skipped, out, folder, arrays)
     checked = _check_pictures(plan)

@@ -45,8 +45,8 @@ def score_paths(
 
 def _pair(estimate: Path, truth: Path, keys: Mapping[str, str], reading: Mapping[str, Any]) -> dict[str, Any]:
     one, other = io.read(estimate, **reading), io.read(truth, **reading)
-    known = other.meta.value_range if other.meta.unit == "[0,1]" else None
-    table = as_metrics_json(score_pair(one.data, other.data, keys, data_range=known))
+    value_range = other.meta.value_range if other.meta.unit == "[0,1]" else None
+    table = as_metrics_json(score_pair(one.data, other.data, keys, data_range=value_range))
     return {"schema": SCHEMA, **table, "notes": [*one.meta.notes, *other.meta.notes]}
 
 

@@ -30,9 +30,9 @@ def warn_of_wrong_adjoint(operator: Operator) -> None:
         return
     _tried.add(operator)
     if not _passes(operator):
-        found = check(operator).findings
-        told = "; ".join(found) if found else "its adjoint does not match its forward map"
-        warnings.warn(f"{type(operator).__name__}: {told}", OperatorWarning, stacklevel=4)
+        findings = check(operator).findings
+        message = "; ".join(findings) if findings else "its adjoint does not match its forward map"
+        warnings.warn(f"{type(operator).__name__}: {message}", OperatorWarning, stacklevel=4)
 
 
 def _passes(operator: LinearOperator) -> bool:

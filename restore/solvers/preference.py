@@ -57,5 +57,5 @@ class Preference:
     @property
     def others(self) -> dict[str, dict[str, Any]]:
         """Settings and priors of the solvers tuned for this task, its own left out."""
-        known = {name: {**tuned(name, self.task), **self.settings.get(name, {})} for name in {*names(), *self.settings}}
-        return {name: known[name] for name in sorted(known) if known[name] and name != self.solver}
+        table = {name: {**tuned(name, self.task), **self.settings.get(name, {})} for name in {*names(), *self.settings}}
+        return {name: table[name] for name in sorted(table) if table[name] and name != self.solver}

@@ -48,9 +48,12 @@ class _Tasks(Mapping[str, Task]):
     def describe(self, name: str) -> dict[str, Any]:
         """`{name, summary, parameters, source}`, the row that tables and `--json` show."""
         task = self[name]
-        told = task.preference
+        preference = task.preference
         parameters = {key: plain(value) for key, value in task.table.items() if key not in ("summary", "source")}
-        parameters |= {"solver": {"name": told.solver, **told.settings_for(told.solver)}, "solvers": told.others}
+        parameters |= {
+            "solver": {"name": preference.solver, **preference.settings_for(preference.solver)},
+            "solvers": preference.others,
+        }
         return {"name": name, "summary": task.summary, "parameters": parameters, "source": task.source}
 
 

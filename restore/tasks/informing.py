@@ -24,9 +24,11 @@ def hints(physics: Physics, image: Any, output_shape: tuple[int, ...] | None, *,
     meta = getattr(image, "meta", image)
     facts = meta if isinstance(meta, Facts) else Facts()
     part = physics.sections.operator
-    chosen = {name.removeprefix("operator.") for name in physics.chosen if name.startswith("operator.")}
-    told: Hints = REGISTRY.load(part.name).informed_by(facts, output_shape, part.parameters, fixed={*chosen, *arrays})
-    return told
+    overridden = {name.removeprefix("operator.") for name in physics.chosen if name.startswith("operator.")}
+    answer: Hints = REGISTRY.load(part.name).informed_by(
+        facts, output_shape, part.parameters, fixed={*overridden, *arrays}
+    )
+    return answer
 
 
 def listens(physics: Physics) -> bool:
@@ -36,18 +38,18 @@ def listens(physics: Physics) -> bool:
     return bool(asked.__func__ is not silent.__func__)
 
 
-def stated(physics: Physics, told: Hints, notes: list[str]) -> Physics:
+def stated(physics: Physics, hints: Hints, notes: list[str]) -> Physics:
     """The physics with what the file states; a sentence on each is appended to the notes."""
-    notes += sentences(told, told.notes.keys() - told.sizes.keys() - {"input_shape"})
-    return physics.fitted(told.settings)
+    notes += sentences(hints, hints.notes.keys() - hints.sizes.keys() - {"input_shape"})
+    return physics.fitted(hints.settings)
 
 
-def sentences(told: Hints, names: Iterable[str]) -> list[str]:
+def sentences(hints: Hints, names: Iterable[str]) -> list[str]:
     """The notes on these parameters, in the order in which the operator gave them."""
     wanted = set(names)
-    return [sentence for name, sentence in told.notes.items() if name in wanted]
+    return [sentence for name, sentence in hints.notes.items() if name in wanted]
 
 
-def arrays(told: Hints) -> dict[str, Tensor]:
+def arrays(hints: Hints) -> dict[str, Tensor]:
     """Arrays that the file states, in double precision."""
-    return {name: torch.as_tensor(values, dtype=torch.float64) for name, values in told.arrays.items()}
+    return {name: torch.as_tensor(values, dtype=torch.float64) for name, values in hints.arrays.items()}

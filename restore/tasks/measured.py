@@ -36,21 +36,21 @@ class Given:
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def pose(physics: Physics, image: Any, given: Given) -> Problem:
+def pose(physics: Physics, image: Any, statement: Given) -> Problem:
     """The problem, with a note for everything that was not given."""
     pictures = physics.sections.input
     picture = pictures.unit == "[0,1]"
     y = measurement.as_batch(image, what="the measurement", complex_values=not picture)
     notes: list[str] = []
-    arrays = _arrays(physics, y, given, notes)
+    arrays = _arrays(physics, y, statement, notes)
     if "mask" in arrays and _marks_pixels(physics):
         # Whatever stands in a hole (often NaN, white or the old picture) was not measured.
         y = torch.where(arrays["mask"].bool(), y, torch.zeros_like(y))
     measurement.check_values(y, what="the measurement", low=-math.inf, high=math.inf)
-    told = informing.hints(physics, image, tuple(y.shape[1:]), arrays=arrays)
-    physics = informing.stated(physics, told, notes)
-    arrays = {**informing.arrays(told), **arrays}
-    physics, y, operator = _operator(physics, y, given.shape, arrays, told, notes)
+    hints = informing.hints(physics, image, tuple(y.shape[1:]), arrays=arrays)
+    physics = informing.stated(physics, hints, notes)
+    arrays = {**informing.arrays(hints), **arrays}
+    physics, y, operator = _operator(physics, y, statement.shape, arrays, hints, notes)
     if picture and len(operator.output_shape) == len(operator.input_shape):
         # A picture: noise may carry it out of [0, 1], another unit would carry it further.
         measurement.check_values(y, what="the measurement", low=-1.0, high=max(2.0, _brightest(image)))
@@ -61,9 +61,9 @@ def pose(physics: Physics, image: Any, given: Given) -> Problem:
         # The picture is to reach 1; its quick reconstruction says how bright it is now.
         scale = 1 / units.largest(operator.direct(measurement.keep_observed(y, operator)))
         y, file_units = scale * y, Affine(0.0, scale)
-        if isinstance(given.sigma, float):
-            given = replace(given, sigma=scale * given.sigma)
-    noise = _noise(physics, y, operator, given, notes)
+        if isinstance(statement.sigma, float):
+            statement = replace(statement, sigma=scale * statement.sigma)
+    noise = _noise(physics, y, operator, statement, notes)
     bits = _bits(physics, image) if picture else physics.bits
     if bits is not None:
         noise = measurement.with_rounding(noise, bits)
@@ -72,22 +72,22 @@ def pose(physics: Physics, image: Any, given: Given) -> Problem:
     return Problem(y, operator, noise, recipe=recipe)
 
 
-def _arrays(physics: Physics, y: Tensor, given: Given, notes: list[str]) -> dict[str, Tensor]:
+def _arrays(physics: Physics, y: Tensor, statement: Given, notes: list[str]) -> dict[str, Tensor]:
     name = physics.sections.operator.name
-    known = keyword_defaults(REGISTRY.load(name))
+    parameters = keyword_defaults(REGISTRY.load(name))
     arrays: dict[str, Tensor] = {}
-    for key, value in {"kernel": given.kernel, "mask": given.mask, **given.arrays}.items():
+    for key, value in {"kernel": statement.kernel, "mask": statement.mask, **statement.arrays}.items():
         if value is None:
             continue
-        if key not in known:
+        if key not in parameters:
             raise BadInput(f"{key} was given and task {physics.task!r} has no {key}", do=f"Leave {key} out.")
         arrays[key] = value
     if "kernel" in arrays:
         arrays["kernel"] = _kernel(arrays["kernel"])
-    elif "kernel" in known and name == "blur":
+    elif "kernel" in parameters and name == "blur":
         notes.append("kernel: the task's own (give another with --kernel)")
-    if given.nan_as_mask:
-        if "mask" not in known:
+    if statement.nan_as_mask:
+        if "mask" not in parameters:
             raise BadInput(
                 f"--nan-as-mask was given and task {physics.task!r} has no mask", do="Repair the NaN values."
             )
@@ -98,7 +98,7 @@ def _arrays(physics: Physics, y: Tensor, given: Given, notes: list[str]) -> dict
             notes.append("mask: the task's own (give another with --mask)")
     elif "mask" in arrays:
         arrays["mask"] = _mask(arrays["mask"], y)
-    elif "mask" in known:
+    elif "mask" in parameters:
         arrays["mask"] = measurement.detect_mask(torch.nan_to_num(y, nan=0.0))
         missing = 100 * (1 - float(arrays["mask"].double().mean()))
         notes.append(
@@ -136,19 +136,24 @@ def _mask(mask: Tensor, y: Tensor) -> Tensor:
 
 
 def _operator(
-    physics: Physics, y: Tensor, shape: tuple[int, ...] | None, arrays: dict[str, Tensor], told: Hints, notes: list[str]
+    physics: Physics,
+    y: Tensor,
+    shape: tuple[int, ...] | None,
+    arrays: dict[str, Tensor],
+    hints: Hints,
+    notes: list[str],
 ) -> tuple[Physics, Tensor, Operator]:
     """The physics with what y tells of its operator, y, and the operator whose output has its shape.
 
-    The input is what was given, what y tells (`told`), or y's own size.
+    The input is what was given, what y tells (`hints`), or y's own size.
     """
     same = tuple(y.shape[1:])
-    fitted = physics.fitted(told.sizes)
+    fitted = physics.fitted(hints.sizes)
     if shape is not None:
         operator = physics.operator(shape, arrays)
         if fitted is not physics and math.prod(operator.output_shape) != math.prod(same):
             physics, operator = fitted, fitted.operator(shape, arrays)
-            notes += informing.sentences(told, told.sizes)
+            notes += informing.sentences(hints, hints.sizes)
         wanted = torch.Size(operator.output_shape)
         if wanted.numel() != math.prod(same):
             raise BadInput(
@@ -156,10 +161,10 @@ def _operator(
                 wanted=f"{same}, the shape of this measurement",
             )
         return physics, y.reshape(-1, *wanted), operator
-    if told.input_shape is not None:
-        operator = fitted.operator(told.input_shape, arrays)
+    if hints.input_shape is not None:
+        operator = fitted.operator(hints.input_shape, arrays)
         if tuple(operator.output_shape) == same:
-            notes += informing.sentences(told, ("input_shape", *told.sizes))
+            notes += informing.sentences(hints, ("input_shape", *hints.sizes))
             return fitted, y, operator
     operator = physics.operator(same, arrays)
     if tuple(operator.output_shape) == same:
@@ -170,26 +175,26 @@ def _operator(
     )
 
 
-def _noise(physics: Physics, y: Tensor, operator: Operator, given: Given, notes: list[str]) -> NoiseModel:
+def _noise(physics: Physics, y: Tensor, operator: Operator, statement: Given, notes: list[str]) -> NoiseModel:
     law = physics.sections.noise
-    known = keyword_defaults(NOISES.load(law.name))
+    parameters = keyword_defaults(NOISES.load(law.name))
     changes: dict[str, float] = {}
-    for key, value in (("sigma", given.sigma), ("peak", given.peak)):
-        if value is not None and key not in known:
+    for key, value in (("sigma", statement.sigma), ("peak", statement.peak)):
+        if value is not None and key not in parameters:
             raise BadInput(
                 f"--{key} was given and the noise of task {physics.task!r} has no {key}",
-                do=f"It has: {', '.join(known)}.",
+                do=f"It has: {', '.join(parameters)}.",
             )
-    if "peak" in known:
+    if "peak" in parameters:
         changes["peak"] = (
-            _positive("peak", given.peak)
-            if given.peak is not None
+            _positive("peak", statement.peak)
+            if statement.peak is not None
             else physics.sections.noise.parameters.get("peak", 0.0)
         )
-        if given.peak is None:
+        if statement.peak is None:
             notes.append(f"noise peak: {changes['peak']:g}, the task's own (give another with --peak)")
-    if "sigma" in known:
-        changes["sigma"] = _sigma(physics, y, operator, given.sigma, notes)
+    if "sigma" in parameters:
+        changes["sigma"] = _sigma(physics, y, operator, statement.sigma, notes)
     return physics.noise(**changes)
 
 

@@ -125,10 +125,10 @@ def build_operator(part: Component, input_shape: tuple[int, ...], arrays: Mappin
 
     parameters = part.parameters
     target = operators.REGISTRY.load(part.name)
-    known = keyword_defaults(target)
+    allowed = keyword_defaults(target)
     for key in arrays:
-        if key not in known:
-            raise BadInput(f"operator {part.name!r} takes no {key}", do=f"It takes: {', '.join(known) or 'nothing'}.")
+        if key not in allowed:
+            raise BadInput(f"operator {part.name!r} takes no {key}", do=f"It takes: {', '.join(allowed) or 'nothing'}.")
     if arrays:
         parameters = {key: value for key, value in parameters.items() if key in target.beside_array}
     return operators.build(part.name, tuple(input_shape), **parameters, **arrays)

@@ -50,9 +50,9 @@ def override(sections: Sections, settings: Mapping[str, Any], *, where: str) -> 
         # A preset is a published group of settings: the task's own tuning must not override it.
         table["solver"] = {"name": table["solver"]["name"]}
         table["solvers"].pop(table["solver"]["name"], None)
-    for section, chosen in (("baseline", sections.baseline.name), ("prior", sections.prior.name)):
+    for section, own in (("baseline", sections.baseline.name), ("prior", sections.prior.name)):
         name = settings.get(f"{section}.name")
-        if name is not None and name != chosen:
+        if name is not None and name != own:
             table[section] = {"name": name}
     for dotted, value in settings.items():
         section, key, inner = _place(dotted)
@@ -65,9 +65,9 @@ def _place(dotted: str) -> tuple[str, str, str]:
     section, _, rest = dotted.partition(".")
     key, _, inner = rest.partition(".")
     if section not in _keys() or not key or "." in inner or (inner and not _is_open(section)):
-        known = [f"{name}.{key}" for name, keys in _keys().items() for key in keys]
+        names = [f"{name}.{key}" for name, keys in _keys().items() for key in keys]
         raise BadInput(
-            f"no setting {dotted!r}", do=nearest(dotted, known, f"Settings begin with {', '.join(_keys())}.")
+            f"no setting {dotted!r}", do=nearest(dotted, names, f"Settings begin with {', '.join(_keys())}.")
         )
     return section, key, inner
 

@@ -154,8 +154,8 @@ class Task:
     @property
     def settings_from(self) -> Literal["tuned", "default", "given"]:
         """Where the settings of its own solver come from; "given" where the user chose any of them."""
-        given = any(key.startswith("solver.") and key != "solver.name" for key in self.chosen)
-        return "given" if given else self.preference.origin(self.sections.solver.name)
+        overridden = any(key.startswith("solver.") and key != "solver.name" for key in self.chosen)
+        return "given" if overridden else self.preference.origin(self.sections.solver.name)
 
     def prior_for(self, name: str | None = None) -> str:
         """Name of the prior this task gives to a solver."""
@@ -215,7 +215,7 @@ class Task:
         """
         from . import measured
 
-        given = measured.Given(
+        statement = measured.Given(
             sigma=sigma,
             peak=peak,
             kernel=kernel,
@@ -224,7 +224,7 @@ class Task:
             nan_as_mask=nan_as_mask,
             arrays=arrays or {},
         )
-        return measured.pose(self.physics, y, given)
+        return measured.pose(self.physics, y, statement)
 
     def baseline(self, problem: Problem) -> Tensor:
         """The simple estimate this task must beat (B x input_shape)."""
@@ -236,11 +236,11 @@ class Task:
         """The solver of that estimate; BadInput for one that needs a prior."""
         from .. import solvers
 
-        chosen = self.sections.baseline
-        solver = solvers.build(chosen.name, **chosen.parameters)
+        part = self.sections.baseline
+        solver = solvers.build(part.name, **part.parameters)
         if solver.needs_prior:
             raise BadInput(
-                f"baseline {chosen.name!r} needs a prior", wanted="a solver without one, such as 'direct' or 'tv'"
+                f"baseline {part.name!r} needs a prior", wanted="a solver without one, such as 'direct' or 'tv'"
             )
         return solver
 

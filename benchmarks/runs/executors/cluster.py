@@ -61,9 +61,9 @@ class Cluster:
                     done.add(future)
                 if not running:
                     return
-                future, found = next(done)
+                future, answer = next(done)
                 item = running.pop(future)
-                yield item, self._outcome(future, found, item)
+                yield item, self._outcome(future, answer, item)
         finally:
             self.client.cancel(list(running))
 
@@ -71,13 +71,13 @@ class Cluster:
         for thing in (self.client, *self.owned) if self.owned else ():
             thing.close()
 
-    def _outcome(self, future: Any, found: Any, item: Item) -> Outcome:
+    def _outcome(self, future: Any, answer: Any, item: Item) -> Outcome:
         if future.status != "finished":
             error = future.exception()
             return failed(
                 item, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'worker lost'}"
             )
-        outcome, stuck, address = found
+        outcome, stuck, address = answer
         future.release()
         if stuck:
             # The thread of a method that hangs cannot be ended; its process can.
@@ -121,12 +121,12 @@ def guarded(perform: Perform, item: Item, threads: int) -> tuple[Outcome, bool, 
     except ValueError:
         address = ""
     warm(item)
-    found: list[Outcome] = []
-    thread = threading.Thread(target=lambda: found.append(perform(item, threads=threads)), daemon=True)
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(perform(item, threads=threads)), daemon=True)
     thread.start()
     thread.join(item.timeout + GRACE_SECONDS)
-    if found:
-        return found[0], False, address
+    if outcomes:
+        return outcomes[0], False, address
     return failed(item, f"no answer after {item.timeout:g} s (timeout)"), True, address
 
 

@@ -72,8 +72,8 @@ def restore_file(
         context.hashed = store.pixels
         mapped = prepare(request, context, work)
         key = digest([mapped.plan.keys, mapped.tiling.blend])
-        if out.exists() and (known := canvas.facts(out)) is not None and known.get("key") == key:
-            return FinishedMap(out, None, dict(known["scores"]))
+        if out.exists() and (facts := canvas.facts(out)) is not None and facts.get("key") == key:
+            return FinishedMap(out, None, dict(facts["scores"]))
         if out.exists() and not overwrite:
             raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
         if said is not None:
@@ -118,13 +118,13 @@ def _lost(store: Any, key: str) -> bool:
 
 
 def _scores(mapped: Mapped, store: Any) -> dict[str, float]:
-    found: dict[str, list[float]] = {}
+    table: dict[str, list[float]] = {}
     short = {name: key for item in mapped.plan.items for key, name in item.metrics.items()}
     for row in store.rows(mapped.plan.keys):
         for name, score in row.scores.items():
             if score.value is not None:
-                found.setdefault(short.get(name, name), []).append(score.value)
-    return {name: sum(values) / len(values) for name, values in found.items()}
+                table.setdefault(short.get(name, name), []).append(score.value)
+    return {name: sum(values) / len(values) for name, values in table.items()}
 
 
 def _facts(mapped: Mapped, command: str) -> dict[str, Any]:

@@ -72,8 +72,8 @@ def facts(path: Path) -> dict[str, Any] | None:
 
     try:
         with h5py.File(path, "r") as file:
-            found: dict[str, Any] = json.loads(str(file.attrs["restore"]))
-            return found
+            table: dict[str, Any] = json.loads(str(file.attrs["restore"]))
+            return table
     except (OSError, KeyError, ValueError):
         return None
 

@@ -58,13 +58,13 @@ def _axis(size: int, tiling: Tiling, axis: int) -> list[tuple[int, int, int, int
             wanted=f"windows of more than {shared} pixels",
             do="Give a larger --tile, or a smaller --halo.",
         )
-    found = []
+    spans = []
     starts = tile_starts(size, tile, shared)
     for start in starts:
         begin = start // grid * grid
         stop = size if start == starts[-1] else begin + tile
-        found.append((begin, stop, begin + halo if begin else 0, stop - halo if stop < size else size))
-    return found
+        spans.append((begin, stop, begin + halo if begin else 0, stop - halo if stop < size else size))
+    return spans
 
 
 def up(value: int, multiple: int) -> int:

@@ -81,7 +81,7 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
     check_seed(request.seed)
     task = _task(request)
     size = io.extent(request.input, **request.reading)
-    chosen = _solver(request, task, context)
+    method = _solver(request, task, context)
     picture = context.hashed(
         pixels_name(request.input, str(sorted(request.reading.items()))), lambda: picture_id(request, size)
     )
@@ -116,7 +116,7 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
                 where |= {"window": list(window.solve), "keep": list(window.keep)}
                 if not request.measured:
                     where["y"] = str((work / _measured_name(task, file, picture, index, request.seed)).resolve())
-            items.append(_item(request, task, context, chosen, where, posed, file))
+            items.append(_item(request, task, context, method, where, posed, file))
             places.append((index, window))
     summary = f"{task.name} on {request.input.name}"
     unit = task.sections.input.unit
@@ -149,8 +149,8 @@ def _task(request: Request) -> Task:
     task = task.override(settings) if settings else task
     task.check()
     if not request.measured:
-        given = {"sigma": request.sigma, "peak": request.peak, "kernel": request.kernel, "mask": request.mask}
-        if stray := [f"--{key}" for key, value in given.items() if value is not None]:
+        acquisition = {"sigma": request.sigma, "peak": request.peak, "kernel": request.kernel, "mask": request.mask}
+        if stray := [f"--{key}" for key, value in acquisition.items() if value is not None]:
             raise BadInput(f"{', '.join(stray)} given without --measured", do="Add --measured if the file is y itself.")
     return task
 
@@ -180,9 +180,9 @@ def _size(request: Request, task: Task, stored: Extent) -> tuple[Task, Extent]:
         rows, columns = (n - n % multiple for n in (stored.height, stored.width))
         return task, dataclasses.replace(stored, height=rows, width=columns)
     same = (stored.channels, stored.height, stored.width)
-    told = informing.hints(task.physics, _meta(request, stored), same)
-    channels, rows, columns = told.input_shape or same
-    return task.fitted(told.sizes), dataclasses.replace(stored, channels=channels, height=rows, width=columns)
+    hints = informing.hints(task.physics, _meta(request, stored), same)
+    channels, rows, columns = hints.input_shape or same
+    return task.fitted(hints.sizes), dataclasses.replace(stored, channels=channels, height=rows, width=columns)
 
 
 def _meta(request: Request, size: Extent) -> Metadata:
@@ -215,10 +215,10 @@ def _tiling(request: Request, task: Task, size: Extent) -> tuple[Tiling, Localit
 def _mask(request: Request, task: Task, stored: Extent, size: Extent, there: Locality, work: Path) -> Path | None:
     """The file of the mask that belongs to the whole picture: the user's, or the task's own, drawn once."""
     if request.mask is not None:
-        found = io.extent(request.mask)
-        if (found.height, found.width) != (stored.height, stored.width):
+        extent = io.extent(request.mask)
+        if (extent.height, extent.width) != (stored.height, stored.width):
             raise BadInput(
-                f"the mask is {found.height} x {found.width}", wanted=f"{stored.height} x {stored.width}, as the file"
+                f"the mask is {extent.height} x {extent.width}", wanted=f"{stored.height} x {stored.width}, as the file"
             )
     if request.mask is not None or not there.placed:
         return request.mask
@@ -238,7 +238,7 @@ def _item(
     request: Request,
     task: Task,
     context: Context,
-    chosen: tuple[str, Any],
+    method: tuple[str, Any],
     where: dict[str, Any],
     posed: Mapping[str, Any],
     file: Mapping[str, Any],
@@ -254,7 +254,7 @@ def _item(
     first = {} if request.measured else dict(list(task.metrics.items())[:1])
     return pictures.of_task(
         task,
-        chosen,
+        method,
         context,
         image=f"{where['picture']}{place}",
         samples=request.samples,

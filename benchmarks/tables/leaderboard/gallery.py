@@ -26,7 +26,7 @@ def gallery(store: Store, rows: Iterable[Row]) -> tuple[dict[str, list[dict[str,
     for row in rows:
         if row.ok and row.seed == 0 and store.estimate_path(row.key).is_file():
             groups.setdefault((row.task, row.data_set, row.image), []).append(row)
-    found: dict[str, list[dict[str, Any]]] = {}
+    sections: dict[str, list[dict[str, Any]]] = {}
     notes: list[str] = []
     size = 0
     for (task, data_set, image), members in groups.items():
@@ -36,8 +36,8 @@ def gallery(store: Store, rows: Iterable[Row]) -> tuple[dict[str, list[dict[str,
         panels = _panels(store, members)
         size += sum(len(panel["uri"]) for panel in panels)
         if panels:
-            found.setdefault(f"{task}|{data_set}", []).append({"image": image, "panels": panels})
-    return found, notes
+            sections.setdefault(f"{task}|{data_set}", []).append({"image": image, "panels": panels})
+    return sections, notes
 
 
 def _panels(store: Store, members: list[Row]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ class Clues:
     """
 
     path: Path
-    found: Found
+    release: Found
     network: Mapping[str, Any]
     asked: Mapping[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)
@@ -91,22 +91,22 @@ def rddm(evidence: Clues) -> None:
 def _shape(evidence: Clues, steps: int, scale: float, shifts: np.ndarray, noises: np.ndarray) -> dict[str, Any]:
     from ...residual.rddm import RDDMProcess
 
-    known = ("decreased", "average", "increased")
-    for alphas, betas in itertools.product(known, known):
+    sizes = ("decreased", "average", "increased")
+    for alphas, betas in itertools.product(sizes, sizes):
         process = RDDMProcess(steps=steps, sum_scale=scale, alphas=alphas, betas=betas)  # type: ignore[arg-type]
         misses = (np.abs(process.alpha_sums - shifts).max(), np.abs(process.beta_sums - noises).max())
         if len(noises) == steps and max(misses) <= TABLE_TOLERANCE:
             return {"alphas": alphas, "betas": betas}
     raise BadInput(
         f"{evidence.path}: alphas_cumsum and betas2_cumsum fit no schedule of RDDM's restoration experiments",
-        wanted=f"steps of {', '.join(known)} size",
+        wanted=f"steps of {', '.join(sizes)} size",
         do="Schedules converted from DDIM (the generation experiments) are not supported.",
     )
 
 
 def resfusion(evidence: Clues) -> None:
     """Length from the hyper-parameters where they hold one; a stored table is checked."""
-    notes = evidence.found.notes
+    notes = evidence.release.notes
     said = next((notes[key] for key in ("T", "timesteps", "schedule_steps") if isinstance(notes.get(key), int)), None)
     steps = evidence.settle("schedule_steps", file=said, default=12, hint="12 as published: five steps")
     stored = _table(evidence, "alphas_hat")
@@ -145,7 +145,7 @@ CONSTANTS: Mapping[str, Callable[[Clues], None]] = {
 
 def _table(evidence: Clues, name: str) -> np.ndarray | None:
     """A schedule buffer that stands beside the weights."""
-    value = evidence.found.beside.get(name)
+    value = evidence.release.beside.get(name)
     if value is None or value.ndim != 1 or value.numel() == 0:
         return None
     return value.double().numpy()

@@ -59,23 +59,23 @@ def import_checkpoint(
     """
     layout = layout_named(format)
     folder = store.folder() if out is None else out
-    chosen = _free_name(name if name is not None else file.stem, folder, overwrite=overwrite, by_user=name is not None)
-    network, shape, found = _network(file, layout, autoencoder)
-    process, constants, told = _process(file, layout, found, shape, dict(settings or {}))
+    stem = _free_name(name if name is not None else file.stem, folder, overwrite=overwrite, by_user=name is not None)
+    network, shape, release = _network(file, layout, autoencoder)
+    process, constants, assumptions = _process(file, layout, release, shape, dict(settings or {}))
     _check_heads(file, layout, shape, process)
     notes = {
         "format": layout.name,
         "file": file.name,
         "file_sha256": _sha256(file),
-        "found_in": found.where,
-        "assumed": told,
+        "found_in": release.where,
+        "assumed": assumptions,
         "source": layout.source,
         "licence": layout.licence,
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     if autoencoder is not None and str(autoencoder) != NONE:
         notes.update(autoencoder=autoencoder.name, autoencoder_sha256=_sha256(autoencoder))
-    path = folder / f"{chosen}{store.SUFFIX}"
+    path = folder / f"{stem}{store.SUFFIX}"
     save_network(
         path,
         network,
@@ -90,8 +90,8 @@ def import_checkpoint(
         dtype=torch.float32,
     )
     card = path.with_suffix(".md")
-    card.write_text(card_of(chosen, layout, notes=notes, shape=shape, process=process), encoding="utf-8")
-    return Imported(chosen, path, card, tuple(told))
+    card.write_text(card_of(stem, layout, notes=notes, shape=shape, process=process), encoding="utf-8")
+    return Imported(stem, path, card, tuple(assumptions))
 
 
 def _free_name(name: str, folder: Path, *, overwrite: bool, by_user: bool) -> str:
@@ -111,10 +111,10 @@ def _network(file: Path, layout: ReleasedLayout, autoencoder: Path | None) -> tu
     if layout.name != "resshift" and autoencoder is not None:
         raise BadInput(f"--autoencoder was given and {layout.name} has none", do="Leave it out.")
     tree = read(file)
-    found = find(tree, layout, file)
-    network, shape = rebuilt(layout, found, file, tree)
+    release = find(tree, layout, file)
+    network, shape = rebuilt(layout, release, file, tree)
     if layout.name != "resshift" or str(autoencoder) == NONE:
-        return network, shape, found
+        return network, shape, release
     if autoencoder is None:
         raise BadInput(
             f"{file} is a ResShift, which works in the latent space of an autoencoder",
@@ -133,18 +133,18 @@ def _network(file: Path, layout: ReleasedLayout, autoencoder: Path | None) -> tu
     with torch.device("meta"):
         pair = LatentSwinUNet(**joined)
     pair.network, pair.autoencoder = network, codec
-    return pair, joined, found
+    return pair, joined, release
 
 
 def _process(
-    file: Path, layout: ReleasedLayout, found: Found, shape: Mapping[str, Any], asked: dict[str, Any]
+    file: Path, layout: ReleasedLayout, release: Found, shape: Mapping[str, Any], asked: dict[str, Any]
 ) -> tuple[Process, dict[str, Any], list[str]]:
     """The process, the constants that were settled (the rest are its defaults), and which of them were assumed."""
-    known = residual.REGISTRY.parameters(layout.process)
+    defaults = residual.REGISTRY.parameters(layout.process)
     for key in asked:
-        if key not in known:
-            raise unknown_name(f"setting of {layout.process}", key, known)
-    evidence = Clues(file, found, shape, asked)
+        if key not in defaults:
+            raise unknown_name(f"setting of {layout.process}", key, defaults)
+    evidence = Clues(file, release, shape, asked)
     CONSTANTS[layout.name](evidence)
     settings = {**evidence.settings, **{k: v for k, v in asked.items() if k not in evidence.settings}}
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
@@ -171,8 +171,8 @@ def _marks(file: Path, layout: ReleasedLayout, shape: Mapping[str, Any]) -> int:
     else:
         left, legal = shape["channels_in"] - 2 * shape["channels"], (0, 2) if layout.name == "resfusion" else (0, 1, 3)
     if left not in legal:
-        told = "sees no measurement: it generates pictures" if left < 0 else f"sees {left} channels beside it"
-        raise BadInput(f"the network in {file} {told}", wanted="a network that restores a measurement")
+        inputs = "sees no measurement: it generates pictures" if left < 0 else f"sees {left} channels beside it"
+        raise BadInput(f"the network in {file} {inputs}", wanted="a network that restores a measurement")
     return left
 
 

@@ -151,9 +151,9 @@ def _locate(tree: Any, layout: ReleasedLayout) -> tuple[str, str, dict[str, Tens
     for wrapper, tensors in _candidates(tree):
         for anchor in layout.anchors:
             prefixes = [key.removesuffix(anchor) for key in tensors if key.endswith(anchor)]
-            known = sorted((p for p in prefixes if PREFIX.fullmatch(p)), key=lambda p: ("ema" not in p, len(p)))
-            if known:
-                return wrapper, known[0], tensors
+            matches = sorted((p for p in prefixes if PREFIX.fullmatch(p)), key=lambda p: ("ema" not in p, len(p)))
+            if matches:
+                return wrapper, matches[0], tensors
     return None
 
 
@@ -166,9 +166,9 @@ def _candidates(tree: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
             yield wrapper, tensors
 
 
-def rebuilt(layout: ReleasedLayout, found: Found, path: Path, tree: Any) -> tuple[nn.Module, dict[str, Any]]:
+def rebuilt(layout: ReleasedLayout, release: Found, path: Path, tree: Any) -> tuple[nn.Module, dict[str, Any]]:
     """The network with its weights, and its settings; BadInput names keys that are missing, left over or misshapen."""
-    shapes = shapes_of(found.weights)
+    shapes = shapes_of(release.weights)
     try:
         settings = layout.settings(shapes)
     except BadInput as error:
@@ -182,29 +182,29 @@ def rebuilt(layout: ReleasedLayout, found: Found, path: Path, tree: Any) -> tupl
             wanted=f"the keys of a network with {_told(settings)}",
             do=suggestion(tree, layout).strip(),
         )
-    for key, value in found.weights.items():
+    for key, value in release.weights.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise BadInput(f"{path}: {key} holds values that are not finite", do="Fetch the file again.")
-    exact = {k: v.detach().float() if v.is_floating_point() else v for k, v in found.weights.items()}
+    exact = {k: v.detach().float() if v.is_floating_point() else v for k, v in release.weights.items()}
     network.load_state_dict(exact, strict=True, assign=True)
     return network.eval().requires_grad_(False), settings
 
 
-def differences(expected: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> str:
+def differences(expected: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]]) -> str:
     """Missing keys, unexpected keys and shapes that differ, named; empty where there are none."""
     kinds = {
-        "missing": [key for key in expected if key not in given],
-        "unexpected": [key for key in given if key not in expected],
+        "missing": [key for key in expected if key not in shapes],
+        "unexpected": [key for key in shapes if key not in expected],
         "of another shape": [
-            f"{key} {given[key]} for {shape}" for key, shape in expected.items() if given.get(key, shape) != shape
+            f"{key} {shapes[key]} for {shape}" for key, shape in expected.items() if shapes.get(key, shape) != shape
         ],
     }
-    told = []
+    sentences = []
     for kind, names in kinds.items():
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            told.append(f"{kind}: {', '.join(names[:SHOWN])}{more}")
-    return "; ".join(told)
+            sentences.append(f"{kind}: {', '.join(names[:SHOWN])}{more}")
+    return "; ".join(sentences)
 
 
 def suggestion(tree: Any, tried: ReleasedLayout) -> str:

@@ -36,8 +36,8 @@ class ReleasedPrior(NetworkPrior):
         seen = y_up if condition is None else condition
         times = torch.full((x_t.shape[0],), process.network_time(t), device=x_t.device)
         # The weights are float32 whatever the problem is in.
-        given = heads(self.network(process.network_input(x_t, t).float(), times, seen.float()), process)
-        return process.read([part.to(x_t.dtype) for part in given], x_t, y_up, t)
+        outputs = heads(self.network(process.network_input(x_t, t).float(), times, seen.float()), process)
+        return process.read([part.to(x_t.dtype) for part in outputs], x_t, y_up, t)
 
     def condition(self, y: Tensor, y_up: Tensor, observed: Tensor | None = None) -> Tensor | None:
         return None if self.marks == 0 else torch.cat([y_up, marked(y_up, observed, self.marks)], dim=1)
@@ -92,10 +92,10 @@ def marked(picture: Tensor, observed: Tensor | None, marks: int) -> Tensor:
     return torch.cat([-missing, missing], dim=1) if marks == 2 else missing.expand(-1, marks, -1, -1)
 
 
-def from_settings(network: nn.Module, given: Mapping[str, Any]) -> ResidualPrior:
+def from_settings(network: nn.Module, checkpoint: Mapping[str, Any]) -> ResidualPrior:
     """The prior of a stored network: `process` {name, settings}, `marks`."""
-    table = given["process"]
+    table = checkpoint["process"]
     settings = {key: tuple(value) if isinstance(value, list) else value for key, value in table["settings"].items()}
     process = build(table["name"], **settings)
     kind = LatentPrior if getattr(network, "autoencoder", None) is not None else ReleasedPrior
-    return kind(network, process, marks=int(given.get("marks", 0)))
+    return kind(network, process, marks=int(checkpoint.get("marks", 0)))

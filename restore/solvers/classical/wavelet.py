@@ -56,9 +56,9 @@ class Wavelet(Solver):
         x = start_estimate(problem)
         c = frame.analysis(x)
         largest = (frame.details(c) * c.abs()).flatten(1).amax(1).double().cpu().clamp_min(1e-12)
-        known = self.weight is not None or problem.sigma == 0
-        search = Search(problem, first=0.1, fixed=known, steps=self.steps)
-        strengths = self._stages(largest, bound) if known else iter(search)
+        fixed = self.weight is not None or problem.sigma == 0
+        search = Search(problem, first=0.1, fixed=fixed, steps=self.steps)
+        strengths = self._stages(largest, bound) if fixed else iter(search)
         for step, strength in enumerate(strengths):
             c = self._stage(problem, frame, c, per_picture(strength * largest, c), bound)
             x = frame.synthesis(c)

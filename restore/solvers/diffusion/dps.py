@@ -97,9 +97,9 @@ class DPS(Solver):
             of_x0, of_x, std = self.transition(prior, t, u)
             ahead = of_x0 * x0 + of_x * x
             ahead = ahead + std * noise.normal("step", like=x) if std > 0 else ahead
-            known = self.rule == "variance"
+            by_variance = self.rule == "variance"
             weight: float | Tensor
-            weight = of_x0 * self.confidence(prior, t, problem.sigma, gain) if known else _inverse(distance)
+            weight = of_x0 * self.confidence(prior, t, problem.sigma, gain) if by_variance else _inverse(distance)
             x = ahead - self.zeta * weight * slope
             level = prior.sigma(u) / prior.alpha(u)
             info = {"distance": Mean(distance.flatten())}

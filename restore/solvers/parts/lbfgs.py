@@ -75,8 +75,8 @@ def _search(
         # With limits the step is bent, and its own slope counts.
         gain = length * slope if limits is None else inner(gradient, trial - x)
         good = todo & torch.isfinite(new_value) & (new_value <= value + DECREASE * gain)
-        chosen = over_pixels(good, x)
-        best, best_gradient = torch.where(chosen, trial, best), torch.where(chosen, new_gradient, best_gradient)
+        accepted = over_pixels(good, x)
+        best, best_gradient = torch.where(accepted, trial, best), torch.where(accepted, new_gradient, best_gradient)
         best_value = torch.where(good, new_value, best_value)
         todo = todo & ~good
         if not bool(todo.any()):

@@ -51,9 +51,9 @@ def sample(
     x = process.start(y, noise, times[0])
     final = len(times) - 2
     for index, (t, u) in enumerate(itertools.pairwise(times)):
-        known = prior.predict(x, y, t, condition=seen)
-        x = step(x, y, known, t, u, noise)
-        estimate = prior.decode(x if index == final else known.x0)[..., : y_up.shape[-2], : y_up.shape[-1]]
+        prediction = prior.predict(x, y, t, condition=seen)
+        x = step(x, y, prediction, t, u, noise)
+        estimate = prior.decode(x if index == final else prediction.x0)[..., : y_up.shape[-2], : y_up.shape[-1]]
         if index == final and legal and prior.native_clip is not None:
             estimate = estimate.clamp(*prior.native_clip)
-        yield State(x=x, x0=known.x0, estimate=estimate, step=index, sigma=process.marginal(u).s)
+        yield State(x=x, x0=prediction.x0, estimate=estimate, step=index, sigma=process.marginal(u).s)

@@ -38,5 +38,5 @@ class I2SB(Solver):
     steps: Annotated[Count, "network calls, evenly spaced over the schedule"] = 10
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
-        known, process = expect_residual(prior, self)
-        yield from sample(problem, known, noise, times=process.times(self.steps), step=process.ancestral)
+        prior, process = expect_residual(prior, self)
+        yield from sample(problem, prior, noise, times=process.times(self.steps), step=process.ancestral)

@@ -49,6 +49,6 @@ class IRSDE(Solver):
         return PUBLISHED if self.steps is None else self.steps
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
-        known, process = expect_residual(prior, self)
+        prior, process = expect_residual(prior, self)
         step = {"posterior": process.posterior, "sde": process.sde, "ode": process.ode}[self.sampler]
-        yield from sample(problem, known, noise, times=process.times(self.steps), step=step)
+        yield from sample(problem, prior, noise, times=process.times(self.steps), step=step)

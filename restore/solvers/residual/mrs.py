@@ -86,9 +86,9 @@ class MRS(Solver):
         return time_grid(process, self.grid, self.steps, lambda_min=self.lambda_min)
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
-        known, process = expect_residual(prior, self)
+        prior, process = expect_residual(prior, self)
         step = Multistep(self, process)
-        yield from sample(problem, known, noise, times=self.times(process), step=step, legal=True)
+        yield from sample(problem, prior, noise, times=self.times(process), step=step, legal=True)
 
 
 class Stride(NamedTuple):
@@ -109,13 +109,13 @@ class Multistep:
         self.orders = method.orders()
         self.past: list[tuple[float, Tensor]] = []  # (lambda, q), newest first
 
-    def __call__(self, x: Tensor, mu: Tensor, known: Prediction, t: float, u: float, noise: Noise) -> Tensor:
+    def __call__(self, x: Tensor, mu: Tensor, prediction: Prediction, t: float, u: float, noise: Noise) -> Tensor:
         method = self.method
-        q0 = self._compressed(known.x0) if method.prediction == "data" else known.eps
+        q0 = self._compressed(prediction.x0) if method.prediction == "data" else prediction.eps
         order = self.orders[0]
         self.orders = self.orders[1:]
         if method.last == "data" and not self.orders:
-            return self._compressed(known.x0)
+            return self._compressed(prediction.x0)
         now = self.log_ratio(t)
         h = self.log_ratio(u) - now
         self.past = [(now, q0), *self.past][:3]

@@ -43,7 +43,7 @@ class RDDM(Solver):
     eta: Annotated[Fraction, "share of fresh noise in an implicit step"] = 0.0
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
-        known, process = expect_residual(prior, self)
+        prior, process = expect_residual(prior, self)
         implicit = functools.partial(process.implicit, eta=self.eta)
         step = implicit if self.sampler == "implicit" else process.ancestral
-        yield from sample(problem, known, noise, times=process.times(self.steps), step=step)
+        yield from sample(problem, prior, noise, times=process.times(self.steps), step=step)

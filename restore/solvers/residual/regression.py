@@ -37,5 +37,5 @@ class Regression(Solver):
         return 1
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
-        known, process = expect_residual(prior, self)
-        yield from sample(problem, known, noise, times=process.times(), step=process.answer)
+        prior, process = expect_residual(prior, self)
+        yield from sample(problem, prior, noise, times=process.times(), step=process.answer)

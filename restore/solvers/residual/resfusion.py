@@ -44,5 +44,5 @@ class Resfusion(Solver):
         return PUBLISHED if self.steps is None else self.steps
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
-        known, process = expect_residual(prior, self)
-        yield from sample(problem, known, noise, times=process.times(self.steps), step=process.ancestral, legal=True)
+        prior, process = expect_residual(prior, self)
+        yield from sample(problem, prior, noise, times=process.times(self.steps), step=process.ancestral, legal=True)

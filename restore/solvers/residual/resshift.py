@@ -46,6 +46,6 @@ class ResShift(Solver):
         return LARGEST_PUBLISHED if self.steps is None else self.steps
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
-        known, process = expect_residual(prior, self)
+        prior, process = expect_residual(prior, self)
         step = process.ancestral if self.sampler == "ancestral" else process.deterministic
-        yield from sample(problem, known, noise, times=process.times(self.steps), step=step)
+        yield from sample(problem, prior, noise, times=process.times(self.steps), step=step)
