@@ -45,9 +45,11 @@ def sample(
     times: descending, the one the run ends at included; one network call for each but the last. legal: whether the
     answer is clamped to the prior's legal range, as some published samplers do.
     """
-    process = prior.process
-    y_up = on_grid(problem.operator, problem.y)
-    y, seen = prior.encode(y_up), prior.condition(problem.y, y_up, problem.operator.observed)
+    process, once = prior.process, problem.once  # copies of a picture share what is made of its measurement
+    y_up = on_grid(once.operator, once.y)
+    y = problem.for_each_copy(prior.encode(y_up))
+    seen = prior.condition(once.y, y_up, once.operator.observed)
+    seen = seen if seen is None else problem.for_each_copy(seen)
     x = process.start(y, noise, times[0])
     final = len(times) - 2
     for index, (t, u) in enumerate(itertools.pairwise(times)):
