@@ -20,7 +20,7 @@ class ByLevel(WrappedPrior):
 
     def __init__(self, low: DiffusionPrior, high: DiffusionPrior, *, border: Positive) -> None:
         super().__init__(high)
-        for name in ("shift", "scale", "native_clip", "channels"):
+        for name in ("space", "native_clip", "channels"):
             if getattr(low, name) != getattr(high, name):
                 raise BadInput(
                     f"{name} is {getattr(low, name)} below and {getattr(high, name)} above", wanted="equal ones"

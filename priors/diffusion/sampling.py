@@ -39,4 +39,4 @@ def heun(
             x = x + (then - now) * (slope + ahead) / 2  # line 8
         else:
             x = proposal
-    return prior.shift + prior.scale * x
+    return prior.space.to(x)

@@ -28,8 +28,8 @@ class CompactPrior(ResidualPrior):
     """
 
     def __init__(self, network: nn.Module, process: Process, *, gain: Positive = 0.1) -> None:
-        low, high = (-process.shift / process.scale, (1 - process.shift) / process.scale)
-        super().__init__(process, native_clip=(low, high), channels=(1, 3))
+        legal = (process.space.back(0.0), process.space.back(1.0))
+        super().__init__(process, native_clip=legal, channels=(1, 3))
         self.network = network
         self.gain = gain
 

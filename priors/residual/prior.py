@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from operators.common.errors import BadInput
+from operators.common.space import Affine
 
 from ..base import Prior
 from .process import Prediction, Process
@@ -35,8 +36,7 @@ class ResidualPrior(Prior):
         channels: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__(
-            shift=process.shift if shift is None else shift,
-            scale=process.scale if scale is None else scale,
+            space=Affine(process.shift if shift is None else shift, process.scale if scale is None else scale),
             native_clip=native_clip,
             channels=channels,
         )

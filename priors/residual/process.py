@@ -24,6 +24,7 @@ from torch import Tensor
 from operators.common.errors import BadInput
 from operators.common.randomness import Noise
 from operators.common.settings import Checked, Range, check
+from operators.common.space import Affine
 
 Clip = Annotated[tuple[float, float] | None, "range that what is predicted is clamped to, or none"]
 
@@ -53,7 +54,7 @@ class Prediction:
 class Process(Checked):
     """Base of the processes, frozen dataclasses of their constants.
 
-    kind: registry name. shift, scale: published native units, x_image = shift + scale * x. objectives: what a network
+    kind: registry name. shift, scale: of the published native units (`space`). objectives: what a network
     may be trained to give; `objective` is the one this process is used with. Times are indices of the schedule.
     """
 
@@ -61,6 +62,11 @@ class Process(Checked):
     shift: ClassVar[float] = 0.5
     scale: ClassVar[float] = 0.5
     objectives: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def space(self) -> Affine:
+        """The published native units, seen from pictures."""
+        return Affine(self.shift, self.scale)
 
     # -- what a process implements --------------------------------------------------------------------------------
 

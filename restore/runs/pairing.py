@@ -30,7 +30,7 @@ def task_measure(task: Task, process: Process) -> Measure:
     def measure(pictures: Tensor, index: int) -> Tensor:
         varied = task.override({"operator.seed": index}) if seeded else task
         problem = varied.physics.simulated((pictures + 1) / 2, seed=index, notes=[])
-        posed = problem.gaussian().posed(process.shift, process.scale)
+        posed = problem.gaussian().posed(process.space)
         x0 = posed.truth
         if x0 is None:
             raise BadInput(f"task {task.name!r} gives no picture to train on")
@@ -51,8 +51,8 @@ def file_pairs(folder: Path, process: Process, *, size: int) -> PairedCrops:
         raise BadInput(f"{folder} is not a folder", do="Give the folder of pairs with --pairs.")
     inputs, targets = [], []
     for picture, target in _pictures(folder):
-        inputs.append((_colour(_enlarged(picture, target)) - process.shift) / process.scale)
-        targets.append((_colour(target) - process.shift) / process.scale)
+        inputs.append(process.space.back(_colour(_enlarged(picture, target))))
+        targets.append(process.space.back(_colour(target)))
     return PairedCrops(targets, inputs, size=size)
 
 

@@ -27,8 +27,8 @@ class ReleasedPrior(NetworkPrior):
     """
 
     def __init__(self, network: nn.Module, process: Process, *, marks: int = 0) -> None:
-        low = -process.shift / process.scale
-        super().__init__(network, process, native_clip=(low, low + 1 / process.scale), channels=(RGB,))
+        legal = (process.space.back(0.0), process.space.back(1.0))
+        super().__init__(network, process, native_clip=legal, channels=(RGB,))
         self.marks = marks
 
     def predict(self, x_t: Tensor, y_up: Tensor, t: float, *, condition: Tensor | None = None) -> Prediction:
