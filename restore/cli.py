@@ -72,7 +72,7 @@ for _name, _entry in ELSEWHERE.items():
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0, 2 for input that cannot be used, 130 after Ctrl-C.
+    """Exit status of a command: 0, 2 for input that cannot be used, 130 after Ctrl-C.
 
     What a user can mend is told in one line on the error stream; any other exception is a defect and shows its trace.
     """

@@ -132,7 +132,7 @@ def write_result(
 
 
 def read_result(path: str | Path) -> StoredResult:
-    """Read a result file; BadInput where it is missing, damaged, of another kind, or says what no run writes."""
+    """The content of a result file; BadInput where it is missing, damaged, of another kind, or not of a run."""
     import h5py
 
     path = Path(path)

@@ -91,7 +91,7 @@ def build(name: str, parameters: Mapping[str, Any]) -> Solver | None:
 def answer(
     item: Any, problem: Problem, prior: DiffusionPrior | None, *, samples: int, watch: Watch | None = None
 ) -> Answer:
-    """Run the method of an item (not its task's baseline) on a problem."""
+    """The answer of the method of an item (not its task's baseline) to a problem."""
     if item.role == PEER:
         return _peer(item, problem, prior)
     solver = build(item.solver, item.parameters)

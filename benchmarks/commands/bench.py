@@ -37,6 +37,7 @@ Intersect = Annotated[
 
 
 def register(parent: typer.Typer) -> None:
+    """`restore bench` and its sub-commands, added to the program."""
     parent.add_typer(app, name="bench")
 
 
@@ -78,6 +79,7 @@ def bench(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
+    """`restore bench`: the rows of a suite, and the tables over them."""
     if context.invoked_subcommand is not None:
         return
     from benchmarks import suites
@@ -135,6 +137,7 @@ def bench(
 
 @app.command("report", help="Write the tables of a results folder again.")
 def report(out: Out, intersect: Intersect = False) -> None:
+    """`restore bench report`: the tables of a results folder, written again."""
     from ..tables import leaderboard
 
     with _opened(out) as store:
@@ -191,6 +194,7 @@ def rescore(
     ] = None,
     intersect: Intersect = False,
 ) -> None:
+    """`restore bench rescore`: scores of the kept estimates, measured again."""
     from ..records import rescoring
     from ..tables import leaderboard
 
@@ -203,6 +207,7 @@ def rescore(
 
 @app.command("measurements", help="Write the measurements of a run, for a method of your own to start from.")
 def measurements(out: Out, folder: Annotated[Path, typer.Argument(help="Folder to write.")]) -> None:
+    """`restore bench measurements`: the measurements of a run, in a folder."""
     from ..records import submission
 
     with _opened(out) as store:
@@ -211,6 +216,7 @@ def measurements(out: Out, folder: Annotated[Path, typer.Argument(help="Folder t
 
 @app.command("validate", help="Check a submission against a run: complete, right shapes, finite.")
 def validate(out: Out, folder: Submission) -> None:
+    """`restore bench validate`: every fault of a submission, by file."""
     from ..records import submission
 
     with _opened(out) as store:
@@ -224,6 +230,7 @@ def validate(out: Out, folder: Submission) -> None:
 
 @app.command("submit", help="Check a submission, score it, and merge it into the tables of a run.")
 def submit(out: Out, folder: Submission) -> None:
+    """`restore bench submit`: the scores of a submission, merged into the tables of a run."""
     from ..records import submission
     from ..tables import leaderboard
 

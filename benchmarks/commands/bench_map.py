@@ -71,6 +71,7 @@ def map_file(
     black: options.Black = None,
     max_pixels: options.MaxPixels = None,
 ) -> None:
+    """`restore bench map`: one large picture, volume or stack, restored piece by piece."""
     from ..cases.planning import Context
     from ..runs import executors, mapping
     from ..runs.mapping.request import Request

@@ -25,11 +25,13 @@ app = typer.Typer(
 
 
 def register(parent: typer.Typer) -> None:
+    """`restore data` and its sub-commands, added to the program."""
     parent.add_typer(app, name="data")
 
 
 @app.command("list", help="All sets, and whether they are here.")
 def show(data_root: Root = None, as_json: options.Json = False) -> None:
+    """`restore data list`: all sets, and whether they are here."""
     from ..sets.datasets import registry
 
     rows = [_row(data_set, data_root) for data_set in registry().values()]
@@ -53,6 +55,7 @@ def show(data_root: Root = None, as_json: options.Json = False) -> None:
 
 @app.command("path", help="The folder of a set, after its files were looked for; exit 2 with what to do otherwise.")
 def path(name: Name, data_root: Root = None) -> None:
+    """`restore data path`: the folder of a set."""
     from ..sets.datasets import find
 
     data_set = find(name)
@@ -65,6 +68,7 @@ def add(
     name: Annotated[str, typer.Argument(help="Name of the set.")],
     folder: Annotated[Path, typer.Argument(help="Folder with its pictures.")],
 ) -> None:
+    """`restore data add`: the pictures of a folder, listed as a set."""
     from ..sets import collecting
 
     sys.stdout.write(f"{name}: {collecting.add(name, folder)} pictures of {folder}\n")
@@ -72,6 +76,7 @@ def add(
 
 @app.command("fetch", help="Load a set that has a stable address into the data root.")
 def fetch(name: Name, data_root: Root = None) -> None:
+    """`restore data fetch`: a set with a stable address, loaded into the data root."""
     from ..sets import collecting
 
     sys.stdout.write(f"{collecting.fetch(name, data_root)}\n")

@@ -62,6 +62,7 @@ def ready() -> None:
 
 
 def import_deepinv() -> Any:
+    """The package deepinv; MissingExtra with the line that installs it where it is absent."""
     return import_extra("deepinv", do='pip install "restore[peers]"')
 
 

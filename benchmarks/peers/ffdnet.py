@@ -136,7 +136,7 @@ def positive(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the comparison that the command line asks for."""
+    """The comparison that the command line asks for."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.peers.ffdnet", description=__doc__.splitlines()[0] if __doc__ else ""
     )

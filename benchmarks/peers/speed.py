@@ -127,6 +127,7 @@ def too_much(row: Row, side: int, budget: Budget) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """The table of families and sizes, on standard output; the rows of each family in a folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--family", action="append", choices=(*FAMILIES, GROWTH), help="default: all but growth")
     parser.add_argument("--size", action="append", type=int, help="side of the picture; default: 256")

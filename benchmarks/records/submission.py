@@ -57,7 +57,7 @@ class CheckedSubmission:
 
 
 def validate(folder: Path, store: Store) -> CheckedSubmission:
-    """Read a submission and compare it with the latest run of a store; every fault is in `problems`.
+    """A submission compared with the latest run of a store; every fault is in `problems`.
 
     BadInput where there is no submission at all.
     """

@@ -132,7 +132,7 @@ def bench(
     tell: Tell | None = None,
     said: Callable[[SuitePlan], None] | None = None,
 ) -> tuple[SuitePlan, Tally]:
-    """Plan and run a suite into a folder; `restore bench` without its tables."""
+    """The plan of a suite and the tally of its run into a folder; `restore bench` without its tables."""
     context = context if context is not None else Context()
     fresh = not (Path(out) / FILE).exists()
     store = Store(out)

@@ -195,6 +195,7 @@ def fuzz(count: int, *, seed: int, keep: Path | None = None, tell: Callable[[str
 
 
 def main() -> None:
+    """One line: how many damaged files were refused, read, and failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)

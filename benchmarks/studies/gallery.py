@@ -105,7 +105,7 @@ EXHIBITS = (
 
 
 def show(exhibit: Exhibit, root: Path, out: Path) -> str:
-    """Run one exhibit, write its PNG, and give its entry for the captions."""
+    """The entry of an exhibit for the captions, its PNG written."""
     from PIL import Image
 
     task = tasks.load(exhibit.task).override(exhibit.settings)
@@ -169,6 +169,7 @@ def caption(exhibit: Exhibit, table: Mapping[str, Any], rules: Mapping[str, str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, with the pictures and their captions written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the data root; default RESTORE_DATA")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))

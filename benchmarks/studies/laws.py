@@ -81,7 +81,7 @@ class Collector:
 
 
 def collect(only: Sequence[str] = ()) -> Collector:
-    """Run the law tests of these operators (all without a name) in this process."""
+    """Outcomes of the law tests of these operators (all without a name), run in this process."""
     import pytest
 
     collector = Collector(only)
@@ -114,6 +114,7 @@ def _in_order(values: Iterable[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status, 1 where a law is broken, with the table on standard output."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("operator", nargs="*", help="names of the registry; default: all")
     parser.add_argument("--write", type=Path, help="write a page to this file (all operators)")

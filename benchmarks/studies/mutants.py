@@ -134,6 +134,7 @@ def killed(mutant: Mutant, folder: Path) -> bool:
 
 
 def main() -> None:
+    """The faults that the tests see and those that they miss."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)

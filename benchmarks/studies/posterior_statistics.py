@@ -139,6 +139,7 @@ def problems(task: restore.tasks.Task, options: argparse.Namespace) -> Iterator[
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status, 2 for input that cannot be used, with the table on standard output."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--solvers", required=True, help="names or labels of the suite, with commas")
     parser.add_argument("--suite", default="residual", help="whose labelled solvers may be named")

@@ -231,6 +231,7 @@ def write(root: Path, scores: Sequence[SetScore]) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status, 2 for rows that cannot be read, with the documents filled."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="folder of `restore bench`; default: the rows that are kept")
     parser.add_argument("--keep", action="store_true", help="rows that the run lacks stay")

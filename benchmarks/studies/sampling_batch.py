@@ -77,6 +77,7 @@ def table(rows: Iterator[BatchRow]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status, 2 for input that cannot be used, with the table on standard output."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="sr4x")
     parser.add_argument("--solver", action="append", default=[], help="a solver of the table; repeatable")

@@ -74,7 +74,7 @@ def planned(calls: int) -> list[Item]:
 
 
 def way(scheduler: str, workers: int, items: Sequence[Item], *, empty: int, folder: Path) -> Way:
-    """Run the items, and then empty ones, through one executor, and commit every row as the runner does."""
+    """The items, and then empty ones, run through one executor, with every row committed as the runner does."""
     store = Store(folder)
     done: list[Outcome] = []
     executor = executors.make(scheduler, workers=workers, threads=1)
@@ -185,6 +185,7 @@ def report(ways: Sequence[Way], rows: float, megabytes: float, size: dict[str, i
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, with the figures on standard output."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=8, help="network calls per item")
     parser.add_argument("--empty", type=int, default=400, help="items that cost nothing")

@@ -171,6 +171,7 @@ def _reached(start: str, next_to: Mapping[str, set[str]]) -> set[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status, 1 where the house is not in order, with the page on standard output."""
     parser = argparse.ArgumentParser(description="Rooms, circles, arrows, long files and names of the four packages.")
     parser.add_argument("root", nargs="?", type=Path, default=Path(__file__).resolve().parents[2])
     house = measured(parser.parse_args(arguments).root)

@@ -56,6 +56,7 @@ def _scalar(text: str) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status, 2 for input that cannot be used, with the scores of each setting on standard output."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", required=True)
     parser.add_argument("--solver", help="default: the task's own")

@@ -33,6 +33,7 @@ def statistics(pictures: Tensor) -> tuple[float, float, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status, 2 for input that cannot be used, with the table on standard output."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prior", default="natural")
     parser.add_argument("--count", type=int, default=8)

@@ -26,14 +26,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a table: where the thing is, one sentence on what it is, and where it was published."""
+    """One line of a table: where a part is, one sentence on it, and where it was published."""
 
     target: str  # "package.module:attribute"
     summary: str
     source: str = ""
 
     def load(self) -> Any:
-        """The thing itself; BadInput where the entry names a module or an attribute that is not there."""
+        """The class or function; BadInput where the entry names a module or an attribute that is not there."""
         module, _, attribute = self.target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
@@ -79,7 +79,7 @@ class Registry(Mapping[str, Entry]):
         return self[name].load()
 
     def build(self, name: str, *data: Any, **parameters: Any) -> Any:
-        """Construct an entry; BadType for a keyword it does not take (with a suggestion) or a value of another kind."""
+        """The part; BadType for a keyword it does not take (with a suggestion) or a value of another kind."""
         target = self.load(name)
         check_keywords(target, parameters, where=f"{self.kind} {name!r}")
         check_types(target, parameters, where=f"{self.kind} {name!r}")
@@ -106,6 +106,7 @@ class Registry(Mapping[str, Entry]):
 
 
 def unknown_name(kind: str, name: str, names: Mapping[str, Any]) -> BadInput:
+    """The error for a name that a table lacks: the closest one it has, else all of them."""
     hint = closest(str(name), list(names)) or f"Known: {', '.join(names)}."
     return BadInput(f"unknown {kind} {name!r}", do=hint)
 
@@ -117,7 +118,7 @@ def keyword_defaults(target: Any) -> dict[str, Any]:
 
 
 def check_keywords(target: Any, keywords: Mapping[str, Any], *, where: str) -> None:
-    """Refuse a keyword the target does not take, with the closest one it does."""
+    """BadType, with the closest parameter there is, for a keyword that the target does not take."""
     names = list(keyword_parameters(target))
     for key in keywords:
         if key not in names:

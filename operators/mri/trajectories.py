@@ -21,8 +21,9 @@ TURNS_PER_INTERLEAF = 8  # default length of a spiral
 
 @dataclass(frozen=True)
 class Readout:
-    """size: spatial shape; spokes: lines or interleaves; samples: per line, or None; frame: of a series.
+    """Lines of one frame of a series.
 
+    size: spatial shape. spokes: lines or interleaves. samples: per line, or None. frame: its number in the series.
     power, acceleration: of a spiral.
     """
 
@@ -39,12 +40,12 @@ class Readout:
 
     @property
     def number(self) -> int:
-        """Of the frame's first line in the series."""
+        """Number of the frame's first line in the series."""
         return self.frame * self.spokes
 
     @property
     def turn(self) -> float:
-        """By what share of a gap the frame's lines lie beside those of the first: golden, so that series fill in."""
+        """Share of a gap by which the frame's lines lie beside those of the first: golden, so that series fill in."""
         return (self.frame * GOLDEN / np.pi) % 1.0
 
     @property
@@ -60,17 +61,17 @@ class Readout:
 
 
 def radial(readout: Readout) -> np.ndarray:
-    """Full diameters at equal angles, pi / spokes apart (spokes x samples x 2, y before x)."""
+    """Points of full diameters at equal angles, pi / spokes apart (spokes x samples x 2, y before x)."""
     return _spokes(readout, np.pi * (readout.turn + np.arange(readout.spokes)) / readout.spokes)
 
 
 def golden(readout: Readout) -> np.ndarray:
-    """Full diameters, each pi (5^1/2 - 1) / 2 after the last: any number in a row is nearly even (Winkelmann 2007)."""
+    """Points of full diameters, each pi (5^1/2 - 1) / 2 after the last, so nearly even always (Winkelmann 2007)."""
     return _spokes(readout, GOLDEN * (readout.number + np.arange(readout.spokes)))
 
 
 def spiral(readout: Readout) -> np.ndarray:
-    """Interleaved spirals from the centre, k = pi tau^power exp(2 pi i turns tau); power 1: even spacing."""
+    """Points of interleaved spirals from the centre, k = pi tau^power exp(2 pi i turns tau); power 1: even spacing."""
     turns = readout.turns
     count = max(2, math.ceil(math.pi * turns * readout.side)) if readout.samples is None else readout.samples
     tau = np.sqrt(np.arange(count) / count)  # equal steps along the outer turns
@@ -81,7 +82,7 @@ def spiral(readout: Readout) -> np.ndarray:
 
 
 def kooshball(readout: Readout) -> np.ndarray:
-    """Full diameters of a ball in the directions of a generalised spiral (Saff and Kuijlaars 1997; z, y, x)."""
+    """Points of full diameters of a ball along a generalised spiral (Saff and Kuijlaars 1997; z, y, x)."""
     number = readout.number + np.arange(readout.spokes) + 0.5
     height = (number / readout.spokes) % 1.0
     angle = GOLDEN * 2 * number

@@ -266,11 +266,13 @@ def _drawn(rng: np.random.Generator, pixels: int, measured: int, always: list[in
 
 
 def pixel_count(input_shape: Shape) -> int:
+    """Pixels of a picture of that shape."""
     height, width = tuple(input_shape)[-2:]
     return int(height) * int(width)
 
 
 def row_count(ratio: float, pixels: int) -> int:
+    """Rows that this share of the pixels gives, at least 1."""
     return max(1, round(ratio * pixels))
 
 

@@ -103,6 +103,7 @@ def sequency_order(n: int) -> Tensor:
 
 
 def is_power_of_two(n: int) -> bool:
+    """Whether n is 1, 2, 4, ..."""
     return n >= 1 and n & (n - 1) == 0
 
 

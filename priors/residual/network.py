@@ -73,7 +73,7 @@ def unet_settings(process: Process, base: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def warm_start(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
-    """Copy what fits from another network's weights; returns the names that did not.
+    """Names of the weights that another network's did not fit; all others are copied from it.
 
     The first convolution takes half of the other's for x_t and half for y; the last one starts at zero as in a fresh
     network, because its task is another.

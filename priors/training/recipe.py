@@ -171,7 +171,7 @@ def photographs(recipe: TrainingRecipe, data: Path) -> Photographs:
 
 
 def export(recipe: TrainingRecipe, trainer: Trainer, path: Path, progress: Progress, *, origin: str = "") -> Path:
-    """Write the averaged weights with what is needed to rebuild the prior in the file's own header."""
+    """Path of the averaged weights, written with what rebuilds the prior in their header."""
     notes: dict[str, Any] = {
         "steps": progress.step,
         "seconds": round(progress.seconds),

@@ -18,6 +18,7 @@ WRONG = 1
 
 
 def register(app: typer.Typer) -> None:
+    """`restore doctor`, added to the program."""
     app.command("doctor", help="Show versions, devices, weights; check the embedded prior, or an operator of yours.")(
         doctor
     )
@@ -33,6 +34,7 @@ def doctor(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
+    """`restore doctor`: versions, devices and weights, and findings on the embedded prior or an operator."""
     from ..runs import checkup
 
     if operator is not None:

@@ -13,6 +13,7 @@ from . import options
 
 
 def register(app: typer.Typer) -> None:
+    """`restore import`, added to the program."""
     app.command("import", help="Turn a released checkpoint into a prior for --prior NAME. Nothing in it is run.")(run)
 
 
@@ -32,6 +33,7 @@ def run(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
+    """`restore import`: a released checkpoint as a prior."""
     from operators.common.errors import BadInput
 
     if not file.exists():  # said before torch is imported

@@ -12,6 +12,7 @@ from . import options
 
 
 def register(app: typer.Typer) -> None:
+    """`restore report`, added to the program."""
     app.command("report", help="Write report.html again from a result.h5 (and the metrics.json beside it).")(report)
 
 
@@ -19,6 +20,7 @@ def report(
     file: Annotated[Path, typer.Argument(help="A result.h5 that `restore run` wrote.", callback=options.there)],
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default: report.html beside it.")] = None,
 ) -> None:
+    """`restore report`: the page of a result file, written again."""
     from .. import report as pages
     from ..io.own_arrays import reading
 

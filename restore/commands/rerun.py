@@ -15,6 +15,7 @@ DIFFERENT = 1
 
 
 def register(app: typer.Typer) -> None:
+    """`restore rerun`, added to the program."""
     app.command("rerun", help="Repeat the run of a result.h5 and say whether the answer is the same.")(rerun)
 
 
@@ -26,6 +27,7 @@ def rerun(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
+    """`restore rerun`: the run of a result file, repeated and compared."""
     from ..runs.again import repeat
 
     verdict = repeat(file, prior=prior, out=out, overwrite=overwrite, quiet=quiet)

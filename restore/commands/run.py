@@ -22,6 +22,7 @@ INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
+    """`restore run`, added to the program."""
     app.command("run", help="Restore a picture or a folder of pictures, and write a report.")(run)
 
 
@@ -101,6 +102,7 @@ def run(
     black: options.Black = None,
     max_pixels: options.MaxPixels = None,
 ) -> None:
+    """`restore run`: pictures restored, each with its report."""
     from ..driver import Settings
     from ..runs import execute
     from ..runs import plan as planning

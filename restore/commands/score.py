@@ -15,6 +15,7 @@ DEFAULT = ("psnr", "ssim", "lpips")
 
 
 def register(app: typer.Typer) -> None:
+    """`restore score`, added to the program."""
     app.command("score", help="Compare an estimate with the truth: two files, or two folders paired by stem.")(score)
 
 
@@ -37,6 +38,7 @@ def score(
     black: options.Black = None,
     max_pixels: options.MaxPixels = None,
 ) -> None:
+    """`restore score`: metrics of estimates against their truths."""
     from ..runs.scoring import score_paths
 
     reading = options.chosen(

@@ -43,6 +43,7 @@ WIDE = 110  # columns from which the table has room for sources
 
 
 def register(app: typer.Typer) -> None:
+    """`restore solvers`, `tasks`, `priors` and the other tables, added to the program."""
     for kind, words in KINDS.items():
         app.command(kind, help=f"{words.text} With a name: its card.")(_command(kind))
 

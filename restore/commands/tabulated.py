@@ -48,7 +48,7 @@ def live(kind: str) -> list[Row]:
 
 
 def write(folder: Path) -> Iterator[Path]:
-    """Write all tables into a folder; their paths."""
+    """Paths of all tables in a folder."""
     folder.mkdir(exist_ok=True)
     for kind in REGISTRIES:
         rows = [_once(row) for row in live(kind)]

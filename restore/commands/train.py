@@ -17,6 +17,7 @@ INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
+    """`restore train`, added to the program."""
     app.command("train", help="Train a prior from its recipe, or go on training; Ctrl-C is safe.")(train)
 
 
@@ -48,6 +49,7 @@ def train(
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:
+    """`restore train`: a prior, trained from its recipe."""
     from operators import BadInput
     from priors.files.checkpoints import load_network
     from priors.training import recipe as recipes

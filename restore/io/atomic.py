@@ -30,7 +30,7 @@ _PLACE = {
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes that name, on any exception it is removed.
+    """A block's temporary path beside `path`: on success it takes that name, on any exception it is removed.
 
     The temporary name ends in the same suffix, since writers look at it. A file that was there before stays intact
     until the new one is complete and on disk; its permissions and a symbolic link that leads to it are kept.
@@ -69,7 +69,7 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; on success it takes that name, on any exception it is removed.
+    """A block's empty folder beside `path`: on success it takes that name, on any exception it is removed.
 
     A folder that was there before stays intact until the new one is complete, and is gone after that. WriteError where
     the place cannot be written.

@@ -49,7 +49,7 @@ def read_declared(source: Source, attributes: Mapping[str, Any], ndim: int) -> D
 
 
 def write_declared(attributes: MutableMapping[str, Any], spec: Spec) -> None:
-    """Leave axes, unit and typed metadata in the attributes of an array."""
+    """Axes, unit and typed metadata left in the attributes of an array."""
     attributes["axes"] = spec.axes
     if spec.unit in UNITS:
         attributes["unit"] = spec.unit

@@ -39,14 +39,14 @@ class Decoded:
 
 
 def arrays_only(source: Source, options: Options, kind: str, *, allowed: tuple[str, ...] = ()) -> None:
-    """Refuse options that mean nothing for this format, rather than ignore them."""
+    """ReadError for options that mean nothing for this format, rather than ignoring them."""
     for name in ("dataset", "index", "axes"):
         if name not in allowed and getattr(options, name) is not None:
             raise source.fail(f"{name} {getattr(options, name)!r} for a {kind}", do=f"Leave {name} out (--{name}).")
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Apply an EXIF/TIFF orientation (1 to 8) to the last two axes, so that row 0 is the top of the scene.
+    """The array with an EXIF/TIFF orientation (1 to 8) undone in its last two axes: row 0 is the top of the scene.
 
     Values 2, 4, 5, 7 mirror; 5 to 8 exchange rows and columns (TIFF 6.0, tag 274). Others leave the picture alone.
     """
@@ -60,11 +60,12 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def orientation_notes(orientation: int) -> tuple[str, ...]:
+    """The note on an orientation that was undone; none for an upright picture."""
     return () if orientation == 1 else (f"applied the orientation tag {orientation}",)
 
 
 def drop_alpha(source: Source, array: np.ndarray, full: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Take an opaque alpha channel (the last of the first axis) off; refuse one that hides something.
+    """The array without an opaque alpha channel (last of the first axis), and notes; ReadError where it is in use.
 
     What lies under transparent pixels is not a picture anybody saw, and a background would be our invention.
     """

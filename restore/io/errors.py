@@ -50,7 +50,7 @@ class WriteError(_FileError):
 
 @contextmanager
 def as_read_error(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a decoder raises on damaged bytes into a ReadError; our own errors pass unchanged."""
+    """A block whose ReadError stands for whatever a decoder raises on damaged bytes; our own errors pass unchanged."""
     try:
         yield
     except (BadInput, MissingExtra):

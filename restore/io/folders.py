@@ -95,7 +95,7 @@ class Pairs:
 def pair_by_stem(
     first: str | os.PathLike[str], second: str | os.PathLike[str], *, allow_missing: bool = False
 ) -> Pairs:
-    """Pair the pictures of two folders by stem; two files are one pair whatever their names.
+    """The pictures of two folders, paired by stem; two files are one pair whatever their names.
 
     Raises
     ------

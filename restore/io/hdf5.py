@@ -28,7 +28,7 @@ MAX_LINKS = 16  # soft links followed while resolving one name
 
 
 def read(source: Source, options: Options) -> Decoded:
-    """Read one data set, or the part of it that index names."""
+    """One data set as Decoded, or the part of it that index names."""
     with opened(source) as file:
         data, name, notes = named(source, file, options)
         check_storage(source, data, options)
@@ -127,7 +127,7 @@ def resolve(source: Source, file: Any, name: str) -> Any:
 
 
 def check_storage(source: Source, data: Any, options: Options) -> None:
-    """Refuse values that lie in other files, are not numbers, were never written, or come in enormous chunks."""
+    """ReadError for values that lie in other files, are not numbers, were never written, or come in enormous chunks."""
     if data.is_virtual or data.external:
         raise source.fail(f"the values of {data.name!r} lie in other files", do="Copy them into one file first.")
     if data.shape is None or not _is_numeric(data.dtype):
@@ -139,6 +139,7 @@ def check_storage(source: Source, data: Any, options: Options) -> None:
 
 
 def native_fields(data: Any, name: str) -> dict[str, Any]:
+    """What metadata keep of a data set: its path, stored type, and the field names of a complex compound."""
     pair = complex_pair(data.dtype)
     dtype = None if pair else data.dtype.str
     return {"dataset": name, "dtype": dtype, "pair": list(pair) if pair else None}
@@ -191,7 +192,7 @@ def new_file(path: Path) -> Iterator[Any]:
 
 
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
-    """Write one data set with fletcher32 checksums, and beside it its axes and unit."""
+    """One data set in a new file, with fletcher32 checksums, axes and unit."""
     pair = spec.fields.get("pair")
     if pair and stored.dtype.kind == "c":
         part = stored.real.dtype

@@ -25,7 +25,7 @@ _MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")  # in coded data: neither a 
 
 
 def read(source: Source, options: Options) -> Decoded:
-    """Decode a JPEG file; ReadError where it is truncated or CMYK."""
+    """The pixels of a JPEG file as Decoded; ReadError where it is truncated or CMYK."""
     from PIL.JpegImagePlugin import JpegImageFile
 
     arrays_only(source, options, "JPEG picture")
@@ -91,7 +91,7 @@ def _walk(source: Source, data: bytes) -> tuple[int, int, int]:
 
 
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
-    """Write H x W or H x W x 3 bytes, colour at full resolution (4:4:4)."""
+    """A JPEG file of H x W or H x W x 3 bytes, colour at full resolution (4:4:4)."""
     from PIL import Image
 
     quality = int(spec.fields.get("quality", 95))

@@ -39,6 +39,7 @@ class Layout:
 
 
 def pixel_count(shape: Sequence[int], axes: str) -> int:
+    """Pixels of an array of these axes, one pixel being up to four values."""
     sizes = dict(zip(axes, shape, strict=True))
     channels = sizes.pop("C", 1)
     return math.prod(sizes.values()) * -(-channels // 4)
@@ -53,7 +54,7 @@ def disarrange(array: np.ndarray, axes: str) -> np.ndarray:
 
 
 def plan(source: Source, shape: Sequence[int], options: Options, *, axes: str | None = None) -> Layout:
-    """Decide what each axis is and check the size; ReadError where the shape leaves a choice or does not fit.
+    """The layout of an array: each axis named, the size checked; ReadError where its shape leaves a choice.
 
     shape: of the stored array. axes: what the file itself says, used where the caller gave none.
     """

@@ -22,7 +22,7 @@ HEADER = 128  # bytes before the first element of a version 5 file
 
 
 def read(source: Source, options: Options) -> Decoded:
-    """Read one variable; `dataset` names it ("x", or "s.x" for a field of a structure)."""
+    """One variable as Decoded; `dataset` names it ("x", or "s.x" for a field of a structure)."""
     if source.head[:10] == b"MATLAB 7.3":
         return _read_hdf5(source, options)
     return _read_version5(source, options)
@@ -147,7 +147,7 @@ def _check_elements(source: Source) -> None:
 
 
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
-    """Write one variable as version 5, compressed."""
+    """A MATLAB file of version 5 with one variable, compressed."""
     import scipy.io
 
     name = str(spec.fields.get("dataset") or "image").rsplit(".", 1)[-1]

@@ -25,7 +25,7 @@ MAX_MEMBERS = 100_000
 
 
 def read(source: Source, options: Options) -> Decoded:
-    """One array; `dataset` names it where there are several."""
+    """One array as Decoded; `dataset` names it where there are several."""
     with _member(source, options) as (file, header, name, notes):
         layout = plan(source, header.shape, options)
         check_whole(source, header.shape, options)
@@ -84,7 +84,7 @@ def _member_header(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipIn
 
 
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
-    """Write one array under the name `dataset`."""
+    """A .npz file with one array under the name `dataset`."""
     name = str(spec.fields.get("dataset") or "image")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(f"{name}.npy", "w") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(stored), allow_pickle=False)

@@ -37,7 +37,7 @@ class NpyHeader:
 
 
 def read_npy(source: Source, options: Options) -> Decoded:
-    """Read a .npy file; only the part that index names is loaded."""
+    """The array of a .npy file as Decoded; only the part that index names is loaded."""
     arrays_only(source, options, ".npy file", allowed=("index", "axes"))
     header = npy_header(source)
     layout = plan(source, header.shape, options)
@@ -46,7 +46,7 @@ def read_npy(source: Source, options: Options) -> Decoded:
 
 
 def npy_header(source: Source) -> NpyHeader:
-    """What a .npy file says about its array; ReadError where the file does not hold that much."""
+    """Shape, type and order of a .npy file's array; ReadError where the file does not hold that much."""
     with source.path.open("rb") as file:
         header = read_header(source, file)
     check_length(source, header, source.size)
@@ -56,12 +56,14 @@ def npy_header(source: Source) -> NpyHeader:
 def decoded(
     stored: np.ndarray, layout: Layout, header: NpyHeader, fields: dict[str, object], notes: tuple[str, ...] = ()
 ) -> Decoded:
+    """An array as Decoded, compound pairs joined to complex numbers, the stored type in its fields."""
     stored = join_parts(stored)
     dtype = header.dtype.str if header.dtype.names is None else stored.dtype.str
     return arranged(stored, layout, fields={**fields, "dtype": dtype}, notes=notes)
 
 
 def read_header(source: Source, file: IO[bytes]) -> NpyHeader:
+    """Shape, type and order of the array that begins here; ReadError for a damaged header."""
     try:
         version = np.lib.format.read_magic(file)
         parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -81,6 +83,7 @@ def read_header(source: Source, file: IO[bytes]) -> NpyHeader:
 
 
 def check_length(source: Source, header: NpyHeader, size: int) -> None:
+    """ReadError where the values take more or fewer bytes than their header says. size: of file or member, in bytes."""
     stored, wanted = size - header.start, header.nbytes
     if stored != wanted:
         kind = "truncated or lying .npy" if stored < wanted else "a .npy with extra bytes at its end"
@@ -89,7 +92,7 @@ def check_length(source: Source, header: NpyHeader, size: int) -> None:
 
 
 def write_npy(path: Path, stored: np.ndarray, _spec: Spec) -> None:
-    """Write an array with numpy.save's own header."""
+    """A .npy file of an array, with numpy.save's own header."""
     with path.open("wb") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(stored), allow_pickle=False)
 

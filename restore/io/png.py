@@ -57,7 +57,7 @@ class Header:
 
 
 def read(source: Source, options: Options) -> Decoded:
-    """Decode a PNG file; ReadError where it is damaged, animated or not opaque."""
+    """The pixels of a PNG file as Decoded; ReadError where it is damaged, animated or not opaque."""
     arrays_only(source, options, "PNG picture")
     # The header alone decides on the size, before the file is even loaded.
     check_pixels(source, _size(source), options, what="the PNG header promises a picture that")
@@ -203,7 +203,7 @@ def _orientation(exif: bytes) -> int:
 
 
 def write(path: Path, stored: np.ndarray, _spec: Spec) -> None:
-    """Write H x W or H x W x 3 integers of 8 or 16 bits."""
+    """A PNG file of H x W or H x W x 3 integers of 8 or 16 bits."""
     from PIL import Image
 
     if stored.dtype.itemsize == 1 or stored.ndim == 2:

@@ -33,7 +33,7 @@ def read(
     white: float | None = None,
     black: float | None = None,
 ) -> Image:
-    """Read a picture, a volume or an array; the format is told by the file's first bytes.
+    """A picture, a volume or an array as an Image; the format is told by the file's first bytes.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ def check_whole(source: Source, shape: Sequence[int], options: Options) -> None:
 
 
 def check_pixels(source: Source, pixels: int, options: Options, *, what: str) -> None:
-    """Refuse a picture above the limit, before anything of its size is allocated."""
+    """ReadError for a picture above the limit, before anything of its size is allocated."""
     if pixels > options.max_pixels:
         raise source.fail(
             f"{what} is {pixels} pixels",

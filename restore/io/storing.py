@@ -27,7 +27,7 @@ def writable(path: Path, name: str) -> Format:
 
 
 def store(path: Path, name: str, array: np.ndarray, spec: Spec, *, overwrite: bool) -> Path:
-    """Write C x H x W or C x D x H x W values as a spec says, whole or not at all; gives the path.
+    """The path of a file that holds C x H x W or C x D x H x W values as a spec says, written whole or not at all.
 
     WriteError for values that the format does not hold, and for a place that cannot be written.
     """

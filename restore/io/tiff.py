@@ -30,7 +30,7 @@ KEPT = {"ADOBE_DEFLATE": "zlib", "DEFLATE": "zlib", "LZMA": "lzma"}  # written b
 
 
 def read(source: Source, options: Options) -> Decoded:
-    """Decode a TIFF file; ReadError where it is damaged, of an unusual colour kind, or needs a codec that is absent."""
+    """The pixels of a TIFF as Decoded; ReadError where it is damaged, of an unusual colour kind, or lacks its codec."""
     arrays_only(source, options, "TIFF picture", allowed=("index", "axes"))
     check_structure(source)
     with _opened(source) as file:
@@ -210,7 +210,7 @@ def _load(source: Source, series: Any, layout: Layout, shape: tuple[int, ...], o
 
 
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
-    """Write an array of any order of axes: colours and samples as such, other axes as pages."""
+    """A TIFF of an array of any order of axes: colours and samples as such, other axes as pages."""
     import tifffile
 
     letters, kind = _samples(spec, stored.shape)

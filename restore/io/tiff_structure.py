@@ -16,7 +16,7 @@ MAX_PAGES = 1_000_000
 
 
 def check_structure(source: Source) -> None:
-    """Every directory and every tag's values lie inside the file, and the chain of directories ends; else ReadError."""
+    """ReadError unless every directory and tag lies inside the file and the chain of directories ends."""
     order = "<" if source.head[:2] == b"II" else ">"
     big = source.head[2:4] in (b"+\0", b"\0+")
     with source.path.open("rb") as file:

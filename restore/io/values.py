@@ -40,11 +40,12 @@ def full_range(dtype: np.dtype, bits: int | None = None) -> int | None:
 
 
 def stored_bits(stored: np.ndarray) -> int:
+    """Bits of one stored number; 1 for a boolean."""
     return 1 if stored.dtype.kind == "b" else stored.dtype.itemsize * 8
 
 
 def check_options(options: Options) -> None:
-    """Refuse what is wrong whatever the file holds: an unknown unit, a number that is none, white below black."""
+    """BadInput for what is wrong in any file: an unknown unit, a number that is none, white below black."""
     if options.unit is not None and options.unit not in UNITS:
         raise unknown_name("unit", options.unit, dict.fromkeys(UNITS))
     check("max_pixels", options.max_pixels, Count)

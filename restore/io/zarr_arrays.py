@@ -28,7 +28,7 @@ _EXTRA = 'pip install "restore[zarr]"'
 
 
 def read(source: Source, options: Options) -> Decoded:
-    """Read one array, or the part of it that index and window name; MissingExtra without the package zarr."""
+    """One array as Decoded, or the part of it that index and window name; MissingExtra without the package zarr."""
     data, name, notes = chosen(source, options)
     declared = read_declared(source, data.attrs, data.ndim)
     layout = plan(source, data.shape, options, axes=declared.axes)
@@ -78,7 +78,7 @@ def _arrays(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
-    """Write one array into a store; one with a name lies in a group of the store."""
+    """One array in a store; one with a name lies in a group of the store."""
     zarr = import_extra("zarr", do=_EXTRA)
     name = str(spec.fields.get("dataset") or "")
     if name:

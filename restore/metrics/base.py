@@ -116,7 +116,7 @@ class Prepared:
 
 
 def prepare(estimate: Tensor, truth: Tensor, data_range: Range, *, space: Space, limit: Limit, crop: int) -> Prepared:
-    """Apply the colour space, range and border of a convention to one pair (C x ...)."""
+    """One pair (C x ...) in the colour space, range and border of a convention."""
     if space == "magnitude":
         estimate, truth = estimate.abs(), truth.abs()
     elif truth.is_complex():

@@ -61,7 +61,7 @@ class Repetition:
 def repeat(
     file: Path, *, prior: str | None = None, out: Path | None = None, overwrite: bool = False, quiet: bool = True
 ) -> Repetition:
-    """Run again what `file` holds and compare every sample; BadInput where prior or recipe are not what they were."""
+    """The comparison of `file` with a new run, sample by sample; BadInput where prior or recipe have changed."""
     stored = read_result(file)
     if out is not None and out.exists() and not overwrite:
         raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")

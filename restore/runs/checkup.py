@@ -64,7 +64,7 @@ def fetch(name: str) -> Finding:
 
 
 def check_operator(place: str) -> list[Finding]:
-    """Take or build NAME of a Python file and run `operators.check` on it. The file is executed: it is the user's."""
+    """Findings of `operators.check` on NAME of a Python file, which is executed: it is the user's."""
     from operators import check
     from operators.core.base import Operator
 

@@ -39,7 +39,7 @@ class RunOutcome:
 
 
 def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: None) -> RunOutcome:
-    """Do every picture of the plan that is not done. `say` is told of choices, skips and failures as they come.
+    """What a run of the plan left, pictures that are done left alone. `say` is told of choices, skips and failures.
 
     Raises Stopped after Ctrl-C, with finished samples kept beside the output folder. In a folder run a picture that
     fails is named and the run goes on; a single picture's error is raised.

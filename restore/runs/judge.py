@@ -35,7 +35,7 @@ class Baseline:
 
 
 def make_baseline(task: Task, problem: Any) -> Baseline:
-    """Run the task's baseline; one that does not fit this problem is reported, not raised."""
+    """The baseline of the task, run; one that does not fit this problem is reported, not raised."""
     name = task.sections.baseline.name
     began = time.perf_counter()
     try:

@@ -23,7 +23,7 @@ def partial_path(out: Path) -> Path:
 
 
 def keep(out: Path, finished: Finished, *, key: str) -> Path:
-    """Write the finished samples and their trace with the key of their settings."""
+    """Path of the file with the finished samples, their trace and the key of their settings."""
     path = partial_path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [dict(row) for row in finished.trace]

@@ -150,7 +150,7 @@ class Plan:
 
 
 def make(options: RunOptions) -> Plan:
-    """Look at everything and pose the first problem; BadInput for whatever cannot work."""
+    """The plan, with everything looked at and the first problem posed; BadInput for whatever cannot work."""
     check_seed(options.seed)
     check("samples", options.samples, Count)
     check_device(options.settings.device)
@@ -240,7 +240,7 @@ def _places(options: RunOptions, task: Task) -> tuple[Path, tuple[RunItem, ...],
 
 
 def check_replaceable(out: Path) -> None:
-    """Refuse to replace a folder that holds anything `restore run` did not write."""
+    """BadInput for a folder that holds anything `restore run` did not write."""
     if not out.exists():
         return
     if not out.is_dir():
@@ -253,7 +253,7 @@ def check_replaceable(out: Path) -> None:
 
 
 def check_writable(out: Path) -> None:
-    """Refuse a place where no folder can be made; nothing is created."""
+    """BadInput for a place where no folder can be made; nothing is created."""
     place = out.absolute()
     while not place.exists():
         place = place.parent

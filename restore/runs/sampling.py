@@ -76,7 +76,7 @@ class Drawing:
         self._shrunk_to: int | None = None
 
     def run(self, finished: Finished | None = None) -> Drawn:
-        """Draw what is not finished. Raises Interrupted on Ctrl-C, Diverged where a draw leaves the finite numbers.
+        """All draws, finished ones taken over. Interrupted on Ctrl-C; Diverged for values that are not finite.
 
         finished: samples of an earlier run; those of a joint solver are taken where they are all that was asked for.
         """

@@ -20,7 +20,7 @@ class OperatorWarning(UserWarning):
 
 
 def warn_of_wrong_adjoint(operator: Operator) -> None:
-    """Warn, in the words of `operators.check`, where <Ax, y> and <x, A^H y> differ.
+    """OperatorWarning, in the words of `operators.check`, where <Ax, y> and <x, A^H y> differ.
 
     Operators of this package are tested elsewhere; others are tried once each, which costs one application of A and one
     of its adjoint.

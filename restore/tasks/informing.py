@@ -16,7 +16,7 @@ from .physics import Physics
 
 
 def hints(physics: Physics, image: Any, output_shape: tuple[int, ...] | None, *, arrays: Collection[str] = ()) -> Hints:
-    """What the file of an image (and the shape of a measurement) tells of the operator.
+    """Hints on the operator's parameters in the file of an image and in the shape of a measurement.
 
     image: a restore.io Image or its metadata; or a tensor, which has no file. output_shape: of the measurement; None
     for a picture. arrays: names of those that the user gave. What the user chose is not overruled.
@@ -39,7 +39,7 @@ def listens(physics: Physics) -> bool:
 
 
 def stated(physics: Physics, hints: Hints, notes: list[str]) -> Physics:
-    """The physics with what the file states; a sentence on each is appended to the notes."""
+    """The physics with the parameters that the file states; a sentence on each is appended to the notes."""
     notes += sentences(hints, hints.notes.keys() - hints.sizes.keys() - {"input_shape"})
     return physics.fitted(hints.settings)
 

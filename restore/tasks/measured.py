@@ -25,7 +25,7 @@ from .physics import Physics
 
 @dataclass(frozen=True)
 class Given:
-    """What the user says about a measurement; None is unsaid."""
+    """Parameters of a measurement as the user states them; None is unsaid."""
 
     sigma: float | str | None = None
     peak: float | None = None
@@ -37,7 +37,7 @@ class Given:
 
 
 def pose(physics: Physics, image: Any, statement: Given) -> Problem:
-    """The problem, with a note for everything that was not given."""
+    """The problem of a measurement, with a note on every parameter that the user left open."""
     pictures = physics.sections.input
     picture = pictures.unit == "[0,1]"
     y = measurement.as_batch(image, what="the measurement", complex_values=not picture)

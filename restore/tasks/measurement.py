@@ -115,7 +115,7 @@ def estimate_sigma(y: Tensor) -> float:
 
 
 def detect_mask(y: Tensor) -> Tensor:
-    """Which pixels (H x W, True = measured) of a masked picture are there, when no mask was given.
+    """The mask (H x W, True = measured) of a picture with holes, where none was given.
 
     Missing is a pixel that is exactly 0 in all channels of all pictures: what this toolkit writes into a hole.
     """

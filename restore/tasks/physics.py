@@ -37,7 +37,7 @@ class Physics:
     chosen: frozenset[str] = frozenset()
 
     def check(self) -> None:
-        """Raise unless operator and noise exist and take their parameters."""
+        """BadInput or BadType unless operator and noise exist and take their parameters."""
         import operators
         import operators.noise
 
@@ -75,7 +75,7 @@ class Physics:
         return changed
 
     def simulated(self, truth: Tensor, *, seed: int, notes: list[str], file_units: Affine = IDENTITY) -> Problem:
-        """Measure pictures that are already in the problem's unit (B x ...), cropped and checked."""
+        """The problem of pictures that are already in its unit (B x ...), cropped and checked."""
         from ..problem import Problem
         from . import measurement
 

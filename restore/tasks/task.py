@@ -119,7 +119,7 @@ class Task:
         return replace(self, sections=self.physics.fitted(settings).sections)
 
     def check(self) -> None:
-        """Raise unless operator, noise, solvers, baseline, prior and metrics exist and take the parameters given.
+        """BadInput or BadType unless operator, noise, solvers, prior and metrics exist and take their parameters.
 
         The default solver is built; of the others, names and kinds of their settings are checked.
         """
@@ -164,7 +164,7 @@ class Task:
     # -- from pictures to problems --------------------------------------------------------------------------------
 
     def problem(self, image: Any, *, seed: int = 0) -> Problem:
-        """Measure a clean picture and pose the problem, with the picture as its truth.
+        """The problem of a clean picture, measured, with the picture as its truth.
 
         image: restore.io.Image, or C x H x W or B x C x H x W (volumes C x D x H x W) in the task's unit; cropped from
         the top left to `crop_to_multiple`. seed: 0 to 2^63 - 1. The noise of a picture depends on the seed and that
@@ -204,7 +204,7 @@ class Task:
         nan_as_mask: bool = False,
         arrays: Mapping[str, Tensor] | None = None,
     ) -> Problem:
-        """Pose the problem for a measurement from elsewhere; no truth is known.
+        """The problem of a measurement from elsewhere; no truth is known.
 
         y: restore.io.Image or tensor, in [0, 1] but for the noise. sigma: standard deviation of Gaussian noise, or
         "estimate"; None is the task's own. peak: of Poisson noise. kernel: h x w, for a blur. mask: H x W, nonzero =

@@ -16,7 +16,7 @@ FILES = ("leaderboard.html", "leaderboard.csv", "leaderboard.md", "leaderboard.j
 
 
 def write(store: Store, *, intersect: bool = False) -> list[Path]:
-    """Write all four files into the store's folder, each whole or not at all; their paths.
+    """Paths of all four files in the store's folder, each written whole or not at all.
 
     Shown is the latest plan; rows of other versions stay in the store and out of the tables.
     intersect: rank over the pictures that all methods have, where some failed.

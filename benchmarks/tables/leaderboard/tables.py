@@ -214,6 +214,7 @@ def _silent(lines: Sequence[Line], name: str) -> Cell | None:
 
 
 def rank_text(line: Line) -> str:
+    """The rank as tables show it: 2, "2 ~" where it is shared, - where there is none."""
     if line.rank is None:
         return "-"
     return f"{line.rank}{' ~' if line.tied else ''}"

@@ -102,6 +102,7 @@ AUTOENCODER = _official("vqgan", "vqgan", ("encoder.conv_in.weight",), "", "Romb
 
 
 def layout_named(name: str) -> ReleasedLayout:
+    """The layout of a format; BadInput with a suggestion for an unknown name."""
     if name not in FORMATS:
         raise unknown_name("format", name, FORMATS)
     return FORMATS[name]
@@ -226,6 +227,7 @@ def suggestion(tree: Any, tried: ReleasedLayout) -> str:
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor, by its key."""
     return {key: tuple(value.shape) for key, value in tensors.items()}
 
 

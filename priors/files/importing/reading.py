@@ -123,6 +123,7 @@ def _globals_named(path: Path) -> list[str]:
 
 
 def refused(path: Path, names: list[str]) -> BadInput:
+    """The error for a checkpoint that asks for these names, any of which could run code."""
     listed = ", ".join(sorted(set(names)))
     return BadInput(
         f"{path} was not opened: it asks for {listed}, and a checkpoint that may do so can run anything",

@@ -13,10 +13,12 @@ from .pieces import LinearAttention, reflect_to_multiple, relative, residual_att
 
 
 def plain(width_in: int, width_out: int, kernel: int) -> nn.Conv2d:
+    """A convolution of the same size, without bias."""
     return nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2, bias=False)
 
 
 def linear_attention(width: int) -> nn.Module:
+    """Linear attention with a residual connection."""
     return residual_attention(width, LinearAttention(width))
 
 

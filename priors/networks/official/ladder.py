@@ -128,6 +128,7 @@ def climb(levels: nn.ModuleList, x: Tensor, time: Tensor, left: Sequence[Tensor]
 
 
 def upsample(width_in: int, width_out: int) -> nn.Module:
+    """Nearest-neighbour upsampling by 2 and a 3 x 3 convolution."""
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(width_in, width_out, 3, padding=1))
 
 

@@ -30,6 +30,7 @@ class StandardisedConv(nn.Conv2d):
 
 
 def plain(width_in: int, width_out: int, kernel: int) -> nn.Conv2d:
+    """A convolution of the same size, with bias."""
     return nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2)
 
 

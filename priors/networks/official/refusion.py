@@ -97,6 +97,7 @@ class RefusionNAFNet(nn.Module):
 
 
 def run(blocks: nn.ModuleList, x: Tensor, time: Tensor) -> Tensor:
+    """The features after all blocks, each of which sees the time."""
     for block in blocks:
         x = block(x, time)
     return x

@@ -158,16 +158,19 @@ class PixelAttention(nn.Module):
 
 
 def norm(width: int) -> nn.GroupNorm:
+    """Group normalisation as the published autoencoder has it."""
     return nn.GroupNorm(NORM_GROUPS, width, eps=1e-6)
 
 
 def middle(width: int) -> nn.ModuleDict:
+    """The middle of encoder and decoder: a residual block and attention."""
     return nn.ModuleDict(
         {"block_1": Block(width, width), "attn_1": PixelAttention(width), "block_2": Block(width, width)}
     )
 
 
 def through(parts: nn.ModuleDict, x: Tensor) -> Tensor:
+    """The features after each part in turn."""
     for part in parts.values():
         x = part(x)
     return x
