@@ -14,6 +14,7 @@ from operators.common.errors import BadInput, BadType
 from operators.common.settings import Count, Positive, above
 
 from ..base import DiffusionPrior, Prior
+from ..maps import by_octaves
 from .diffusers import SchedulerPrior, from_folder
 
 Denoiser = Callable[..., Any]
@@ -43,35 +44,37 @@ class WrappedDenoiser(DiffusionPrior):
         self.denoiser, self.differentiable = denoiser, differentiable
         self.low, self.radius = value_range[0], (value_range[1] - value_range[0]) / 2
         self.sigma_gain = 1.0 if sigma_width is None else sigma_width / (2 * self.radius)
-        self.sigma_as, self.predicts = sigma_as, predicts
+        self.sigma_as, self.predicts, self.takes_maps = sigma_as, predicts, sigma_as == "map"
         self.name = name or getattr(denoiser, "__name__", type(denoiser).__name__)
         self.sha256 = weights_digest(denoiser) if isinstance(denoiser, nn.Module) else ""
 
     def denoise_native(self, z: Tensor, sigma: Tensor) -> Tensor:
         if z.is_complex():
             raise BadInput(f"the picture is complex and {self.name!r} is real", do="Adapt it: real-imaginary.")
+        if sigma.ndim > 1 and sigma.shape[1] > 1:  # who takes a map takes one for all channels
+            return by_octaves(self.denoise_native, z, sigma)
         precision = _precision(self.denoiser, z)
         x, level = (self.low + self.radius * (z + 1)).to(precision), (self.radius * sigma).to(precision)
         clean = self._asked(x, level)
         return ((clean - self.low) / self.radius - 1).to(z.dtype)
 
     def _asked(self, x: Tensor, level: Tensor) -> Tensor:
-        """The clean picture, in the denoiser's own values."""
+        """The clean picture, in the denoiser's own values. level: one for each picture, or a map."""
         if self.sigma_as == "number" and len(x) > 1 and not bool((level == level[0]).all()):
             return torch.cat([self._asked(x[k : k + 1], level[k : k + 1]) for k in range(len(x))])
-        shape = (-1, *[1] * (x.ndim - 1))
-        noise_level: Any = self.sigma_gain * level
+        noise = level if level.ndim > 1 else level.reshape(-1, *[1] * (x.ndim - 1))
+        told: Any = self.sigma_gain * level
         if self.sigma_as == "number":
-            noise_level = float(noise_level[0])
+            told = float(told[0])
         elif self.sigma_as == "map":
-            noise_level = noise_level.reshape(shape).expand(-1, 1, *x.shape[2:])
-        answer = self.denoiser(x, noise_level)
+            told = self.sigma_gain * noise.expand(-1, 1, *x.shape[2:])
+        answer = self.denoiser(x, told)
         if not isinstance(answer, Tensor) or answer.shape != x.shape:
             shown = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
             raise BadInput(f"{self.name!r} answered {shown}", wanted=f"{tuple(x.shape)}, as it was asked")
         if self.predicts == "x0":
             return answer
-        return x - (level.reshape(shape) * answer if self.predicts == "noise" else answer)
+        return x - (noise * answer if self.predicts == "noise" else answer)
 
 
 def wrap(
@@ -95,8 +98,9 @@ def wrap(
     value_range: what [0, 1] is to it. sigma_width: what it calls the width of that range when it is told a noise level
     (255 for grey levels); None: the width itself, so that sigma is in the units of its values. sigma_as: whether it
     takes one number for each picture, a plain number (pictures of other levels are then asked one by one), or a map
-    B x 1 x H x W. predicts: the clean picture, the noise n of x0 + sigma n, or what is to be taken off, x - x0.
-    channels: what it takes, None: any. differentiable: whether torch's gradients pass through it. name: for provenance.
+    B x 1 x H x W (it then answers noise that differs from pixel to pixel itself). predicts: the clean picture, the
+    noise n of x0 + sigma n, or what is to be taken off, x - x0. channels: what it takes, None: any. differentiable:
+    whether torch's gradients pass through it. name: for provenance.
 
     Raises BadType for what cannot be called, BadInput for a range or scheduler that does not do, MissingExtra for a
     folder where diffusers is not installed.

@@ -14,12 +14,14 @@ import priors
 from operators import BadInput
 from operators.common.randomness import check_seed
 from priors.base import Prior
+from priors.diffusion.wrapped import Denoiser
 
 from .. import solvers, tasks
 from ..driver import Settings, solve
 from ..io.own_arrays import reading
 from ..reconstruction import StoredResult, read_result
 from ..tasks import Task
+from .matching import as_prior
 from .progress import bar
 
 TOLERANCE = 1e-5  # relative; what another processor or thread count may change in float32
@@ -59,7 +61,12 @@ class Repetition:
 
 
 def repeat(
-    file: Path, *, prior: str | None = None, out: Path | None = None, overwrite: bool = False, quiet: bool = True
+    file: Path,
+    *,
+    prior: Prior | Denoiser | str | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = True,
 ) -> Repetition:
     """The comparison of `file` with a new run, sample by sample; BadInput where prior or recipe have changed."""
     stored = read_result(file)
@@ -113,11 +120,12 @@ def repeat(
     )
 
 
-def _prior(provenance: Mapping[str, Any], word: str | None) -> Prior | None:
+def _prior(provenance: Mapping[str, Any], prior: Prior | Denoiser | str | None) -> Prior | None:
     recorded = provenance["prior"]
     if recorded is None:
         return None
-    loaded = priors.load(word if word is not None else provenance.get("prior_given", recorded["name"]))
+    source = as_prior(provenance.get("prior_given", recorded["name"]) if prior is None else prior)
+    loaded = priors.load(source) if isinstance(source, str) else source
     if loaded.sha256 != recorded["sha256"]:
         raise BadInput(
             f"prior {loaded.name!r} has weights {loaded.sha256[:12] or 'unknown'}",

@@ -90,6 +90,15 @@ def test_the_range_and_the_meaning_of_sigma_are_said_once() -> None:
         torch.testing.assert_close(prior.denoise(x, sigma), expected)
 
 
+def test_a_denoiser_that_takes_maps_answers_noise_of_every_pixel_itself() -> None:
+    x, _ = noisy()
+    sigma = torch.linspace(0.02, 2.0, 120, dtype=torch.float64).reshape(1, 1, *SHAPE[1:]).expand(3, -1, -1, -1)
+    prior = priors.wrap(of_units, sigma_as="map")
+    torch.testing.assert_close(prior.denoise(x, sigma), truth().denoise(x, sigma))
+    by_channel = sigma.expand(-1, 3, -1, -1)
+    assert prior.denoise(x, by_channel).shape == x.shape  # by octaves: the denoiser takes one map for all channels
+
+
 def test_a_network_is_asked_in_its_own_precision_and_evaluation_mode() -> None:
     x, sigma = noisy()
     prior = priors.wrap(Network().train(), channels=(3,))
@@ -205,3 +214,13 @@ def test_a_folder_of_diffusers_needs_the_extra_and_says_so(tmp_path: Path) -> No
     (tmp_path / "model_index.json").write_text("{}")
     with pytest.raises(MissingExtra, match=r"restore\[diffusers\]"):
         priors.wrap(tmp_path)
+
+
+def test_a_result_of_a_denoiser_is_repeated_where_it_is_handed_over_again(tmp_path: Path) -> None:
+    from restore.runs import again
+
+    problem = restore.tasks.load("denoise").problem(torch.rand(*SHAPE), seed=1)
+    file = restore.solve(problem, Network(), restore.solvers.build("dpir", steps=2)).save(tmp_path / "result.h5")
+    assert again.repeat(file, prior=Network()).bitwise
+    with pytest.raises(BadInput, match="unknown prior 'Network'"):
+        again.repeat(file)
