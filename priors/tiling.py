@@ -30,7 +30,7 @@ def tiled(prior: P, *, tile: int, overlap: int) -> P:
 
 
 def in_tiles(
-    call: Callable[..., Any], state: Tensor, *others: Any, axes: int, tile: int, overlap: int, **named: Any
+    call: Callable[..., Any], state: Tensor, *others: Any, axes: int, tile: int, overlap: int, **keywords: Any
 ) -> Any:
     """call(state, *others, **named), put together from tiles.
 
@@ -40,7 +40,7 @@ def in_tiles(
     """
     size = tuple(state.shape[-axes:]) if state.ndim > axes else ()
     if max(size, default=0) <= tile:
-        return call(state, *others, **named)
+        return call(state, *others, **keywords)
     totals: list[Tensor] = []
     weights = torch.zeros(size, device=state.device, dtype=_real(state))
     for corner in itertools.product(*(tile_starts(length, tile, overlap) for length in size)):
@@ -49,7 +49,7 @@ def in_tiles(
         answer = call(
             state[inside],
             *(_part(value, where, size) for value in others),
-            **{name: _part(value, where, size) for name, value in named.items()},
+            **{name: _part(value, where, size) for name, value in keywords.items()},
         )
         parts = tensors_of(answer)
         totals = totals or [_empty(part, size, state) for part in parts]

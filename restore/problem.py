@@ -55,8 +55,8 @@ class Problem:
             if self.truth.shape[0] != self.y.shape[0]:
                 raise BadInput(f"truth has {self.truth.shape[0]} pictures", wanted=f"{self.y.shape[0]}, as many as y")
         if not self.image_ids:
-            named = self.y if self.truth is None else self.truth
-            object.__setattr__(self, "image_ids", tuple(image_id(entry) for entry in named))
+            pictures = self.y if self.truth is None else self.truth
+            object.__setattr__(self, "image_ids", tuple(image_id(entry) for entry in pictures))
         if len(self.image_ids) != self.y.shape[0]:
             raise BadInput(f"{len(self.image_ids)} image ids", wanted=f"{self.y.shape[0]}, one for each picture")
 

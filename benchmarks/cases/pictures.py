@@ -114,7 +114,7 @@ class Pictures:
 
 
 def item(
-    task: Task, picture: Picture, part: Part, context: Context, label: str, chosen: Method, *, seed: int, first: bool
+    task: Task, picture: Picture, part: Part, context: Context, label: str, entry: Method, *, seed: int, first: bool
 ) -> Item:
     """One item with its full identity."""
     where = {
@@ -128,14 +128,14 @@ def item(
         pixels_name(picture.path, f"{sorted(picture.reading.items())}|{part.crop}"),
         lambda: image_id(centre(picture.read(), part.crop).data),
     )
-    samples = part.samples if chosen.role not in (BASELINE, PEER) else 1
+    samples = part.samples if entry.role not in (BASELINE, PEER) else 1
     # A baseline stands in the table beside any number of draws; only the metrics of draws need two.
     metrics = {**{key: canonical(name) for key, name in task.metrics.items()}}
     metrics |= {key: canonical(name) for key, name in part.metrics.items()}
     metrics |= {"chi2": "chi2", **(SAMPLE_METRICS if samples > 1 else {})}
     return of_task(
         task,
-        (label, chosen),
+        (label, entry),
         context,
         image=sha256,
         samples=samples,
@@ -179,7 +179,7 @@ def of_file(
 
 def of_task(
     task: Task,
-    chosen: tuple[str, Method],
+    entry: tuple[str, Method],
     context: Context,
     *,
     image: str,
@@ -190,7 +190,7 @@ def of_task(
     identity: Mapping[str, Any] | None = None,
 ) -> Item:
     """An item that runs a method on a task's problem; what its kind adds is in `fields`, `physics` and `identity`."""
-    label, method = chosen
+    label, method = entry
     table = task.table
     sections = {key: table[key] for key in ("operator", "noise", "measurement", "input")}
     whole = {

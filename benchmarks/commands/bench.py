@@ -93,13 +93,13 @@ def bench(
         raise BadInput("no suite named", wanted=f"--suite {'|'.join(suites.names())}", do="Try --suite smoke.")
     if estimates not in ("shown", "all", "none"):
         raise BadInput(f"--estimates {estimates!r}", wanted="shown, all or none")
-    chosen = suites.load(suite).narrowed(
+    narrowed = suites.load(suite).narrowed(
         tasks=_listed(tasks), solvers=_listed(solvers), samples=samples, seeds=seeds, crop=crop, calls=calls
     )
     if timeout is not None:
         import dataclasses
 
-        chosen = dataclasses.replace(chosen, timeout=timeout)
+        narrowed = dataclasses.replace(narrowed, timeout=timeout)
     devices = _listed([device])
     planning = Context(
         data_root=data_root,
@@ -109,13 +109,13 @@ def bench(
         keep_first=0 if estimates == "none" else 1,
         allow_missing=allow_missing,
     )
-    folder = out if out is not None else Path("results") / chosen.name
+    folder = out if out is not None else Path("results") / narrowed.name
     executor = executors.make(scheduler, workers=workers, threads=threads, devices=devices)
     command = shlex.join(["restore", *(context.obj or {}).get("arguments", ["bench", "--suite", suite])])
     teller = _RowTeller(quiet)
     try:
         plan, progress = runner.bench(
-            chosen,
+            narrowed,
             folder,
             context=planning,
             executor=executor,

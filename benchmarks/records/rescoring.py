@@ -56,10 +56,10 @@ def rescore_row(store: Store, item: Item, row: Row, names: Sequence[str]) -> boo
     case = open_case(item)
     scores = score_rows(case, case.restored(Answer(estimate, samples)), {n: n for n in names})
     # A score that cannot be had here (its network is on another machine) does not take the place of one that was.
-    store.put_scores(row.key, [s for s in scores if s.value is not None or s.flag or not _known(row, s.metric)])
+    store.put_scores(row.key, [s for s in scores if s.value is not None or s.flag or not _is_scored(row, s.metric)])
     return True
 
 
-def _known(row: Row, metric: str) -> bool:
+def _is_scored(row: Row, metric: str) -> bool:
     score = row.scores.get(metric)
     return score is not None and (score.value is not None or bool(score.flag))

@@ -139,14 +139,14 @@ def bench(
     try:
         context.hashed = store.pixels
         try:
-            made = plan(suite, context)
+            suite_plan = plan(suite, context)
         except RestoreError:
             if fresh:
                 store.discard()  # a command that cannot work leaves nothing behind
             raise
         if said is not None:
-            said(made)
+            said(suite_plan)
         used = executor if executor is not None else executors.make("serial")
-        return made, run(made, store, used, command=command, retry_failed=retry_failed, tell=tell)
+        return suite_plan, run(suite_plan, store, used, command=command, retry_failed=retry_failed, tell=tell)
     finally:
         store.close()

@@ -31,7 +31,7 @@ def add(name: str, folder: Path) -> int:
     if not files:
         raise BadInput(f"no pictures in {folder}", wanted=", ".join(sorted(SUFFIXES)))
     hashes = {p.name: _sha256(p) for p in files}
-    _check_known(name, hashes)
+    _check_published(name, hashes)
     entries = {**user_entries(), name: {"folder": str(folder.resolve()), "images": len(files)}}
     home = user_folder()
     home.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def add(name: str, folder: Path) -> int:
     return len(files)
 
 
-def _check_known(name: str, hashes: Mapping[str, str]) -> None:
+def _check_published(name: str, hashes: Mapping[str, str]) -> None:
     """BadInput where a set that ships under this name is made of other pictures: its results would be no results."""
     published = shipped().get(name)
     if published is None:

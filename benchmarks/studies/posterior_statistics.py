@@ -157,11 +157,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         posed = list(problems(task, options))
         rows: dict[str, Spread] = {}
         for label in options.solvers.split(","):
-            _, chosen = method(task, label, 0, context)
-            solver = methods.build(chosen.solver, chosen.parameters)
+            _, entry = method(task, label, 0, context)
+            solver = methods.build(entry.solver, entry.parameters)
             if solver is None:
                 raise BadInput(f"{label!r} is a plain function", wanted="a solver that draws")
-            spreads = [measure(task, problem, chosen.prior, solver, options.samples) for problem in posed]
+            spreads = [measure(task, problem, entry.prior, solver, options.samples) for problem in posed]
             rows[label] = Spread.average(spreads)
             sys.stderr.write(f"{label}: rank {rows[label].rank:.2f}, error/std {rows[label].ratio:.2f}\n")
             if options.out is not None:

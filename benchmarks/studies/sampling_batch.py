@@ -53,8 +53,8 @@ def compare(
 ) -> BatchRow:
     """Loop and batch of one solver, `rounds` times in turn, after a first run that is not counted."""
     count = SHORT.get(name) if steps is None else steps
-    chosen = task.override({"solver.name": name, **({} if count is None else {"solver.steps": count})})
-    solver, prior = chosen.solver_for(), chosen.prior_for() or None
+    variant = task.override({"solver.name": name, **({} if count is None else {"solver.steps": count})})
+    solver, prior = variant.solver_for(), variant.prior_for() or None
     ways = {batch: Settings(batch=batch, dtype=dtype) for batch in (1, None)}  # type: ignore[arg-type]
     seconds: dict[int | None, list[float]] = {1: [], None: []}
     drawn: dict[int | None, Tensor] = {}

@@ -69,8 +69,8 @@ class Way:
 def planned(calls: int) -> list[Item]:
     """The items, without the baseline's."""
     suite = suites.parse(SUITE.format(calls=calls), name="scaling")
-    made = runner.plan(suite, Context(settings={"device": "cpu", "dtype": "float32"}, keep_first=0))
-    return [item for item in made.items if item.role == SOLVER]
+    suite_plan = runner.plan(suite, Context(settings={"device": "cpu", "dtype": "float32"}, keep_first=0))
+    return [item for item in suite_plan.items if item.role == SOLVER]
 
 
 def way(scheduler: str, workers: int, items: Sequence[Item], *, empty: int, folder: Path) -> Way:

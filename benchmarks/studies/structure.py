@@ -138,9 +138,11 @@ def _room(module: str, path: Path, files: Mapping[str, Path]) -> Room:
     text = path.read_text("utf-8")
     tree = ast.parse(text)
     folder = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    named = {_nearest(name, files) for name in _named(tree, folder)}
+    neighbours = {_nearest(name, files) for name in _named(tree, folder)}
     classes = tuple(node.name for node in tree.body if isinstance(node, ast.ClassDef))
-    return Room(path.name == "__init__.py", len(text.splitlines()), frozenset(name for name in named if name), classes)
+    return Room(
+        path.name == "__init__.py", len(text.splitlines()), frozenset(name for name in neighbours if name), classes
+    )
 
 
 def _named(tree: ast.AST, folder: Sequence[str]) -> Iterator[str]:

@@ -68,11 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         paths = find(TUNING_SET).paths(data_root(options.data))
-        chosen = paths[:: max(len(paths) // options.limit, 1)][: options.limit]
+        sample = paths[:: max(len(paths) // options.limit, 1)][: options.limit]
         task = restore.tasks.load(options.task)
         method = options.solver or task.sections.solver.name
         prior = restore.priors.load(options.prior or task.prior_for(method))
-        problems = [task.problem(centre_crop(restore.read(p).data[None], options.size), seed=0) for p in chosen]
+        problems = [task.problem(centre_crop(restore.read(p).data[None], options.size), seed=0) for p in sample]
         lines = []
         plain = [score(task, task.baseline(problem), problem) for problem in problems]
         mean = {k: sum(s[k] or float("nan") for s in plain) / len(plain) for k in ("psnr", "lpips")}

@@ -96,7 +96,7 @@ class Blur(LinearOperator):
         self.boundary = boundary
         by_name = isinstance(kernel, str) and not kernels.is_file_name(kernel)
         self._named = f"{kernel!r}" if by_name else f"array {kernels.fingerprint(h)}"
-        self._given = options
+        self._options = options
         self.register_buffer("kernel", torch.from_numpy(h.copy()))
         self.spectral = PeriodicConvolution(shape, h, boundary)
         self.window = MovingWindow(shape, h, boundary) if max(h.shape) <= WINDOW_UP_TO else None
@@ -185,7 +185,7 @@ class Blur(LinearOperator):
         return f"{type(self).__name__}({self.extra_repr()})"
 
     def extra_repr(self) -> str:
-        settings = "".join(f", {name}={value}" for name, value in self._given.items())
+        settings = "".join(f", {name}={value}" for name, value in self._options.items())
         return f"{self.input_shape} -> {self.output_shape}, kernel={self._named}{settings}, boundary={self.boundary!r}"
 
 

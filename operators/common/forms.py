@@ -62,7 +62,7 @@ def fill(form: type[AnyForm], table: Mapping[str, Any], *, where: str) -> AnyFor
     try:
         return form.model_validate(table)
     except ValidationError as error:
-        raise _told(form, error, where) from None
+        raise _refusal(form, error, where) from None
 
 
 def schema(form: type[Form], *, title: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _told(form: type[Form], error: ValidationError, where: str) -> RestoreError:
+def _refusal(form: type[Form], error: ValidationError, where: str) -> RestoreError:
     """The first thing that is wrong, unknown keys before keys that are missing."""
     faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
     fault = faults[0]

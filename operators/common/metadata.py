@@ -167,8 +167,8 @@ class Hints:
 def enlarged(output_shape: tuple[int, ...], factor: float) -> Hints:
     """The picture whose rows and columns are `factor` times those of its measurement."""
     rows, columns = (round(n * factor) for n in output_shape[-2:])
-    said = f"size of the picture: {columns} x {rows}, {factor:g} times the measurement's (another with --shape)"
-    return Hints((*output_shape[:-2], rows, columns), notes={"input_shape": said})
+    note = f"size of the picture: {columns} x {rows}, {factor:g} times the measurement's (another with --shape)"
+    return Hints((*output_shape[:-2], rows, columns), notes={"input_shape": note})
 
 
 def _listed(value: Any) -> Any:

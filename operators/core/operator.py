@@ -146,9 +146,9 @@ class Operator(Checked, nn.Module):
         """`constant(name, like)` for an array that the state implies: made at first use, moved along, never saved."""
         if name not in self._buffers:
             with torch.inference_mode(False), full_precision(like):
-                made = make()
+                value = make()
             with _BUFFERS:
-                self.register_buffer(name, made, persistent=False)
+                self.register_buffer(name, value, persistent=False)
         return self.constant(name, like)
 
     def _check(self, data: Tensor, shape: Shape, is_complex: bool, what: str) -> None:

@@ -24,9 +24,9 @@ def of_picture(meta: Facts, axes: str, settings: Mapping[str, Any], fixed: Colle
     if len(sizes) < len(steps):
         return Hints()
     if max(sizes) > min(sizes) * (1 + SQUARE):
-        said = " x ".join(f"{size:g}" for size in sizes)
+        sides = " x ".join(f"{size:g}" for size in sizes)
         own = f"{settings.get('pixel', 1.0):g} mm, the task's own"
-        return Hints(notes={"pixel": f"pixel: {own}; the file's pixels of {said} mm are not square"})
+        return Hints(notes={"pixel": f"pixel: {own}; the file's pixels of {sides} mm are not square"})
     return _pixel(sizes[-1])
 
 

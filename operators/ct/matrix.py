@@ -37,7 +37,7 @@ class ScanMatrix:
         per_view = max(grid.size, cells * max(grid.shape)) * taps
         stored = len(self.folding.stored)
         parts = min(stored, max(1, math.ceil(stored * per_view / WORK)))
-        self._parts = [chosen for chosen in np.array_split(self.folding.stored, parts) if len(chosen)]
+        self._parts = [numbers for numbers in np.array_split(self.folding.stored, parts) if len(numbers)]
         self._forget()
 
     def _forget(self) -> None:
@@ -86,23 +86,23 @@ class ScanMatrix:
         return torch.where(mirrored[:, *[None] * len(self.views.cells)], y.flip(-1), y)
 
     def _matrices(self, like: Tensor, *, transposed: bool) -> Iterator[Tensor]:
-        for number, chosen in enumerate(self._parts):
+        for number, numbers in enumerate(self._parts):
             key = (number, transposed, like.dtype, like.device)
             with self._lock:
                 matrix = self._kept.get(key)
                 if matrix is None:
-                    matrix = self._make(chosen, transposed).to(device=like.device, dtype=like.dtype)
+                    matrix = self._make(numbers, transposed).to(device=like.device, dtype=like.dtype)
                     size = matrix.values().numel() * (matrix.values().element_size() + 4)
                     if self._bytes + size <= KEPT:
                         self._kept[key] = matrix
                         self._bytes += size
             yield matrix
 
-    def _make(self, chosen: np.ndarray, transposed: bool) -> Tensor:
+    def _make(self, numbers: np.ndarray, transposed: bool) -> Tensor:
         from scipy.sparse import coo_matrix
 
-        rays, pixels, weights = self.weights(self.views.at(chosen), self.grid)
-        shape = (len(chosen) * math.prod(self.views.cells), self.grid.size)
+        rays, pixels, weights = self.weights(self.views.at(numbers), self.grid)
+        shape = (len(numbers) * math.prod(self.views.cells), self.grid.size)
         sparse = coo_matrix((weights, (rays.astype(np.int32), pixels.astype(np.int32))), shape=shape)
         compressed = (sparse.T if transposed else sparse).tocsr()
         with warnings.catch_warnings(), torch.inference_mode(False):

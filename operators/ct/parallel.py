@@ -89,8 +89,8 @@ class ParallelCT(Tomography):
         if output_shape is None:
             return hints
         shape = square(hints, output_shape, settings)
-        said = f"size of the picture: {shape[-1]} x {shape[-2]}, as wide as the detector (another with --shape)"
-        return replace(hints, input_shape=shape, notes={"input_shape": said, **hints.notes})
+        note = f"size of the picture: {shape[-1]} x {shape[-2]}, as wide as the detector (another with --shape)"
+        return replace(hints, input_shape=shape, notes={"input_shape": note, **hints.notes})
 
     def _forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, *self.input_shape[-2:])

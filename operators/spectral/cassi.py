@@ -61,7 +61,7 @@ class CASSI(LinearOperator):
         # Where band c begins: on the detector (single), in the wide mask (dual, which sees it at j - d c).
         steps = [shift * c if kind == "single" else -shift * c for c in range(bands)]
         self.starts = [step - min(steps) for step in steps]
-        aperture = self._random(transmission) if mask is None else self._given(mask)
+        aperture = self._random(transmission) if mask is None else self._own_aperture(mask)
         self.transmission = float(aperture.mean())
         self.register_buffer("mask", torch.from_numpy(aperture))
 
@@ -157,7 +157,7 @@ class CASSI(LinearOperator):
         aperture[places[: max(1, round(transmission * pixels))]] = 1.0
         return aperture.reshape(size)
 
-    def _given(self, mask: Tensor | np.ndarray | list[Any]) -> np.ndarray:
+    def _own_aperture(self, mask: Tensor | np.ndarray | list[Any]) -> np.ndarray:
         values = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
         if values.dtype.kind not in "biuf":
             raise BadType(f"the mask holds {values.dtype}", wanted="real numbers of at least 0")

@@ -15,9 +15,9 @@ SUFFIX = ".safetensors"
 
 def folder() -> Path:
     """The folder RESTORE_PRIORS names, else restore/priors under XDG_DATA_HOME, else ~/.local/share/restore/priors."""
-    named = os.environ.get("RESTORE_PRIORS")
-    if named:
-        return Path(named)
+    place = os.environ.get("RESTORE_PRIORS")
+    if place:
+        return Path(place)
     data = os.environ.get("XDG_DATA_HOME")
     return (Path(data) if data else Path.home() / ".local" / "share") / "restore" / "priors"
 

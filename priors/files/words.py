@@ -30,8 +30,8 @@ class WordPart:
     @property
     def spelled(self) -> str:
         """The part as it is written: name(value,key=value), or the name alone."""
-        named = [f"{key}={json.dumps(value)}" for key, value in (self.settings or {}).items()]
-        inside = ",".join([*(json.dumps(value) for value in self.values), *named])
+        pairs = [f"{key}={json.dumps(value)}" for key, value in (self.settings or {}).items()]
+        inside = ",".join([*(json.dumps(value) for value in self.values), *pairs])
         return f"{self.name}({inside})" if inside else self.name
 
     def by_name(self, names: Sequence[str], *, where: str) -> dict[str, Any]:
@@ -64,9 +64,9 @@ def _part(text: str, word: str) -> WordPart:
     values: list[Any] = []
     settings: dict[str, Any] = {}
     for item in _split(match["settings"] or "", ","):
-        named = _NAMED.fullmatch(item)
-        if named is not None:
-            settings[named["key"]] = _value(named["value"])
+        pair = _NAMED.fullmatch(item)
+        if pair is not None:
+            settings[pair["key"]] = _value(pair["value"])
         elif item.strip():
             values.append(_value(item))
     return WordPart(match["name"], tuple(values), settings)

@@ -45,7 +45,7 @@ def run(
     from ..runs.plan import check_writable
 
     check_writable(store.folder() if out is None else out)
-    made = import_checkpoint(
+    imported = import_checkpoint(
         file,
         format=format,
         name=name,
@@ -55,11 +55,17 @@ def run(
         overwrite=overwrite,
     )
     if not quiet:
-        for line in made.told:
+        for line in imported.told:
             sys.stderr.write(f"assumed {line}; change it with --set\n")
-    prior = made.name if out is None else str(made.path)
+    prior = imported.name if out is None else str(imported.path)
     if as_json:
-        row = {"name": made.name, "prior": prior, "path": str(made.path), "card": str(made.card), "assumed": made.told}
+        row = {
+            "name": imported.name,
+            "prior": prior,
+            "path": str(imported.path),
+            "card": str(imported.card),
+            "assumed": imported.told,
+        }
         sys.stdout.write(json.dumps(row, indent=2) + "\n")
     else:
-        sys.stdout.write(f"{made.path}\nUse it with: --prior {prior}\n")
+        sys.stdout.write(f"{imported.path}\nUse it with: --prior {prior}\n")

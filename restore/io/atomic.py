@@ -41,16 +41,16 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
         The place cannot be written: missing folder, permission, full disk, a folder or device of that name,
         or an existing file with `overwrite=False`.
     """
-    named = Path(path)
-    if "\0" in os.fspath(named):
-        raise WriteError(named, "the name holds a zero byte", do="Choose another name.")
-    target = Path(os.path.realpath(named))
+    place = Path(path)
+    if "\0" in os.fspath(place):
+        raise WriteError(place, "the name holds a zero byte", do="Choose another name.")
+    target = Path(os.path.realpath(place))
     temporary = target.with_name(f".restore-{secrets.token_hex(6)}{target.suffix[:20]}")
     try:
-        mode = _existing_mode(named, target, overwrite=overwrite)
+        mode = _existing_mode(place, target, overwrite=overwrite)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
-        raise _place_error(named, error) from error
+        raise _place_error(place, error) from error
     try:
         yield temporary
         if mode is not None:
@@ -61,7 +61,7 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno in _PLACE and error.errno != errno.ENOENT:
-            raise _place_error(named, error) from error
+            raise _place_error(place, error) from error
         raise
     with suppress(OSError):  # some network drives cannot sync a folder; the file itself is safe by now
         _sync(target.parent)
@@ -102,7 +102,7 @@ def _swap(stage: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _existing_mode(named: Path, target: Path, *, overwrite: bool) -> int | None:
+def _existing_mode(place: Path, target: Path, *, overwrite: bool) -> int | None:
     """Permissions of the file that will be replaced, None where there is none."""
     try:
         mode = target.stat().st_mode
@@ -110,9 +110,9 @@ def _existing_mode(named: Path, target: Path, *, overwrite: bool) -> int | None:
         return None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device or pipe"
-        raise WriteError(named, f"this is {kind}", wanted="a file name", do="Name a file.")
+        raise WriteError(place, f"this is {kind}", wanted="a file name", do="Name a file.")
     if not overwrite:
-        raise WriteError(named, "it exists already", do="Choose another name or allow overwriting.")
+        raise WriteError(place, "it exists already", do="Choose another name or allow overwriting.")
     return stat.S_IMODE(mode)
 
 

@@ -29,15 +29,15 @@ class _FileError(BadInput):
 
     def __init__(self, path: str | os.PathLike[str], found: str, wanted: str = "", do: str = "") -> None:
         self.path = Path(path)
-        self._given = (path, found, wanted, do)
+        self._arguments = (path, found, wanted, do)
         super().__init__(f"{shown(path)}: {one_line(found)}", wanted=one_line(wanted), do=one_line(do, limit=600))
 
     def about(self, path: str | os.PathLike[str]) -> Self:
         """The same finding under the name the user knows the file by."""
-        return type(self)(path, *self._given[1:])
+        return type(self)(path, *self._arguments[1:])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._given
+        return type(self), self._arguments
 
 
 class ReadError(_FileError):

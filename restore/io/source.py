@@ -78,21 +78,21 @@ class Options:
 
 def open_source(path: str | os.PathLike[str]) -> Source:
     """A look at a file or folder, which is not read whole; ReadError where it is missing, empty or not readable."""
-    named = Path(path)
+    place = Path(path)
     try:
-        status = _status(named)
+        status = _status(place)
         if stat.S_ISDIR(status.st_mode):
-            return Source(named, 0, b"", folder=True)
+            return Source(place, 0, b"", folder=True)
         if not stat.S_ISREG(status.st_mode):
             # A pipe would block for ever and cannot be checked against its size.
-            raise ReadError(named, "this is a device or pipe", "a file", "Save the data to a file first.")
-        with named.open("rb") as file:
+            raise ReadError(place, "this is a device or pipe", "a file", "Save the data to a file first.")
+        with place.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:
-        raise _unreadable(named, error) from error
+        raise _unreadable(place, error) from error
     if not head:
-        raise ReadError(named, "the file is empty (0 bytes)", "", "Get or export the file again.")
-    return Source(named, status.st_size, head)
+        raise ReadError(place, "the file is empty (0 bytes)", "", "Get or export the file again.")
+    return Source(place, status.st_size, head)
 
 
 def check_there(path: Path) -> None:

@@ -234,8 +234,8 @@ def _samples(spec: Spec, shape: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
     if channels == 1 or not (last or planes):
         return letters, {"photometric": "minisblack"}
     extra = channels - (3 if colour else 1)
-    told = {"photometric": "rgb" if colour else "minisblack", "planarconfig": "contig" if last else "separate"}
-    return letters.replace("C", "S"), {**told, **({"extrasamples": ["unspecified"] * extra} if extra else {})}
+    tags = {"photometric": "rgb" if colour else "minisblack", "planarconfig": "contig" if last else "separate"}
+    return letters.replace("C", "S"), {**tags, **({"extrasamples": ["unspecified"] * extra} if extra else {})}
 
 
 FORMAT = Format(read, write, extent, picture=True)

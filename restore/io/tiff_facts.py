@@ -51,11 +51,11 @@ def written_metadata(spec: Spec, letters: str) -> dict[str, Any]:
         bits = {} if spec.facts.camera is None else _bits(spec.facts.camera.white)
         return {"ome": True, "metadata": {"axes": letters, **sizes, **units, **bits}}
     if dialect == "imagej" and plain and spec.dtype.str[1:] in ("u1", "u2", "f4") and "S" not in letters:
-        said: dict[str, Any] = {"axes": letters, "unit": "mm"} if steps else {"axes": letters}
+        description: dict[str, Any] = {"axes": letters, "unit": "mm"} if steps else {"axes": letters}
         if "Z" in steps:
-            said["spacing"] = steps["Z"]
+            description["spacing"] = steps["Z"]
         scale = {"resolution": (1 / steps["X"], 1 / steps["Y"])} if {"X", "Y"} <= set(steps) else {}
-        return {"imagej": True, "metadata": said, **scale}
+        return {"imagej": True, "metadata": description, **scale}
     facts = spec.facts.parts_as_dict()
     return {"metadata": {"axes": letters, **({"facts": facts} if facts else {})}}
 
@@ -67,19 +67,19 @@ def dialect_of(file: Any) -> str | None:
 
 def _of_ome(text: str, page: Any) -> Facts:
     pixels = re.search(r"<Pixels\b[^>]*>", text)
-    said = dict(re.findall(r'(\w+)="([^"]*)"', pixels[0])) if pixels else {}
+    attributes = dict(re.findall(r'(\w+)="([^"]*)"', pixels[0])) if pixels else {}
     steps = {}
     for stored, letter in SPATIAL.items():
-        unit = said.get(f"PhysicalSize{stored}Unit", "um")
-        steps[letter] = _millimetres(said.get(f"PhysicalSize{stored}"), unit)
-    bits = said.get("SignificantBits", "")
+        unit = attributes.get(f"PhysicalSize{stored}Unit", "um")
+        steps[letter] = _millimetres(attributes.get(f"PhysicalSize{stored}"), unit)
+    bits = attributes.get("SignificantBits", "")
     white = 2.0 ** int(bits) - 1 if bits.isascii() and bits.isdigit() and 0 < int(bits) < 32 else None
     return Facts(geometry=_geometry(steps), camera=_camera(white if _below_full(white, page) else None))
 
 
-def _of_imagej(said: Mapping[str, Any], page: Any) -> Geometry | None:
-    unit = str(said.get("unit", ""))
-    steps = {"D": _millimetres(said.get("spacing"), unit)}
+def _of_imagej(tags: Mapping[str, Any], page: Any) -> Geometry | None:
+    unit = str(tags.get("unit", ""))
+    steps = {"D": _millimetres(tags.get("spacing"), unit)}
     for tag, letter in ((Y_RESOLUTION, "H"), (X_RESOLUTION, "W")):
         value = page.tags.get(tag)
         pixels, per = value.value if value is not None and isinstance(value.value, tuple) else (0, 1)
@@ -89,13 +89,13 @@ def _of_imagej(said: Mapping[str, Any], page: Any) -> Geometry | None:
 
 def _of_ours(source: Source, text: str, page: Any) -> Facts:
     try:
-        said = json.loads(text)
+        table = json.loads(text)
     except ValueError:
         return Facts()
-    if not isinstance(said, dict) or "facts" not in said:
+    if not isinstance(table, dict) or "facts" not in table:
         return Facts(camera=_camera(_white_tag(page)))
     try:
-        return Facts(**parts_from_dict(said["facts"]))
+        return Facts(**parts_from_dict(table["facts"]))
     except (TypeError, AttributeError, RestoreError) as error:
         raise source.fail(f"typed metadata that make no sense ({error})", do="Write the file again.") from error
 
@@ -139,5 +139,5 @@ def _millimetres(value: Any, unit: str) -> float | None:
 
 
 def _geometry(steps: Mapping[str, float | None]) -> Geometry | None:
-    known = {letter: step for letter, step in steps.items() if step is not None}
-    return Geometry("".join(known), tuple(known.values())) if known else None
+    spacings = {letter: step for letter, step in steps.items() if step is not None}
+    return Geometry("".join(spacings), tuple(spacings.values())) if spacings else None

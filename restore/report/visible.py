@@ -66,17 +66,17 @@ def display(tensor: Tensor, *, kind: str | None = None, limits: Limits | None = 
 def look(tensor: Tensor, *, kind: str | None = None, limits: Limits | None = None) -> Look:
     """`display` with the legend of its colour scale."""
     values, before = _planes(tensor)
-    chosen = kind if kind is not None else _kind_of(values)
-    if chosen not in _RULES:
-        raise BadInput(f"no way to show a picture of kind {chosen!r}", wanted=", ".join(_RULES))
-    if np.iscomplexobj(values) and chosen != "complex":
+    rule = kind if kind is not None else _kind_of(values)
+    if rule not in _RULES:
+        raise BadInput(f"no way to show a picture of kind {rule!r}", wanted=", ".join(_RULES))
+    if np.iscomplexobj(values) and rule != "complex":
         values, before = np.abs(values), f"{before}magnitude of complex values; "
     finite = np.isfinite(values)
     after = ""
     if not finite.all():
         values = np.where(finite, values, 0)
         after = f"; {int((~finite).sum())} values are not finite and drawn as 0"
-    shown = _RULES[chosen](values, limits)
+    shown = _RULES[rule](values, limits)
     return replace(shown, rule=f"{before}{shown.rule}{after}")
 
 
@@ -128,11 +128,11 @@ def _hu(values: np.ndarray, limits: Limits | None) -> Look:
 
 
 def _bands(values: np.ndarray, limits: Limits | None) -> Look:
-    chosen = _three(len(values))
-    low, high = limits if limits is not None else _band_limits(values[chosen])
-    red, green, blue = (index + 1 for index in chosen)
+    bands = _three(len(values))
+    low, high = limits if limits is not None else _band_limits(values[bands])
+    red, green, blue = (index + 1 for index in bands)
     text = f"{len(values)} bands: red is band {red}, green is band {green}, blue is band {blue}"
-    return Look(_grey(values[chosen], (low, high)), f"{text}; black is {low:.4g}, white is {high:.4g}")
+    return Look(_grey(values[bands], (low, high)), f"{text}; black is {low:.4g}, white is {high:.4g}")
 
 
 def _complex(values: np.ndarray, limits: Limits | None) -> Look:

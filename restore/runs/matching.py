@@ -36,37 +36,37 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
     """The prior a solver will use, None where it uses none; BadInput where it fits neither solver nor picture."""
     if not method.needs_prior:
         return None
-    chosen = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
-    if not method.takes(chosen):
+    prior = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
+    if not method.takes(prior):
         raise BadInput(
-            f"prior {chosen.name or type(chosen).__name__!r} is a {chosen.kind or type(chosen).__name__} prior",
+            f"prior {prior.name or type(prior).__name__!r} is a {prior.kind or type(prior).__name__} prior",
             wanted=f"a {method.kind_taken()} prior for solver {solver_name(method)!r}",
-            do=_where_priors_come_from(method, chosen),
+            do=_where_priors_come_from(method, prior),
         )
-    if method.differentiates and not chosen.differentiable:
+    if method.differentiates and not prior.differentiable:
         raise BadInput(
-            f"{type(method).__name__} takes gradients through the prior and {chosen.name!r} gives none",
-            do=f"Solvers that ask for none: {', '.join(_without_gradients(chosen))}.",
+            f"{type(method).__name__} takes gradients through the prior and {prior.name!r} gives none",
+            do=f"Solvers that ask for none: {', '.join(_without_gradients(prior))}.",
         )
     shape = problem.operator.input_shape
-    if len(shape) - 1 != chosen.spatial and len(shape) in (3, 4):
+    if len(shape) - 1 != prior.spatial and len(shape) in (3, 4):
         raise BadInput(
             f"the picture has {len(shape) - 1} axes beside its channels",
-            wanted=f"{chosen.spatial} for prior {chosen.name or type(chosen).__name__!r}",
-            do=_other_axes(chosen),
+            wanted=f"{prior.spatial} for prior {prior.name or type(prior).__name__!r}",
+            do=_other_axes(prior),
         )
-    if problem.operator.complex_input and chosen.channels is not None:
+    if problem.operator.complex_input and prior.channels is not None:
         raise BadInput(
-            f"the picture is complex and prior {chosen.name!r} is real",
-            do=f"Use a classical solver (tikhonov, tv, wavelet), or --prior {chosen.name}:real-imaginary.",
+            f"the picture is complex and prior {prior.name!r} is real",
+            do=f"Use a classical solver (tikhonov, tv, wavelet), or --prior {prior.name}:real-imaginary.",
         )
-    if chosen.channels is not None and shape[0] not in chosen.channels:
+    if prior.channels is not None and shape[0] not in prior.channels:
         raise BadInput(
             f"the picture has {shape[0]} channels",
-            wanted=f"{' or '.join(map(str, chosen.channels))} for prior {chosen.name!r}",
-            do=f"Use --prior {chosen.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
+            wanted=f"{' or '.join(map(str, prior.channels))} for prior {prior.name!r}",
+            do=f"Use --prior {prior.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
         )
-    return chosen
+    return prior
 
 
 def _without_gradients(prior: Prior) -> list[str]:

@@ -34,21 +34,21 @@ class Meter:
         self._axes = prior.network_axes
         self.prior = around(prior, self._measured)
 
-    def _measured(self, call: Callable[..., Any], state: Tensor, *others: Any, **named: Any) -> Any:
+    def _measured(self, call: Callable[..., Any], state: Tensor, *others: Any, **keywords: Any) -> Any:
         began = _now(state)
         if state.requires_grad:
             state = _Mark.apply(state, self, False)
         with torch.autocast(state.device.type, torch.bfloat16, enabled=self.autocast):
-            answer = self._called(call, state, *others, **named)
+            answer = self._called(call, state, *others, **keywords)
         answer = map_tensors(lambda part: _Mark.apply(part, self, True) if part.requires_grad else part, answer)
         self.nfe += 1
         self.seconds += _now(state) - began
         return answer
 
-    def _called(self, call: Callable[..., Any], state: Tensor, *others: Any, **named: Any) -> Any:
+    def _called(self, call: Callable[..., Any], state: Tensor, *others: Any, **keywords: Any) -> Any:
         if self.retried_tile is None:
             try:
-                return call(state, *others, **named)
+                return call(state, *others, **keywords)
             except torch.OutOfMemoryError:
                 half = max(state.shape[-self._axes :]) // 2
                 if not self.may_tile or half < side_for(SMALLEST_TILE, self._axes):
@@ -58,7 +58,7 @@ class Meter:
             self.retried_tile = half
         tile = self.retried_tile
         overlap = min(64, tile // 2)
-        return in_tiles(call, state, *others, axes=self._axes, tile=tile, overlap=overlap, **named)
+        return in_tiles(call, state, *others, axes=self._axes, tile=tile, overlap=overlap, **keywords)
 
 
 class _Mark(torch.autograd.Function):

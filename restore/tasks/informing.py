@@ -33,9 +33,9 @@ def hints(physics: Physics, image: Any, output_shape: tuple[int, ...] | None, *,
 
 def listens(physics: Physics) -> bool:
     """Whether the operator takes anything of what a file states."""
-    asked: Any = REGISTRY.load(physics.sections.operator.name).informed_by
+    own: Any = REGISTRY.load(physics.sections.operator.name).informed_by
     silent: Any = Operator.informed_by
-    return bool(asked.__func__ is not silent.__func__)
+    return bool(own.__func__ is not silent.__func__)
 
 
 def stated(physics: Physics, hints: Hints, notes: list[str]) -> Physics:

@@ -35,14 +35,14 @@ class Clues:
 
     def settle(self, name: str, *, file: Any = None, default: Any = None, hint: str = "") -> Any:
         """The file's word, else the user's, else the default, which is told; BadInput where file and user differ."""
-        asked = self.asked.get(name)
-        if file is not None and asked is not None and not _same(file, asked):
+        wish = self.asked.get(name)
+        if file is not None and wish is not None and not _same(file, wish):
             raise BadInput(
-                f"{self.path} says {name} {file} and --set says {asked}",
+                f"{self.path} says {name} {file} and --set says {wish}",
                 wanted="the constants the network was trained with",
                 do=f"Leave --set {name} out.",
             )
-        value = asked if file is None else file
+        value = wish if file is None else file
         if value is None:
             value = default
             self.assumed.append(f"{name} {default} (the file does not say{'; ' + hint if hint else ''})")
@@ -58,9 +58,9 @@ def _same(first: Any, second: Any) -> bool:
 
 def resshift(evidence: Clues) -> None:
     """Steps from the released file names (..._s15_v1.pth, ..._s4.pth); the rest follows from them."""
-    named = re.search(r"(?:^|_)s(\d+)(?=_|\.|$)", evidence.path.name)
+    match = re.search(r"(?:^|_)s(\d+)(?=_|\.|$)", evidence.path.name)
     steps = evidence.settle(
-        "steps", file=int(named[1]) if named else None, default=4, hint="15 for the first two releases, named s15"
+        "steps", file=int(match[1]) if match else None, default=4, hint="15 for the first two releases, named s15"
     )
     level = RESSHIFT_NOISE.get(steps)
     if level is None and "min_noise_level" not in evidence.asked:
@@ -107,8 +107,8 @@ def _shape(evidence: Clues, steps: int, scale: float, shifts: np.ndarray, noises
 def resfusion(evidence: Clues) -> None:
     """Length from the hyper-parameters where they hold one; a stored table is checked."""
     notes = evidence.release.notes
-    said = next((notes[key] for key in ("T", "timesteps", "schedule_steps") if isinstance(notes.get(key), int)), None)
-    steps = evidence.settle("schedule_steps", file=said, default=12, hint="12 as published: five steps")
+    length = next((notes[key] for key in ("T", "timesteps", "schedule_steps") if isinstance(notes.get(key), int)), None)
+    steps = evidence.settle("schedule_steps", file=length, default=12, hint="12 as published: five steps")
     stored = _table(evidence, "alphas_hat")
     if stored is None:
         return

@@ -180,7 +180,7 @@ def rebuilt(layout: ReleasedLayout, release: Found, path: Path, tree: Any) -> tu
     if wrong:
         raise BadInput(
             f"{path} does not fit format {layout.name!r}: {wrong}",
-            wanted=f"the keys of a network with {_told(settings)}",
+            wanted=f"the keys of a network with {_listed(settings)}",
             do=suggestion(tree, layout).strip(),
         )
     for key, value in release.weights.items():
@@ -231,5 +231,5 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in tensors.items()}
 
 
-def _told(settings: Mapping[str, Any]) -> str:
+def _listed(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in settings.items())
