@@ -22,6 +22,8 @@ from ..problem import Problem
 from . import informing, measurement, units
 from .physics import Physics
 
+LEAST_COUNTED = 64  # numbers from which a variance says something
+
 
 @dataclass(frozen=True)
 class Given:
@@ -92,12 +94,12 @@ def _arrays(physics: Physics, y: Tensor, statement: Given, notes: list[str]) -> 
                 f"--nan-as-mask was given and task {physics.task!r} has no mask", do="Repair the NaN values."
             )
         there = ~torch.isnan(y).flatten(0, -3).any(0)
-        arrays["mask"] = there & (_mask(arrays["mask"], y) if "mask" in arrays else True)
+        arrays["mask"] = there & (_mask(arrays["mask"], y, notes) if "mask" in arrays else True)
     if not _marks_pixels(physics):
         if "mask" not in arrays:
             notes.append("mask: the task's own (give another with --mask)")
     elif "mask" in arrays:
-        arrays["mask"] = _mask(arrays["mask"], y)
+        arrays["mask"] = _mask(arrays["mask"], y, notes)
     elif "mask" in parameters:
         arrays["mask"] = measurement.detect_mask(torch.nan_to_num(y, nan=0.0))
         missing = 100 * (1 - float(arrays["mask"].double().mean()))
@@ -123,15 +125,25 @@ def _kernel(kernel: Tensor) -> Tensor:
     return flat / total
 
 
-def _mask(mask: Tensor, y: Tensor) -> Tensor:
-    flat = mask if mask.ndim == 2 else mask.reshape(-1, *mask.shape[-2:]).any(0) if mask.ndim == 3 else mask.squeeze()
-    if tuple(flat.shape) != tuple(y.shape[-2:]):
+def _mask(mask: Tensor, y: Tensor, notes: list[str]) -> Tensor:
+    """Which pixels were measured (H x W): those of a mask on the bright side of half its range, any above 0 of 0 and 1.
+
+    A mask drawn or stored as a picture has grey edges, compression noise, or black that is not quite 0.
+    """
+    values = mask.double()
+    dark, bright = (float(values.min()), float(values.max())) if values.numel() else (0.0, 0.0)
+    two_valued = dark == bright or bool(((values == dark) | (values == bright)).all())
+    keep = values != 0 if dark == bright else values > (dark + bright) / 2
+    keep = keep if keep.ndim == 2 else keep.reshape(-1, *keep.shape[-2:]).any(0) if keep.ndim == 3 else keep.squeeze()
+    if tuple(keep.shape) != tuple(y.shape[-2:]):
         raise BadInput(
             f"the mask has shape {tuple(mask.shape)}", wanted=f"{y.shape[-2]} x {y.shape[-1]}, as the measurement"
         )
-    keep = flat != 0
     if not bool(keep.any()):
         raise BadInput("the mask is 0 everywhere: nothing was measured", wanted="nonzero where a pixel was measured")
+    missing = int((~keep).sum())
+    edge = "" if two_valued else f"; it holds other values than {dark:g} and {bright:g}, which half its range decides"
+    notes.append(f"mask: {missing} of {keep.numel()} pixels are missing ({100 * missing / keep.numel():.1f} %){edge}")
     return keep
 
 
@@ -201,7 +213,7 @@ def _noise(physics: Physics, y: Tensor, operator: Operator, statement: Given, no
 def _sigma(physics: Physics, y: Tensor, operator: Operator, sigma: float | str | None, notes: list[str]) -> float:
     fixed = physics.sections.noise.parameters.get("sigma")
     if isinstance(sigma, int | float) and not isinstance(sigma, bool):
-        return _not_negative("sigma", float(sigma))
+        return _possible(_not_negative("sigma", float(sigma)), y, operator)
     if sigma is None and fixed is not None:
         notes.append(f"noise sigma: {fixed:.4g}, the task's own (give another with --sigma, or --sigma estimate)")
         return float(fixed)
@@ -214,6 +226,28 @@ def _sigma(physics: Physics, y: Tensor, operator: Operator, sigma: float | str |
         f"noise sigma: {estimated:.4g}, estimated from the finest wavelet coefficients; fine texture raises it"
     )
     return estimated
+
+
+def _possible(sigma: float, y: Tensor, operator: Operator) -> float:
+    """sigma; BadInput where it is more than all that varies in the measurement, which no noise in it can be.
+
+    Noise that is independent of the picture makes var(y) = var(A x) + sigma^2. The variance of N numbers of pure noise
+    has the standard error sigma^2 sqrt(2 / N); three of them are allowed, so that a flat noisy picture is legal.
+    """
+    seen = y if operator.observed is None else y[:, operator.observed.to(y.device).expand(y.shape[1:])]
+    count = seen.numel() * (2 if seen.is_complex() else 1)
+    if count < LEAST_COUNTED:
+        return sigma
+    spread = (torch.view_as_real(seen) if seen.is_complex() else seen).double()
+    variance = float(spread.var(correction=1))
+    if sigma**2 > variance + 3 * sigma**2 * math.sqrt(2 / count):
+        also = f" Did you mean {sigma:g}/255 = {sigma / 255:.4g}?" if sigma >= 1 else ""
+        raise BadInput(
+            f"sigma is {sigma:g}, and the standard deviation of the whole measurement {variance**0.5:.4g}",
+            wanted="the standard deviation of the noise, in the units of the measurement",
+            do=f"Give a smaller one, or --sigma estimate.{also}",
+        )
+    return sigma
 
 
 def _brightest(image: Any) -> float:

@@ -27,7 +27,7 @@ from operators.common.settings import Count, NotNegative
 from priors.regularisers.wavelet import Family, Wavelets, soft_threshold
 
 from ..base import Mean, Solver, State
-from ..parts.discrepancy import Search, per_picture
+from ..parts.discrepancy import Search, over_pixels, per_picture
 from ..parts.start import start_estimate
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class Wavelet(Solver):
         search = Search(problem, first=0.1, fixed=fixed, steps=self.steps)
         strengths = self._stages(largest, bound) if fixed else iter(search)
         for step, strength in enumerate(strengths):
-            c = self._stage(problem, frame, c, per_picture(strength * largest, c), bound)
+            further = self._stage(problem, frame, c, per_picture(strength * largest, c), bound)
+            # A picture whose strength fits keeps its coefficients, however long its neighbours go on.
+            c = torch.where(over_pixels(search.searching, c).to(c.device), further, c)
             x = frame.synthesis(c)
             search.tell(x)
             yield State(x=x, x0=x, estimate=x, step=step, info={"weight": Mean(strength * largest * bound)})

@@ -41,6 +41,11 @@ class Search:
         """Whether every picture has its strength."""
         return all(b.done for b in self._brackets)
 
+    @property
+    def searching(self) -> Tensor:
+        """Which pictures still look for their strength (B, boolean): the answers of the others are to stay."""
+        return torch.tensor([not b.done or self.fixed for b in self._brackets], dtype=torch.bool)
+
     def tell(self, x: Tensor) -> None:
         """Move each strength towards the one whose misfit equals the noise."""
         if self.fixed:
