@@ -78,7 +78,7 @@ class Reconstruction:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write everything to one HDF5 file with checksums: whole, or not at all."""
+        """Path of one HDF5 file of everything, with checksums, written whole or not at all."""
         arrays = {
             "estimate": self.estimate,
             "samples": self.samples,

@@ -114,7 +114,7 @@ def submit(folder: Path, store: Store) -> int:
 
 
 def measurements(store: Store, folder: Path) -> int:
-    """Write y of every measurement of the latest run, as .npy beside a JSON of its physics; how many there are."""
+    """How many measurements of the latest run were written: y as .npy, beside a JSON of its physics."""
     import json
 
     from restore.io.atomic import atomic_path

@@ -17,7 +17,7 @@ from .datasets import SUFFIXES, data_root, find, shipped, user_entries, user_fol
 
 
 def add(name: str, folder: Path) -> int:
-    """Make the pictures of a folder the set `name`, with a manifest of what is there now; how many there are.
+    """How many pictures the set `name` has, now those of a folder, with a manifest of what is there.
 
     BadInput for a folder without pictures, a name that cannot be one, or the name of a known set for other pictures.
     """

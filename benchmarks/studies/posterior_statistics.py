@@ -90,7 +90,7 @@ def attainable(std: Tensor, draws: int, *, seed: int = 0) -> float:
 
 
 def measure(task: restore.tasks.Task, problem: Problem, prior: str, solver: restore.Solver, draws: int) -> Spread:
-    """Draw one measured picture `draws` times and compare the draws with its truth."""
+    """The spread of `draws` samples for one measured picture, beside the error of their mean."""
     from restore.metrics import Evidence, appraise
 
     result = restore.solve(problem, prior or None, solver, samples=draws, seed=0)
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def store(path: Path, rows: Mapping[str, Spread], setting: Mapping[str, str | int]) -> None:
-    """Write the rows; those that the file has of other methods under the same setting stay."""
+    """The file of the rows; those that it has of other methods under the same setting stay."""
     kept = load(path)[1] if path.is_file() and load(path)[0] == dict(setting) else {}
     merged = {name: asdict(one) for name, one in {**kept, **rows}.items()}
     path.write_text(json.dumps({"format": FORMAT, "setting": dict(setting), "rows": merged}, indent=1) + "\n", "utf-8")

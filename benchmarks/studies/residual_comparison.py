@@ -207,7 +207,7 @@ def measured(prior: str, scores: Sequence[SetScore]) -> str:
 
 
 def write(root: Path, scores: Sequence[SetScore]) -> list[Path]:
-    """Fill the documents and draw the plots; the files written."""
+    """Paths of the documents that were filled and the plots that were drawn."""
     page = fill((root / PAGE).read_text("utf-8"), "### Table", comparison(scores))
     if (root / SPREADS).is_file():
         page = fill(page, "### Spread of the draws", spreads(root / SPREADS))

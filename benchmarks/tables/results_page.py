@@ -81,7 +81,7 @@ def gain(row: Mapping[str, Any]) -> str:
 
 
 def keep(run: Path, path: Path) -> None:
-    """Copy the rows of a finished run; BadInput where there are none or some items are missing."""
+    """A file of the rows of a finished run; BadInput where there are none or some items are missing."""
     stored = leaderboard.read(run)
     if stored["missing_rows"]:
         raise BadInput(f"{run} lacks {stored['missing_rows']} items", do="Repeat its command; it goes on.")
@@ -89,7 +89,7 @@ def keep(run: Path, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Keep the rows of a run where one is given, and fill the page."""
+    """Exit status, with the page filled from the kept rows, or from those of a run where one is named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = sorted({name for name, _ in TABLES.values()})
     parser.add_argument("--run", type=Path, help="folder of `restore bench`; default: the rows that are kept")

@@ -46,7 +46,7 @@ class Fienup(Checked):
         above("high", self.high, "low", self.low)
 
     def run(self, operator: Amplitudes, y: Tensor, pictures: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Yield (step, estimate).
+        """(step, estimate) after every step.
 
         y: B x output_shape. pictures: starts x B x input_shape, random pictures that lend their phases; the estimate
         (B x input_shape) keeps, for each channel, the start that explains the measurement best.

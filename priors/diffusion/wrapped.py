@@ -63,12 +63,12 @@ class WrappedDenoiser(DiffusionPrior):
         if self.sigma_as == "number" and len(x) > 1 and not bool((level == level[0]).all()):
             return torch.cat([self._asked(x[k : k + 1], level[k : k + 1]) for k in range(len(x))])
         noise = level if level.ndim > 1 else level.reshape(-1, *[1] * (x.ndim - 1))
-        told: Any = self.sigma_gain * level
+        noise_level: Any = self.sigma_gain * level
         if self.sigma_as == "number":
-            told = float(told[0])
+            noise_level = float(noise_level[0])
         elif self.sigma_as == "map":
-            told = self.sigma_gain * noise.expand(-1, 1, *x.shape[2:])
-        answer = self.denoiser(x, told)
+            noise_level = self.sigma_gain * noise.expand(-1, 1, *x.shape[2:])
+        answer = self.denoiser(x, noise_level)
         if not isinstance(answer, Tensor) or answer.shape != x.shape:
             shown = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
             raise BadInput(f"{self.name!r} answered {shown}", wanted=f"{tuple(x.shape)}, as it was asked")

@@ -36,7 +36,7 @@ def write(
     quality: int = 95,
     overwrite: bool = True,
 ) -> Path:
-    """Write a picture in the format that the suffix stands for, whole or not at all.
+    """Path of a picture in the format that the suffix stands for, written whole or not at all.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def write(
 
 
 def write_native(stem: str | os.PathLike[str], tensor: Tensor, meta: Metadata, *, overwrite: bool = True) -> Path:
-    """Write an estimate in the kind its measurement came in: format, stored type, unit, axes, name of the array.
+    """Path of an estimate in the kind its measurement came in: format, stored type, unit, axes, name of the array.
 
     stem: path without suffix. tensor: shapes as in `write`, and C x D x H x W where the file
     held a volume; in `meta.unit`. Returns the path with its suffix.

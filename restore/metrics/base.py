@@ -147,7 +147,7 @@ def nearer(estimate: Tensor, truth: Tensor) -> Tensor:
 
 
 def keep_limits(estimate: Tensor, truth: Tensor, data_range: Range, limit: Limit) -> tuple[Tensor, Tensor]:
-    """Refuse values out of the declared range, or clip (and round) the estimate where the convention says so."""
+    """The pair, with the estimate clipped (and rounded) where the convention says so, else BadInput out of range."""
     if data_range is None:
         if limit in ("clip", "round8"):
             raise NotApplicable(f"the convention has {limit!r}, and the pictures have no declared range")

@@ -44,7 +44,7 @@ class Page:
 
 
 def write(path: Path, page: Page) -> Path:
-    """Write the page as one HTML file that needs nothing else: whole, or not at all.
+    """Path of the page as one HTML file that needs nothing else, written whole or not at all.
 
     Raises BadInput for a page without pictures or one that cannot be shown, WriteError where the place is bad.
     """
@@ -52,7 +52,7 @@ def write(path: Path, page: Page) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write the HTML text of a page: whole, or not at all; WriteError where the place is bad."""
+    """Path of the HTML text of a page, written whole or not at all; WriteError where the place is bad."""
     with atomic_path(path) as temporary:
         # A file name that is no valid text (a lone surrogate) is shown escaped instead of stopping the report.
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -106,7 +106,7 @@ class Solver(Checked):
         return 1
 
     def iterate(self, problem: Problem, prior: Any, noise: Noise) -> Iterator[State]:
-        """Yield states; the last one's `estimate` is the answer.
+        """The states of the iteration, one after another; the last one's `estimate` is the answer.
 
         problem: posed in the prior's native units. prior: the native view of one of kind `prior_kind`, or None.
         noise: the only randomness.

@@ -42,7 +42,7 @@ class Board:
 
 
 def gather(store: Store, *, intersect: bool = False) -> Board:
-    """Read the store and summarise its latest plan."""
+    """The board of a store: its latest plan, summarised."""
     run = store.last_run()
     rows = store.rows(run["plan"])
     return Board(

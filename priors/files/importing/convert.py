@@ -49,7 +49,7 @@ def import_checkpoint(
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Imported:
-    """Convert a released checkpoint into a prior.
+    """The prior of a released checkpoint, as files in the folder of priors.
 
     file: as released (.pth, .pt, .ckpt, .safetensors). format: a name of `FORMATS`. name: of the prior; default: the
     file's. out: folder; default: `store.folder()`. autoencoder: the released file of ResShift's autoencoder, or "none"

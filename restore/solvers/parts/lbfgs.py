@@ -31,7 +31,7 @@ class Point:
 def minimise(
     objective: Objective, x: Tensor, *, iterations: int, memory: int = 8, limits: tuple[float, float] | None = None
 ) -> Iterator[Point]:
-    """Yield the point after every iteration; a picture that cannot be improved stays where it is.
+    """The point after every iteration; a picture that cannot be improved stays where it is.
 
     x: B x ..., real or complex. limits: x is kept between them by projection after every step (real x).
     """
