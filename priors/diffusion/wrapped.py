@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -112,9 +113,9 @@ def wrap(
     unet, steps = _unet_and_scheduler(x, scheduler)
     if steps is not None:
         return SchedulerPrior(unet.eval(), steps, name=name)
-    if isinstance(x, type) or not callable(x):
+    if isinstance(x, type) or not _takes_two(x):
         kind = f"the class {x.__name__}" if isinstance(x, type) else type(x).__name__
-        raise BadType(f"prior is {kind}", wanted="a prior, its name, or a denoiser f(x, sigma)")
+        raise BadType(f"prior is {kind}", wanted="a prior (a DiffusionPrior, ...), its name, or a denoiser f(x, sigma)")
     denoiser = x.eval() if isinstance(x, nn.Module) else x
     return WrappedDenoiser(
         denoiser,
@@ -154,6 +155,19 @@ def _unet_and_scheduler(x: Any, scheduler: Any) -> tuple[Any, Any]:
             )
         return x.unet, x.scheduler
     return x, None
+
+
+def _takes_two(x: Any) -> bool:
+    """Whether x can be called with a picture and a noise level, as far as its signature tells."""
+    if not callable(x):
+        return False
+    try:
+        inspect.signature(x.forward if isinstance(x, nn.Module) else x).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # built-in functions tell nothing
+        return True
+    return True
 
 
 def _precision(denoiser: Denoiser, like: Tensor) -> torch.dtype:

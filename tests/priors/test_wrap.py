@@ -193,8 +193,10 @@ def test_a_unet_with_its_scheduler_answers_at_any_level(predicts: str) -> None:
 
 
 def test_what_is_no_denoiser_of_pictures_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(BadType, match="prior is int; wanted a prior, its name, or a denoiser"):
+    with pytest.raises(BadType, match=r"prior is int; wanted a prior .*, its name, or a denoiser"):
         priors.wrap(3)
+    with pytest.raises(BadType, match=r"prior is Identity; .* a denoiser f\(x, sigma\)"):
+        priors.wrap(nn.Identity())
     with pytest.raises(BadType, match="the class Network"):
         priors.wrap(Network)
     with pytest.raises(BadInput, match="no alphas_cumprod"):
