@@ -69,7 +69,7 @@ class ScanMatrix:
         slots = torch.from_numpy(folding.slot).to(y.device)
         cells = math.prod(self.views.cells)
         table = y.new_zeros(y.shape[0], len(folding.stored) * len(folding.elements), cells)
-        table.index_copy_(1, slots, self._mirrored(y).reshape(y.shape[0], len(self.views), cells))
+        table.index_add_(1, slots, self._mirrored(y).reshape(y.shape[0], len(self.views), cells))
         table = table.reshape(y.shape[0], len(folding.stored), len(folding.elements), cells)
         rows = table.permute(1, 3, 2, 0).reshape(len(folding.stored) * cells, -1)
         first, total = 0, y.new_zeros(self.grid.size, rows.shape[1])

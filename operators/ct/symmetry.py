@@ -38,7 +38,7 @@ class Folding:
     """Which views are made from which.
 
     elements: the symmetries in use. stored: views whose matrix is kept. slot: for each view of the scan, its place in
-    the table stored x elements. mirrored: views whose cells come in reverse order.
+    the table stored x elements; equal views have one place. mirrored: views whose cells come in reverse order.
     """
 
     elements: tuple[int, ...]
@@ -51,11 +51,12 @@ def fold(views: Views, *, square: bool) -> Folding:
     """The choice with the fewest stored views."""
     images, reversed_cells = _images(views)
     best = _cover(images, reversed_cells, (0,))
+    different = len(best.stored)
     for elements in SUBSETS:
         if not square and any(ELEMENTS[e][0] % 2 for e in elements):
             continue
         folding = _cover(images, reversed_cells, elements)
-        wasteful = len(folding.stored) * len(elements) > WASTE * len(views) + 8
+        wasteful = len(folding.stored) * len(elements) > WASTE * different + 8
         if not wasteful and len(folding.stored) < len(best.stored):
             best = folding
     return best
@@ -65,8 +66,10 @@ def _cover(images: np.ndarray, reversed_cells: np.ndarray, elements: tuple[int, 
     total = images.shape[1]
     slot, mirrored = np.full(total, -1), np.zeros(total, bool)
     stored: list[int] = []
+    # A view that occurs again (both ends of a turn stored, several turns) is read where it came first.
+    first = images[0]
     for view in range(total):
-        if slot[view] >= 0:
+        if slot[view] >= 0 or first[view] != view:
             continue
         for place, element in enumerate(elements):
             image = images[element, view]
@@ -74,7 +77,7 @@ def _cover(images: np.ndarray, reversed_cells: np.ndarray, elements: tuple[int, 
                 slot[image] = len(stored) * len(elements) + place
                 mirrored[image] = reversed_cells[element, view]
         stored.append(view)
-    return Folding(elements, np.array(stored), slot, mirrored)
+    return Folding(elements, np.array(stored), slot[first], mirrored[first])
 
 
 def _images(views: Views) -> tuple[np.ndarray, np.ndarray]:
