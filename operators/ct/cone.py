@@ -12,13 +12,15 @@ from torch import Tensor
 from ..common.errors import BadInput
 from ..common.settings import Count, Positive
 from ..core.base import Shape
+from .detector import Row
 from .fan import Orbit, full_span
 from .filters import padded, ramp
 from .footprint import position
-from .geometry import Grid, cone_views, view_angles
+from .geometry import Grid, Views, cone_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
+from .redundancy import Coverage
 from .settings import (
     Angles,
     DetectorDistance,
@@ -94,15 +96,18 @@ class ConeCT(Tomography):
         self.register_buffer("angles", torch.from_numpy(directions))
         self._grid, self._orbit = grid, orbit
         ramp(cells, spacing=width, window=filter)
-        self._views = cone_views(
-            directions,
-            cells=(lines, cells),
-            spacing=(height, width),
-            shift=(row_shift, shift),
-            source=orbit.source,
-            detector=orbit.detector,
+        self._row = orbit.continued(Row(cells, width, shift))
+        self._matrix = ScanMatrix(self._views(self._row.row), grid, line_weights, taps=4)
+
+    def _views(self, row: Row) -> Views:
+        return cone_views(
+            self.get_buffer("angles").cpu().double().numpy(),
+            cells=(self.rows, row.cells),
+            spacing=(self.row_spacing, row.spacing),
+            shift=(self.row_shift, row.shift),
+            source=self.source,
+            detector=self.detector,
         )
-        self._matrix = ScanMatrix(self._views, grid, line_weights, taps=4)
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._matrix.forward(x.reshape(-1, *self.input_shape[-3:])).reshape(x.shape[0], *self.output_shape)
@@ -113,28 +118,33 @@ class ConeCT(Tomography):
     def direct(self, y: Tensor) -> Tensor:
         """Filtered back-projection of Feldkamp, Davis and Kress 1984, doi:10.1364/JOSAA.1.000612.
 
-        y: B x output_shape; returns B x input_shape. Exact in the middle plane, nearly so for small cone angles.
+        y: B x output_shape; returns B x input_shape. Exact in the middle plane, nearly so for small cone angles. Lists
+        of angles and detectors pushed aside as for the fan beam.
         """
         self._check(y, self.output_shape, False, "measurement")
         weight = self.derived("weight", self._weight, y)
         transfer = self.derived("transfer", self._transfer, y)
-        length = padded(self.detectors)
-        flat = (y * weight).reshape(-1, *self.output_shape[-3:])
-        filtered = torch.fft.irfft(torch.fft.rfft(flat, n=length) * transfer, n=length)[..., : self.detectors]
+        self._row.caution(y, opposite=not self._coverage().holes)
+        length, cells = padded(self._row.wide.cells), self._row.wide.cells
+        flat = (self._row(y) * weight).reshape(-1, *self.output_shape[-3:-1], cells)
+        filtered = torch.fft.irfft(torch.fft.rfft(flat, n=length) * transfer, n=length)[..., :cells]
         volume = y.new_zeros(flat.shape[0], *self._grid.shape)
-        for view in range(len(self._views)):
-            volume += self._spread(filtered[:, view], view)
+        views = self._views(self._row.wide)
+        for view in range(len(views)):
+            volume += self._spread(filtered[:, view], views.at(np.array([view])))
         return volume.reshape(y.shape[0], *self.input_shape)
 
-    def _spread(self, picture: Tensor, view: int) -> Tensor:
+    def _coverage(self) -> Coverage:
+        return Coverage(self.get_buffer("angles").cpu().double().numpy(), period=2 * math.pi)
+
+    def _spread(self, picture: Tensor, view: Views) -> Tensor:
         """One filtered view, N x rows x cells, read where each voxel's shadow falls: N x D x H x W."""
-        one = self._views.at(np.array([view]))
-        u, magnification = position(one, *self._grid.centres())
+        u, magnification = position(view, *self._grid.centres())
         slices = self._grid.shape[0]
         z = (np.arange(slices) - (slices - 1) / 2) * self._grid.pixel
         v = (z[:, None] * magnification - self.row_shift) / self.row_spacing
         # grid_sample wants -1 at the first cell and 1 at the last one.
-        across = np.broadcast_to(u * (2 / max(self.detectors - 1, 1)) - 1, v.shape)
+        across = np.broadcast_to(u * (2 / max(picture.shape[-1] - 1, 1)) - 1, v.shape)
         at = torch.from_numpy(np.stack([across, v * (2 / max(self.rows - 1, 1))], -1)).to(picture)
         near = torch.from_numpy((magnification / self._orbit.magnification) ** 2).to(picture)
         read = torch.nn.functional.grid_sample(picture[None], at[None], padding_mode="zeros", align_corners=True)[0]
@@ -142,18 +152,15 @@ class ConeCT(Tomography):
 
     def _weight(self) -> Tensor:
         """V x rows x cells: the cosine of each ray, the share of its line, and the angle of its view."""
-        flat = self._orbit.weights(
-            self.get_buffer("angles").cpu().double().numpy(), self.detectors, self.spacing, self.shift
-        )
-        s = self._orbit.offsets(self.detectors, self.spacing, self.shift)
-        v = self._orbit.offsets(self.rows, self.row_spacing, self.row_shift)[:, None]
+        flat = self._orbit.weights(self._coverage(), self._row)
+        s = self._row.wide.offsets() / self._orbit.magnification
+        v = Row(self.rows, self.row_spacing, self.row_shift).offsets()[:, None] / self._orbit.magnification
         tilt = np.hypot(self.source, s) / np.sqrt(self.source**2 + s**2 + v**2)
         return torch.from_numpy(flat[:, None] * tilt)
 
     def _transfer(self) -> Tensor:
-        return torch.from_numpy(
-            ramp(self.detectors, spacing=self.spacing / self._orbit.magnification, window=self.filter)
-        )
+        spacing = self.spacing / self._orbit.magnification
+        return torch.from_numpy(ramp(self._row.wide.cells, spacing=spacing, window=self.filter))
 
     def extra_repr(self) -> str:
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -12,13 +12,15 @@ from torch import Tensor
 from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
-from .filters import padded, ramp, redundancy, view_weights
+from .detector import Continued, Row
+from .filters import padded, ramp
 from .footprint import area_weights
-from .geometry import Grid, check_distances, fan_views, view_angles
+from .geometry import Grid, Views, check_distances, fan_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
 from .parallel import picture_shape
+from .redundancy import Coverage, shares
 from .settings import (
     Angles,
     DetectorDistance,
@@ -85,11 +87,15 @@ class FanCT(Tomography):
         self.register_buffer("angles", torch.from_numpy(directions))
         self._orbit = orbit
         ramp(cells, spacing=width, window=filter)
-        flat = fan_views(
-            directions, cells=cells, spacing=width, shift=shift, source=orbit.source, detector=orbit.detector
-        )
-        self._matrix = ScanMatrix(flat, grid, line_weights if projector == "joseph" else area_weights, taps=3)
-        self._sampling = ScanMatrix(flat, grid, sampling_weights, taps=2)
+        self._row = orbit.continued(Row(cells, width, shift))
+
+        def rays(row: Row) -> Views:
+            distances = {"source": orbit.source, "detector": orbit.detector}
+            return fan_views(directions, cells=row.cells, spacing=width, shift=row.shift, **distances)
+
+        weights = line_weights if projector == "joseph" else area_weights
+        self._matrix = ScanMatrix(rays(self._row.row), grid, weights, taps=3)
+        self._sampling = ScanMatrix(rays(self._row.wide), grid, sampling_weights, taps=2)
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._matrix.forward(x.reshape(-1, *self.input_shape[-2:])).reshape(x.shape[0], *self.output_shape)
@@ -98,30 +104,32 @@ class FanCT(Tomography):
         return self._matrix.transposed(y.reshape(-1, *self.output_shape[-2:])).reshape(y.shape[0], *self.input_shape)
 
     def direct(self, y: Tensor) -> Tensor:
-        """Filtered back-projection for a flat fan (Kak, Slaney 1988, equation 3.107), Parker's weights on a short scan.
+        """Filtered back-projection for a flat fan (Kak, Slaney 1988, equation 3.107).
 
-        y: B x output_shape; returns B x input_shape. Lines that the scan does not hold are not made up.
+        y: B x output_shape; returns B x input_shape. Lines seen twice are shared smoothly, whatever the list of angles:
+        full turn, short scan, anything between and beyond, a detector pushed aside. Lines that the scan does not hold
+        are not made up; TruncatedScan warns where the object is wider than what was seen of it.
         """
         self._check(y, self.output_shape, False, "measurement")
         weight = self.derived("weight", self._weight, y)
         transfer = self.derived("transfer", self._transfer, y)
-        length = padded(self.detectors)
-        filtered = torch.fft.irfft(torch.fft.rfft(y * weight, n=length) * transfer, n=length)[..., : self.detectors]
-        x = self._sampling.transposed(filtered.reshape(-1, *self.output_shape[-2:]))
+        self._row.caution(y, opposite=not self._coverage().holes)
+        cells = self._row.wide.cells
+        length = padded(cells)
+        filtered = torch.fft.irfft(torch.fft.rfft(self._row(y) * weight, n=length) * transfer, n=length)[..., :cells]
+        x = self._sampling.transposed(filtered.reshape(-1, self.output_shape[-2], cells))
         return x.reshape(y.shape[0], *self.input_shape)
+
+    def _coverage(self) -> Coverage:
+        return Coverage(self.get_buffer("angles").cpu().double().numpy(), period=2 * math.pi)
 
     def _weight(self) -> Tensor:
         """V x cells: the cosine of each ray, the share of its line, and the angle of its view."""
-        return torch.from_numpy(
-            self._orbit.weights(
-                self.get_buffer("angles").cpu().double().numpy(), self.detectors, self.spacing, self.shift
-            )
-        )
+        return torch.from_numpy(self._orbit.weights(self._coverage(), self._row))
 
     def _transfer(self) -> Tensor:
-        return torch.from_numpy(
-            ramp(self.detectors, spacing=self.spacing / self._orbit.magnification, window=self.filter)
-        )
+        spacing = self.spacing / self._orbit.magnification
+        return torch.from_numpy(ramp(self._row.wide.cells, spacing=spacing, window=self.filter))
 
     def extra_repr(self) -> str:
         return (
@@ -134,6 +142,7 @@ class Orbit:
     """A source and a flat detector that turn about the middle of a picture."""
 
     def __init__(self, grid: Grid, source: float | None, detector: float | None) -> None:
+        self._grid = grid
         side = max(grid.shape[-2:]) * grid.pixel
         self.source = 2.0 * side if source is None else source
         self.detector = 1.0 * side if detector is None else detector
@@ -142,16 +151,25 @@ class Orbit:
         # The outermost ray touches the circle around the picture.
         self.half_width = (self.source + self.detector) * math.tan(math.asin(grid.radius / self.source))
 
-    def offsets(self, cells: int, spacing: float, shift: float) -> np.ndarray:
-        """Positions of the cells on the virtual detector through the axis of rotation."""
-        return np.asarray(((np.arange(cells) - (cells - 1) / 2) * spacing + shift) / self.magnification)
+    def continued(self, row: Row) -> Continued:
+        """The row with the cells that it lacks to see the whole picture."""
+        return Continued(
+            row,
+            reach=self.half_width,
+            distance=lambda at: self.source * np.sin(self.bend(at)),
+            radii=(self._grid.inner_radius, self._grid.radius),
+        )
 
-    def weights(self, angles: np.ndarray, cells: int, spacing: float, shift: float) -> np.ndarray:
+    def bend(self, offsets: Any) -> Any:
+        """Angle of the ray to a place on the detector against the central one."""
+        return np.arctan2(offsets, self.source + self.detector)
+
+    def weights(self, coverage: Coverage, row: Continued) -> np.ndarray:
         """V x cells: cosine of the ray, share of its line, and angle between views."""
-        s = self.offsets(cells, spacing, shift)
-        cosine = self.source / np.hypot(self.source, s)
-        share = redundancy(angles, np.arctan2(s, self.source))
-        return np.asarray(cosine * share * view_weights(angles, period=2 * math.pi)[:, None])
+        bend = self.bend(row.wide.offsets())
+        low, high = self.bend(np.array(row.measured))
+        share = shares(coverage, bend=bend, place=bend, ends=(float(low), float(high)))
+        return np.asarray(np.cos(bend) * share * coverage.weights[:, None])
 
 
 def full_span(scan: str, span: float | None, orbit: Orbit, width: float) -> float:

@@ -47,6 +47,11 @@ class Grid:
         """Of the circle around the picture in the plane of rotation."""
         return self.pixel * math.hypot(*self.shape[-2:]) / 2
 
+    @property
+    def inner_radius(self) -> float:
+        """Of the circle inside it."""
+        return self.pixel * min(self.shape[-2:]) / 2
+
     def to_index(self, points: np.ndarray) -> np.ndarray:
         """Array indices (last axis: [slice,] row, column) of points (last axis: x, y[, z])."""
         return self.to_steps(points) + (np.array(self.shape) - 1) / 2
@@ -142,7 +147,7 @@ def view_angles(angles: Sequence[float] | Any | None, *, views: Count, start: fl
     """The given angles, or `views` equidistant ones from `start`, the end of the span left out."""
     if angles is None:
         return np.asarray(start + span * np.arange(views) / views)
-    directions = np.asarray(angles, dtype=np.float64)
+    directions = np.array(angles, dtype=np.float64)  # a copy: torch takes no reversed views
     if directions.ndim != 1 or directions.size == 0:
         raise BadInput(f"angles has shape {directions.shape}", wanted="a list of at least one angle")
     if not np.isfinite(directions).all():

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,14 +16,16 @@ from ..common.metadata import Facts, Hints
 from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
-from .filters import padded, ramp, view_weights
+from .detector import Continued, Row
+from .filters import padded, ramp
 from .footprint import area_weights
 from .fourier import FourierSlice
 from .geometry import Grid, parallel_views, view_angles
 from .informed import square
 from .joseph import line_weights
-from .matrix import ScanMatrix
+from .matrix import ScanMatrix, Weights
 from .normal import Tomography
+from .redundancy import Coverage, shares
 from .settings import Angles, Detectors, Pixel, Shift, Spacing, Span, Start, ViewCount, Window
 
 PROJECTORS = ("fourier", "strip", "joseph")
@@ -68,12 +71,25 @@ class ParallelCT(Tomography):
         self.pixel = grid.pixel
         self.register_buffer("angles", torch.from_numpy(directions))
         ramp(cells, spacing=width, window=filter)
-        self._grid = grid
-        self._views = parallel_views(directions, cells=cells, spacing=width, shift=shift)
-        self._fourier = FourierSlice(directions, grid, cells=cells, spacing=width, shift=shift)
+        self._row = Continued(
+            Row(cells, width, shift), reach=grid.radius, distance=np.asarray, radii=(grid.inner_radius, grid.radius)
+        )
         weights = line_weights if projector == "joseph" else area_weights
-        self._matrix = ScanMatrix(self._views, grid, weights, taps=3)
-        self._sampling = ScanMatrix(self._views, grid, sampling_weights, taps=2)
+
+        def fourier(row: Row) -> FourierSlice:
+            return FourierSlice(directions, grid, cells=row.cells, spacing=width, shift=row.shift)
+
+        def matrix(row: Row, weights: Weights, taps: int) -> ScanMatrix:
+            views = parallel_views(directions, cells=row.cells, spacing=width, shift=row.shift)
+            return ScanMatrix(views, grid, weights, taps=taps)
+
+        wide = self._row.wide
+        self._fourier = fourier(self._row.row)
+        self._matrix = matrix(self._row.row, weights, 3)
+        # What `direct` reads filtered views with, which go on beyond a detector that is too short.
+        self._wide_fourier = self._fourier if self._row.complete else fourier(wide)
+        self._wide_matrix = self._matrix if self._row.complete else matrix(wide, weights, 3)
+        self._sampling = matrix(wide, sampling_weights, 2)
 
     @classmethod
     def informed_by(
@@ -105,32 +121,46 @@ class ParallelCT(Tomography):
     def direct(self, y: Tensor) -> Tensor:
         """Filtered back-projection with the filter named at construction; B x output_shape -> B x input_shape.
 
-        Views are weighted by the angle they stand for, so that any list of angles serves; a missing wedge stays empty.
-        Filtered views are read off at the place of each pixel: within the band limit ("fourier"), linearly between
-        cells ("strip"), or along the projector's own lines ("joseph", whose result is ASTRA's).
+        Views are weighted by the angle they stand for, so that any list of angles serves, in any order; a missing wedge
+        stays empty. A detector pushed aside shares each line with the view from across, over a full turn. TruncatedScan
+        warns where the object is wider than what was seen of it. Filtered views are read off at the place of each
+        pixel: within the band limit ("fourier"), linearly between cells ("strip"), or along the projector's own lines
+        ("joseph", whose result is ASTRA's).
         """
         self._check(y, self.output_shape, False, "measurement")
+        weight = self.derived("weight", self._weight, y)
         transfer = self.derived("transfer", self._transfer, y)
-        flat = y.reshape(-1, *self.output_shape[-2:])
-        filtered = torch.fft.irfft(torch.fft.rfft(flat, n=padded(self.detectors)) * transfer, n=padded(self.detectors))
-        x = self._back_projected(filtered[..., : self.detectors])
+        self._row.caution(y, opposite=not self._coverage().holes)
+        flat = self._row(y).reshape(-1, self.output_shape[-2], self._row.wide.cells) * weight
+        length = padded(self._row.wide.cells)
+        filtered = torch.fft.irfft(torch.fft.rfft(flat, n=length) * transfer, n=length)
+        x = self._back_projected(filtered[..., : self._row.wide.cells])
         return x.reshape(y.shape[0], *self.input_shape)
 
     def _back_projected(self, filtered: Tensor) -> Tensor:
         """Filtered views N x V x cells at the places of the pixels, summed over views: N x H x W."""
         if self.projector == "fourier":
-            return self._fourier.sampled(filtered)
+            return self._wide_fourier.sampled(filtered)
         if self.projector == "strip":
             return self._sampling.transposed(filtered)
-        return self._matrix.transposed(filtered) * (self.spacing / self.pixel**2)
+        return self._wide_matrix.transposed(filtered) * (self.spacing / self.pixel**2)
+
+    def _coverage(self) -> Coverage:
+        """Of half a turn, as views from across are mirror images; of a whole one where the detector is pushed aside."""
+        angles = self.get_buffer("angles").cpu().double().numpy()
+        return Coverage(angles, period=2 * math.pi if self._row.displaced else math.pi)
+
+    def _weight(self) -> Tensor:
+        """V x cells: the angle that each view stands for, and the share of each ray in its line."""
+        coverage = self._coverage()
+        if not self._row.displaced:
+            return torch.from_numpy(coverage.weights[:, None])
+        place = self._row.wide.offsets()
+        share = shares(coverage, bend=np.zeros_like(place), place=place, ends=self._row.measured)
+        return torch.from_numpy(coverage.weights[:, None] * share)
 
     def _transfer(self) -> Tensor:
-        """The ramp, times the angle that each view stands for."""
-        share = view_weights(self._grid_angles(), period=math.pi)
-        return torch.from_numpy(share[:, None] * ramp(self.detectors, spacing=self.spacing, window=self.filter))
-
-    def _grid_angles(self) -> Any:
-        return self.get_buffer("angles").cpu().double().numpy()
+        return torch.from_numpy(ramp(self._row.wide.cells, spacing=self.spacing, window=self.filter))
 
     def extra_repr(self) -> str:
         return (

@@ -1,0 +1,135 @@
+"""Any list of angles that covers the scan means the same scan: a disc of value 1 comes back as 1."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import operators
+from operators.ct.detector import TruncatedScan
+
+SIDE = 40
+GOLDEN = math.pi * (3 - math.sqrt(5))
+
+
+def disc(radius: float = 0.72) -> torch.Tensor:
+    """1 inside a centred circle of `radius` half sides, antialiased; 1 x 1 x SIDE x SIDE."""
+    fine = (np.arange(SIDE * 4) + 0.5) / (SIDE * 2) - 1
+    inside = (fine[:, None] ** 2 + fine**2 < radius**2).astype(float)
+    return torch.from_numpy(inside.reshape(SIDE, 4, SIDE, 4).mean((1, 3)))[None, None]
+
+
+def mean_inside(picture: torch.Tensor, low: float = 0.0, high: float = 0.6) -> float:
+    """Mean over a ring, its radii in half sides."""
+    place = (torch.arange(SIDE) + 0.5) / (SIDE / 2) - 1
+    radius = (place[:, None] ** 2 + place**2).sqrt()
+    return float(picture[..., (radius >= low) & (radius < high)].mean())
+
+
+def turn(views: int, span: float, start: float = 0.0) -> np.ndarray:
+    return start + span * np.arange(views) / views
+
+
+def lists(span: float) -> dict[str, np.ndarray]:
+    """The same scan in many words. span: pi, or 2 pi."""
+    even = turn(72, span)
+    shuffled = np.random.default_rng(0).permutation(even)
+    return {
+        "in order": even,
+        "backwards": even[::-1],
+        "shuffled": shuffled,
+        "wrapped over the seam": np.mod(even + 1.3, span),
+        "signed": even - span / 2,
+        "a turn later": even + 2 * math.pi,
+        "both ends stored": np.append(even, span),
+        "a view repeated": np.append(even, even[10]),
+        "two turns": np.concatenate([even, even + span]),
+        "golden": np.mod(np.arange(90) * (GOLDEN if span > 4 else math.pi / ((1 + math.sqrt(5)) / 2)), span),
+    }
+
+
+def scan(kind: str, angles: np.ndarray, **more: Any) -> Any:
+    shape = (1, SIDE, SIDE)
+    if kind.startswith("parallel"):
+        return operators.ParallelCT(shape, angles=angles, projector=kind.partition("-")[2] or "fourier", **more)
+    if kind == "fan":
+        return operators.FanCT(shape, angles=angles, source=3 * SIDE, detector=SIDE, **more)
+    return operators.ConeCT((1, 3, SIDE, SIDE), angles=angles, source=3 * SIDE, detector=SIDE, **more)
+
+
+def direct(operator: Any) -> torch.Tensor:
+    x = disc()
+    if len(operator.input_shape) == 4:
+        x = x[:, :, None].expand(1, 1, 3, SIDE, SIDE)
+    picture = operator.direct(operator(x))
+    return picture if picture.ndim == 4 else picture[:, :, 1]
+
+
+@pytest.mark.parametrize("words", lists(math.pi))
+@pytest.mark.parametrize("kind", ["parallel", "parallel-strip"])
+def test_half_a_turn_of_parallel_views_in_any_words(kind: str, words: str) -> None:
+    assert mean_inside(direct(scan(kind, lists(math.pi)[words]))) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("words", lists(2 * math.pi))
+@pytest.mark.parametrize("kind", ["parallel", "fan", "cone"])
+def test_a_whole_turn_in_any_words(kind: str, words: str) -> None:
+    assert mean_inside(direct(scan(kind, lists(2 * math.pi)[words]))) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("span", [3.8, 4.6, 5.6, 7.5])
+@pytest.mark.parametrize("order", ["in order", "shuffled", "wrapped"])
+@pytest.mark.parametrize("kind", ["fan", "cone"])
+def test_short_scans_and_over_scans_of_diverging_beams(kind: str, order: str, span: float) -> None:
+    """Half a turn and the fan is 3.5 here; 7.5 is more than a turn."""
+    angles = np.linspace(0, span, 96)
+    if order == "shuffled":
+        angles = np.random.default_rng(1).permutation(angles)
+    elif order == "wrapped":
+        angles = np.mod(angles + 4.0, 2 * math.pi)
+    assert mean_inside(direct(scan(kind, angles))) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("span", [4.0, 5.2])
+def test_parallel_views_over_more_than_half_a_turn(span: float) -> None:
+    assert mean_inside(direct(scan("parallel", np.linspace(0, span, 90)))) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["parallel", "parallel-strip", "fan", "cone"])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_detector_pushed_aside_over_a_whole_turn_gives_one_in_every_ring(kind: str, side: int) -> None:
+    magnified = 4 / 3 if kind in ("fan", "cone") else 1
+    half = SIDE / 2 * magnified
+    cells = round(1.25 * half)  # of the 2 half that would see everything
+    aside = side * (cells / 2 - 0.22 * half)
+    picture = direct(scan(kind, turn(144, 2 * math.pi), detectors=cells, shift=aside))
+    for low, high in ((0, 0.15), (0.15, 0.3), (0.3, 0.45), (0.45, 0.6)):
+        assert mean_inside(picture, low, high) == pytest.approx(1, abs=0.05)
+
+
+def test_equal_views_have_equal_rows_and_the_adjoint_adds_both() -> None:
+    angles = np.append(turn(12, 2 * math.pi), [turn(12, 2 * math.pi)[3], 2 * math.pi])
+    for kind in ("fan", "cone", "parallel-strip", "parallel-joseph", "parallel"):
+        operator = scan(kind, angles)
+        x = torch.randn(1, *operator.input_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        y = operator(x)
+        views = y.reshape(1, len(angles), -1)
+        torch.testing.assert_close(views[:, 12], views[:, 3])
+        torch.testing.assert_close(views[:, 13], views[:, 0])
+        u = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        assert float((operator(x) * u).sum()) == pytest.approx(float((x * operator.adjoint(u)).sum()), rel=1e-10)
+
+
+def test_an_object_that_leaves_the_detector_on_both_sides_is_warned_of() -> None:
+    narrow = scan("parallel", turn(60, math.pi), detectors=20)
+    with pytest.warns(TruncatedScan, match="both sides"):
+        narrow.direct(narrow(disc()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = scan("parallel", turn(60, math.pi))
+        whole.direct(whole(disc()))
