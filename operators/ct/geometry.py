@@ -147,7 +147,7 @@ def view_angles(angles: Sequence[float] | Any | None, *, views: Count, start: fl
     """The given angles, or `views` equidistant ones from `start`, the end of the span left out."""
     if angles is None:
         return np.asarray(start + span * np.arange(views) / views)
-    directions = np.array(angles, dtype=np.float64)  # a copy: torch takes no reversed views
+    directions = np.ascontiguousarray(np.asarray(angles, dtype=np.float64))  # torch takes no reversed arrays
     if directions.ndim != 1 or directions.size == 0:
         raise BadInput(f"angles has shape {directions.shape}", wanted="a list of at least one angle")
     if not np.isfinite(directions).all():
