@@ -12,7 +12,7 @@ from torch import Tensor
 from ..common.errors import BadInput
 from ..common.settings import Count, Positive
 from ..core.base import Shape
-from .detector import Row
+from .detector import CellRow
 from .fan import Orbit, full_span
 from .filters import padded, ramp
 from .footprint import position
@@ -96,10 +96,10 @@ class ConeCT(Tomography):
         self.register_buffer("angles", torch.from_numpy(directions))
         self._grid, self._orbit = grid, orbit
         ramp(cells, spacing=width, window=filter)
-        self._row = orbit.continued(Row(cells, width, shift))
+        self._row = orbit.continued(CellRow(cells, width, shift))
         self._matrix = ScanMatrix(self._views(self._row.row), grid, line_weights, taps=4)
 
-    def _views(self, row: Row) -> Views:
+    def _views(self, row: CellRow) -> Views:
         return cone_views(
             self.get_buffer("angles").cpu().double().numpy(),
             cells=(self.rows, row.cells),
@@ -154,7 +154,7 @@ class ConeCT(Tomography):
         """V x rows x cells: the cosine of each ray, the share of its line, and the angle of its view."""
         flat = self._orbit.weights(self._coverage(), self._row)
         s = self._row.wide.offsets() / self._orbit.magnification
-        v = Row(self.rows, self.row_spacing, self.row_shift).offsets()[:, None] / self._orbit.magnification
+        v = CellRow(self.rows, self.row_spacing, self.row_shift).offsets()[:, None] / self._orbit.magnification
         tilt = np.hypot(self.source, s) / np.sqrt(self.source**2 + s**2 + v**2)
         return torch.from_numpy(flat[:, None] * tilt)
 

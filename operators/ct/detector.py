@@ -26,7 +26,7 @@ class TruncatedScan(UserWarning):
 
 
 @dataclass(frozen=True)
-class Row:
+class CellRow:
     """Cells of a detector along one axis; the middle lies `shift` from the foot of the axis of rotation."""
 
     cells: int
@@ -57,7 +57,7 @@ class Continued:
 
     def __init__(
         self,
-        row: Row,
+        row: CellRow,
         *,
         reach: float,
         distance: Callable[[np.ndarray], np.ndarray],
@@ -69,7 +69,7 @@ class Continued:
             max(0, math.ceil((reach - side) / row.spacing - 1e-6)) for side in (-row.ends[0], row.ends[1])
         )
         shift = row.shift + (self.after - self.before) / 2 * row.spacing
-        self.wide = Row(row.cells + self.before + self.after, row.spacing, shift)
+        self.wide = CellRow(row.cells + self.before + self.after, row.spacing, shift)
         offset = distance(self.wide.offsets())
         chord = np.sqrt(np.maximum(radii[1] ** 2 - offset**2, 0))
         first, last = self.before, self.before + row.cells - 1

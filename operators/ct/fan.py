@@ -12,7 +12,7 @@ from torch import Tensor
 from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
-from .detector import Continued, Row
+from .detector import Continued, CellRow
 from .filters import padded, ramp
 from .footprint import area_weights
 from .geometry import Grid, Views, check_distances, fan_views, view_angles
@@ -87,9 +87,9 @@ class FanCT(Tomography):
         self.register_buffer("angles", torch.from_numpy(directions))
         self._orbit = orbit
         ramp(cells, spacing=width, window=filter)
-        self._row = orbit.continued(Row(cells, width, shift))
+        self._row = orbit.continued(CellRow(cells, width, shift))
 
-        def rays(row: Row) -> Views:
+        def rays(row: CellRow) -> Views:
             distances = {"source": orbit.source, "detector": orbit.detector}
             return fan_views(directions, cells=row.cells, spacing=width, shift=row.shift, **distances)
 
@@ -151,7 +151,7 @@ class Orbit:
         # The outermost ray touches the circle around the picture.
         self.half_width = (self.source + self.detector) * math.tan(math.asin(grid.radius / self.source))
 
-    def continued(self, row: Row) -> Continued:
+    def continued(self, row: CellRow) -> Continued:
         """The row with the cells that it lacks to see the whole picture."""
         return Continued(
             row,

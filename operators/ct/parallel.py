@@ -16,7 +16,7 @@ from ..common.metadata import Facts, Hints
 from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
-from .detector import Continued, Row
+from .detector import Continued, CellRow
 from .filters import padded, ramp
 from .footprint import area_weights
 from .fourier import FourierSlice
@@ -72,14 +72,14 @@ class ParallelCT(Tomography):
         self.register_buffer("angles", torch.from_numpy(directions))
         ramp(cells, spacing=width, window=filter)
         self._row = Continued(
-            Row(cells, width, shift), reach=grid.radius, distance=np.asarray, radii=(grid.inner_radius, grid.radius)
+            CellRow(cells, width, shift), reach=grid.radius, distance=np.asarray, radii=(grid.inner_radius, grid.radius)
         )
         weights = line_weights if projector == "joseph" else area_weights
 
-        def fourier(row: Row) -> FourierSlice:
+        def fourier(row: CellRow) -> FourierSlice:
             return FourierSlice(directions, grid, cells=row.cells, spacing=width, shift=row.shift)
 
-        def matrix(row: Row, weights: Weights, taps: int) -> ScanMatrix:
+        def matrix(row: CellRow, weights: Weights, taps: int) -> ScanMatrix:
             views = parallel_views(directions, cells=row.cells, spacing=width, shift=row.shift)
             return ScanMatrix(views, grid, weights, taps=taps)
 
