@@ -23,6 +23,11 @@ REGISTRY = PriorRegistry(
             "photographs under noise of at most half their range; the part of natural that serves it",
             "EDM preconditioning: Karras et al. 2022, arXiv 2206.00364",
         ),
+        "natural-free": ShippedEntry(
+            "natural-free",
+            "photographs, from drawn pictures and CC0 or public-domain photographs alone; clean licences",
+            "EDM preconditioning: Karras et al. 2022, arXiv 2206.00364",
+        ),
         "regression-sr4x": ShippedEntry("regression-sr4x", "super-resolution by 4 in one call; the control"),
         "rddm-sr4x": ShippedEntry(
             "rddm-sr4x",

@@ -20,7 +20,7 @@ from .geometry import Grid, Views, cone_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
-from .redundancy import Coverage
+from .redundancy import AngleCoverage
 from .settings import (
     Angles,
     DetectorDistance,
@@ -134,8 +134,8 @@ class ConeCT(Tomography):
             volume += self._spread(filtered[:, view], views.at(np.array([view])))
         return volume.reshape(y.shape[0], *self.input_shape)
 
-    def _coverage(self) -> Coverage:
-        return Coverage(self.get_buffer("angles").cpu().double().numpy(), period=2 * math.pi)
+    def _coverage(self) -> AngleCoverage:
+        return AngleCoverage(self.get_buffer("angles").cpu().double().numpy(), period=2 * math.pi)
 
     def _spread(self, picture: Tensor, view: Views) -> Tensor:
         """One filtered view, N x rows x cells, read where each voxel's shadow falls: N x D x H x W."""

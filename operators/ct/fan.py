@@ -12,7 +12,7 @@ from torch import Tensor
 from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
-from .detector import Continued, CellRow
+from .detector import CellRow, Continued
 from .filters import padded, ramp
 from .footprint import area_weights
 from .geometry import Grid, Views, check_distances, fan_views, view_angles
@@ -20,7 +20,7 @@ from .joseph import line_weights
 from .matrix import ScanMatrix
 from .normal import Tomography
 from .parallel import picture_shape
-from .redundancy import Coverage, shares
+from .redundancy import AngleCoverage, shares
 from .settings import (
     Angles,
     DetectorDistance,
@@ -120,8 +120,8 @@ class FanCT(Tomography):
         x = self._sampling.transposed(filtered.reshape(-1, self.output_shape[-2], cells))
         return x.reshape(y.shape[0], *self.input_shape)
 
-    def _coverage(self) -> Coverage:
-        return Coverage(self.get_buffer("angles").cpu().double().numpy(), period=2 * math.pi)
+    def _coverage(self) -> AngleCoverage:
+        return AngleCoverage(self.get_buffer("angles").cpu().double().numpy(), period=2 * math.pi)
 
     def _weight(self) -> Tensor:
         """V x cells: the cosine of each ray, the share of its line, and the angle of its view."""
@@ -164,7 +164,7 @@ class Orbit:
         """Angle of the ray to a place on the detector against the central one."""
         return np.arctan2(offsets, self.source + self.detector)
 
-    def weights(self, coverage: Coverage, row: Continued) -> np.ndarray:
+    def weights(self, coverage: AngleCoverage, row: Continued) -> np.ndarray:
         """V x cells: cosine of the ray, share of its line, and angle between views."""
         bend = self.bend(row.wide.offsets())
         low, high = self.bend(np.array(row.measured))

@@ -16,7 +16,7 @@ from ..common.metadata import Facts, Hints
 from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
-from .detector import Continued, CellRow
+from .detector import CellRow, Continued
 from .filters import padded, ramp
 from .footprint import area_weights
 from .fourier import FourierSlice
@@ -25,7 +25,7 @@ from .informed import square
 from .joseph import line_weights
 from .matrix import ScanMatrix, Weights
 from .normal import Tomography
-from .redundancy import Coverage, shares
+from .redundancy import AngleCoverage, shares
 from .settings import Angles, Detectors, Pixel, Shift, Spacing, Span, Start, ViewCount, Window
 
 PROJECTORS = ("fourier", "strip", "joseph")
@@ -145,10 +145,10 @@ class ParallelCT(Tomography):
             return self._sampling.transposed(filtered)
         return self._wide_matrix.transposed(filtered) * (self.spacing / self.pixel**2)
 
-    def _coverage(self) -> Coverage:
+    def _coverage(self) -> AngleCoverage:
         """Of half a turn, as views from across are mirror images; of a whole one where the detector is pushed aside."""
         angles = self.get_buffer("angles").cpu().double().numpy()
-        return Coverage(angles, period=2 * math.pi if self._row.displaced else math.pi)
+        return AngleCoverage(angles, period=2 * math.pi if self._row.displaced else math.pi)
 
     def _weight(self) -> Tensor:
         """V x cells: the angle that each view stands for, and the share of each ray in its line."""

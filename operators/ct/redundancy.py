@@ -26,7 +26,7 @@ MANY = 8  # holes are at most one gap in so many; else the list is uneven all ov
 OUTSIDE = 50.0  # how little a ray beside the detector counts, as a logarithm, beside one that was measured
 
 
-class Coverage:
+class AngleCoverage:
     """A list of angles modulo `period` (radians), in any order.
 
     weights: the angle that each view stands for, half the way to its neighbours; views that occur m times share it.
@@ -65,10 +65,10 @@ class Coverage:
 
 def view_weights(angles: np.ndarray, *, period: float) -> np.ndarray:
     """The angle that each view stands for. period: pi for a centred parallel beam, 2 pi for fans."""
-    return Coverage(angles, period=period).weights
+    return AngleCoverage(angles, period=period).weights
 
 
-def shares(coverage: Coverage, *, bend: np.ndarray, place: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+def shares(coverage: AngleCoverage, *, bend: np.ndarray, place: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
     """c above, V x cells: what each ray counts of the line that it and its twin see.
 
     bend: angle of each cell's ray against the central one, 0 in a parallel beam. place: of each cell, signed, 0 for
@@ -88,7 +88,7 @@ def redundancy(angles: np.ndarray, fan_angles: np.ndarray) -> np.ndarray:
     """Shares V x cells of the rays of a fan. angles: of the views. fan_angles: of each cell, all of them measured."""
     half = np.diff(fan_angles).mean() / 2 if len(fan_angles) > 1 else 1.0
     ends = (float(fan_angles[0] - half), float(fan_angles[-1] + half))
-    return shares(Coverage(angles, period=2 * math.pi), bend=fan_angles, place=fan_angles, ends=ends)
+    return shares(AngleCoverage(angles, period=2 * math.pi), bend=fan_angles, place=fan_angles, ends=ends)
 
 
 def _standing(place: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
