@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from operators.common.errors import BadInput
+from operators.common.registry import check_keywords
 from operators.common.settings import Checked, Count
 
 from .. import residual
@@ -96,8 +97,8 @@ def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Tr
         crop=table.pop("crop"),
         network=table.pop("network"),
         objective=_objective(table),
-        augmentation=Augmentation(**table.pop("augmentation")),
-        sources=tuple(CropSource(**s) for s in table.pop("sources")),
+        augmentation=_built(Augmentation, table.pop("augmentation"), f"[augmentation] of recipe {name!r}"),
+        sources=tuple(_built(CropSource, s, f"[[sources]] of recipe {name!r}") for s in table.pop("sources")),
         warm_start=table.pop("warm_start", ""),
         widen=table.pop("widen", ""),
     )
@@ -118,9 +119,16 @@ def _table(name: str) -> dict[str, Any]:
 
 def _objective(table: dict[str, Any]) -> EDMObjective | ResidualObjective:
     if "process" not in table:
-        return EDMObjective(**table.pop("objective"))
-    settings = dict(table.pop("process"))
-    return ResidualObjective(residual.build(settings.pop("name"), **settings), **table.pop("objective"))
+        return _built(EDMObjective, table.pop("objective"), "[objective]")
+    settings, objective = dict(table.pop("process")), table.pop("objective")
+    check_keywords(ResidualObjective, objective, where="[objective]")
+    return ResidualObjective(residual.build(settings.pop("name"), **settings), **objective)
+
+
+def _built(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
+    """An instance; BadType for a key it does not take, with the closest one, or for another kind of value."""
+    check_keywords(kind, settings, where=where)
+    return kind(**settings)
 
 
 def train(

@@ -87,6 +87,13 @@ def schema() -> str:
     return json.dumps(task_schema(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def recipes() -> str:
+    """docs/recipe.schema.json: the form of a training recipe."""
+    from priors.training.schema import recipe_schema
+
+    return json.dumps(recipe_schema(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def cells(setting: Row) -> tuple[str, str, str, str]:
     """Name, default, what it may be and what it means."""
     default = "(must be given)" if setting["required"] else _shown(setting["default"])
@@ -110,3 +117,4 @@ if __name__ == "__main__":
     if (root / "docs").is_dir():
         (root / "docs" / "settings.md").write_text(page(), "utf-8")
         (root / "docs" / "task.schema.json").write_text(schema(), "utf-8")
+        (root / "docs" / "recipe.schema.json").write_text(recipes(), "utf-8")
