@@ -10,14 +10,24 @@ from operators.common.described import schema
 
 from . import Part, Suite
 
-SHARED = ("images", "crop", "seeds", "samples", "calls", "metrics", "sets", "kind")  # may stand above the parts too
+SHARED = (
+    "tasks",
+    "images",
+    "crop",
+    "seeds",
+    "samples",
+    "calls",
+    "metrics",
+    "sets",
+    "kind",
+)  # may stand above the parts too
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "suite.schema.json"
 
 
 def suite_schema() -> dict[str, Any]:
     """The form of a suite file: what `benchmarks.suites.parse` reads."""
     whole, part = schema(Suite)["properties"], schema(Part)
-    part["required"] = ["tasks", "solvers"]
+    part["required"] = ["solvers"]  # the tasks may stand above
     properties = {key: value for key, value in whole.items() if key not in ("name", "parts")}
     properties |= {key: part["properties"][key] for key in SHARED}
     properties["part"] = {"type": "array", "items": part, "minItems": 1, "description": "tasks that share limits"}
