@@ -168,3 +168,11 @@ def test_ten_thousand_rows_are_summarised_in_under_a_second() -> None:
     began = time.process_time()  # of this process: other work on the machine does not count
     assert len(statistics.summarise(rows)) == 100
     assert time.process_time() - began < 1.0
+
+
+def test_a_reference_has_no_rank_and_takes_none_from_others() -> None:
+    rows = table(base=[20.0] * 8, own=[25.0] * 8)
+    rows += [row("exact draws", f"i{k}", 40.0, role="reference") for k in range(8)]
+    found = lines(rows)
+    assert found["exact draws"].rank is None and found["exact draws"].unranked == "reference"
+    assert [found[name].rank for name in ("own", "base")] == [1, 2] and not found["own"].tied

@@ -12,6 +12,7 @@ import torch
 
 import operators
 from operators.ct.detector import TruncatedScan
+from operators.ct.filters import ramp
 
 SIDE = 40
 GOLDEN = math.pi * (3 - math.sqrt(5))
@@ -133,3 +134,20 @@ def test_an_object_that_leaves_the_detector_on_both_sides_is_warned_of() -> None
         warnings.simplefilter("error")
         whole = scan("parallel", turn(60, math.pi))
         whole.direct(whole(disc()))
+
+
+@pytest.mark.parametrize(
+    ("window", "quarter", "end"),
+    [
+        ("shepp-logan", math.sin(math.pi / 4) / (math.pi / 4), 2 / math.pi),
+        ("cosine", math.sqrt(0.5), 0.0),
+        ("hamming", 0.54, 0.08),
+        ("hann", 0.5, 0.0),
+    ],
+)
+def test_windows_have_their_textbook_values_at_a_quarter_and_half_a_cycle(
+    window: str, quarter: float, end: float
+) -> None:
+    shape = ramp(64, spacing=1.0, window=window) / ramp(64, spacing=1.0, window="ram-lak")
+    middle = (len(shape) - 1) // 2
+    assert shape[middle] == pytest.approx(quarter, abs=1e-9) and shape[-1] == pytest.approx(end, abs=1e-9)
