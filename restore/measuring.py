@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import torch
 
 from operators import BadType
+from operators.common.settings import Range, check
 from operators.core.base import Operator
 from operators.noise import Gaussian, NoiseModel
 
@@ -26,12 +27,15 @@ def measure(
     noise: NoiseModel | float = 0.0,
     *,
     seed: int = 0,
+    bits: int | None = None,
 ) -> Problem:
     """The problem y = noise(A(x)) with x as its truth; the y that every door of the toolkit draws for this x and seed.
 
     x: a picture in the operator's units, input_shape or B x input_shape: a tensor, an array, what `restore.read`
     gives, or the path of a file. noise: a model of `operators.noise`, or the standard deviation of Gaussian noise.
-    seed: 0 to 2^63 - 1. Raises BadInput or BadType for a picture that is not the operator's, and for a wrong seed.
+    seed: 0 to 2^63 - 1. bits: 1 to 16 where y is a stored picture, clipped to [0, 1] and rounded; Gaussian noise is
+    then joined by that of rounding. Raises BadInput or BadType for a picture that is not the operator's, and for a seed
+    or a depth that does not exist.
     """
     if not isinstance(operator, Operator):
         raise BadType(f"operator is {type(operator).__name__}", wanted="an operators.Operator")
@@ -48,5 +52,7 @@ def measure(
     truth = measurement.as_batch(data, spatial=spatial, complex_values=operator.complex_input)
     if operator.complex_input and not truth.is_complex():
         truth = truth.to(truth.dtype.to_complex())
-    y, ids = measurement.measure(operator, noise, truth, seed=seed)
-    return Problem(y, operator, noise, truth=truth, image_ids=ids)
+    if bits is not None:
+        check("bits", bits, Annotated[int, Range(1, 16)])
+    y, ids = measurement.measure(operator, noise, truth, seed=seed, bits=bits)
+    return Problem(y, operator, measurement.with_rounding(noise, bits), truth=truth, image_ids=ids)

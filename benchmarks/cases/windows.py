@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from restore import io
 from restore.problem import Problem
 from restore.tasks import Task, units
+from restore.tasks.given import Given
 
 from ..records.item import Item
 from ..runs.mapping import streaming
@@ -85,10 +86,8 @@ def _cut(task: Task, where: Mapping[str, Any], window: Cutout | None) -> Problem
     acquisition, factor = where["measured"], where["factor"]
     box = None if window is None else _divided(window.solve, factor)
     image = _read(where, box)
-    kernel = None if acquisition["kernel"] is None else array(acquisition["kernel"])
-    return task.measured(
-        image, sigma=acquisition["sigma"], peak=acquisition["peak"], kernel=kernel, mask=_mask(where, box)
-    )
+    kernel = None if acquisition["kernel"] is None else Path(acquisition["kernel"])
+    return task.posed(image, Given(acquisition["sigma"], acquisition["peak"], kernel, _mask(where, box)))
 
 
 def _simulated(task: Task, where: Mapping[str, Any], window: Cutout, *, seed: int) -> Problem:
@@ -97,7 +96,7 @@ def _simulated(task: Task, where: Mapping[str, Any], window: Cutout, *, seed: in
     image = _read(where, window.solve)
     truth, _ = units.enter(image.data[None], task.sections.input, [])
     y = streaming.part(where, _divided(window.solve, where["factor"]))
-    problem = task.measured(y, mask=_mask(where, window.solve))
+    problem = task.posed(y, Given(mask=_mask(where, window.solve)))
     return dataclasses.replace(problem, truth=truth.contiguous())
 
 
@@ -110,12 +109,6 @@ def _mask(where: Mapping[str, Any], box: Box | None) -> Tensor | None:
     if where["mask"] is None:
         return None
     return io.read(where["mask"], unit="counts", window=box).data[0]
-
-
-@lru_cache(maxsize=4)
-def array(path: str) -> Tensor:
-    """A kernel, h x w, from a file."""
-    return io.read(path, unit="counts").data[0]
 
 
 def _divided(box: Box, factor: tuple[int, int]) -> Box:

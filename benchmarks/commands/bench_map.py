@@ -72,6 +72,8 @@ def map_file(
     max_pixels: options.MaxPixels = None,
 ) -> None:
     """`restore bench map`: one large picture, volume or stack, restored piece by piece."""
+    from restore.tasks.given import Given
+
     from ..cases.planning import Context
     from ..runs import executors, mapping
     from ..runs.mapping.request import Request
@@ -87,10 +89,7 @@ def map_file(
         halo=halo,
         blend=blend,
         measured=measured,
-        sigma=sigma,
-        peak=peak,
-        kernel=kernel,
-        mask=mask,
+        given=Given(sigma=sigma, peak=peak, kernel=kernel, mask=mask),
         solver=solver,
         prior=prior,
         set=tuple(set or ()),

@@ -106,19 +106,22 @@ def run(
     from ..driver import Settings
     from ..runs import execute
     from ..runs import plan as planning
+    from ..tasks.given import Given
 
     request = planning.RunOptions(
         task=task,
         input=input,
         out=out,
         measured=measured,
-        sigma=sigma,
-        peak=peak,
-        kernel=kernel,
-        mask=mask,
-        shape=shape,
-        nan_as_mask=nan_as_mask,
-        arrays=tuple(array or ()),
+        given=Given.worded(
+            sigma=sigma,
+            peak=peak,
+            kernel=kernel,
+            mask=mask,
+            shape=shape,
+            nan_as_mask=nan_as_mask,
+            arrays=array or (),
+        ),
         solver=solver,
         prior=prior,
         samples=samples,

@@ -140,4 +140,5 @@ def _measure_again(recipe: Mapping[str, Any], stored: StoredResult, seed: int) -
     if truth is None:
         return None
     task = Task.from_table(recipe["task"])
-    return torch.equal(task.physics.simulated(truth, seed=seed, notes=[]).y, stored.arrays["y"])
+    drawn = recipe.get("seed", seed)  # results of before kept the seed of the run alone
+    return torch.equal(task.physics.simulated(truth, seed=drawn, notes=[]).y, stored.arrays["y"])

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import priors
 from operators import BadInput, Unavailable
@@ -24,6 +23,7 @@ from ..driver import Settings
 from ..problem import Problem
 from ..solvers import Solver, solver_name
 from ..tasks import Task
+from ..tasks.given import Given
 from ..tasks.units import check_file
 from .partial import settings_key
 
@@ -40,11 +40,7 @@ class RunOptions:
     input: Path | None = None
     out: Path | None = None
     measured: bool = False
-    sigma: str | None = None
-    peak: float | None = None
-    kernel: Path | None = None
-    mask: Path | None = None
-    shape: str | None = None
+    given: Given = field(default_factory=Given)
     solver: str | None = None
     prior: str | None = None
     samples: int = 1
@@ -53,8 +49,6 @@ class RunOptions:
     settings: Settings = field(default_factory=Settings)
     reading: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
-    nan_as_mask: bool = False
-    arrays: Sequence[str] = ()
     baseline: bool = True
     command: str = "restore run"
 
@@ -72,7 +66,8 @@ class RunItem:
 class Plan:
     """A run that is ready to start.
 
-    folder: it came from a folder and ends in a summary. first: the picture of a run on one, read and posed already.
+    given: what the user said of the measurement, its files read. folder: it came from a folder and ends in a summary.
+    first: the picture of a run on one, read and posed already.
     """
 
     options: RunOptions
@@ -83,7 +78,7 @@ class Plan:
     skipped: Mapping[str, str]
     out: Path
     folder: bool
-    arrays: Mapping[str, Tensor]
+    given: Given
     first: tuple[io.Image, Problem] | None = None
 
     @property
@@ -115,17 +110,7 @@ class Plan:
         if not self.options.measured:
             check_file(self.task.sections.input.unit, image.meta.unit)
             return self.task.problem(image, seed=self.options.seed)
-        shape = None if self.options.shape is None else _shape(self.options.shape)
-        return self.task.measured(
-            image,
-            sigma=_sigma(self.options.sigma),
-            peak=self.options.peak,
-            shape=shape,
-            nan_as_mask=self.options.nan_as_mask,
-            kernel=self.arrays.get("kernel"),
-            mask=self.arrays.get("mask"),
-            arrays={key: array for key, array in self.arrays.items() if key not in ("kernel", "mask")},
-        )
+        return self.task.posed(image, self.given)
 
     def key(self, problem: Problem) -> str:
         """Names everything a sample of this problem depends on; equal keys give equal samples."""
@@ -138,7 +123,7 @@ class Plan:
                 "restore": __version__,
                 "torch": torch.__version__,
                 "recipe": recipe,
-                "arrays": {name: image_id(array) for name, array in self.arrays.items()},
+                "arrays": {name: image_id(array) for name, array in self.given.parts.items()},
                 "solver": {"name": solver_name(self.solver), **solver},
                 "prior": None if self.prior is None else [self.prior.name, self.prior.sha256],
                 "settings": dataclasses.asdict(self.options.settings),
@@ -155,21 +140,13 @@ def make(options: RunOptions) -> Plan:
     check("samples", options.samples, Count)
     check_device(options.settings.device)
     task, solver = _method(options)
-    acquisition = {"sigma": options.sigma, "peak": options.peak, "kernel": options.kernel, "mask": options.mask}
-    others = {**acquisition, "shape": options.shape, "array": options.arrays or None}
-    others["nan-as-mask"] = options.nan_as_mask or None
-    stray = [f"--{key}" for key, value in others.items() if value is not None]
-    if stray and not options.measured:
-        raise BadInput(
-            f"{', '.join(stray)} given without --measured",
-            do="Add --measured if the input is a measurement, or change the simulation with --set noise.sigma=...",
+    if not options.measured:
+        options.given.refuse_without_measured(
+            do="Add --measured if the input is a measurement, or change the simulation with --set noise.sigma=..."
         )
-    _sigma(options.sigma)
     out, items, skipped, folder = _places(options, task)
     prior = _prior(options, task, solver)
-    arrays = {key: _array(Path(str(acquisition[key]))) for key in ("kernel", "mask") if acquisition[key] is not None}
-    arrays |= {key: _plain_array(path) for key, path in _named_files(options.arrays).items()}
-    plan = Plan(options, task, solver, prior, items, skipped, out, folder, arrays)
+    plan = Plan(options, task, solver, prior, items, skipped, out, folder, options.given.loaded())
     checked = _check_pictures(plan)
     check_writable(out)
     return checked
@@ -286,42 +263,3 @@ def read_picture(source: Path | None, reading: Mapping[str, Any]) -> io.Image:
     if reading:
         raise BadInput(f"{', '.join('--' + key for key in reading)} given without --input")
     return io.read(Path(skimage.data.__file__).parent / f"{SHIPPED_PICTURE}.png")
-
-
-def _array(path: Path) -> Tensor:
-    """A kernel or mask: any file with one array of numbers."""
-    data = io.read(path, unit="counts").data
-    opaque = data[:-1] if data.shape[0] in (2, 4) else data  # transparency says nothing here
-    return opaque[0] if opaque.shape[0] == 1 else opaque
-
-
-def _named_files(pairs: Sequence[str]) -> dict[str, Path]:
-    """KEY=FILE pairs of --array."""
-    files: dict[str, Path] = {}
-    for pair in pairs:
-        key, equals, path = pair.partition("=")
-        if not equals or not key or not path:
-            raise BadInput(f"--array {pair!r} is not KEY=FILE", do="Write it like --array maps=maps.npy.")
-        files[key] = Path(path)
-    return files
-
-
-def _plain_array(path: Path) -> Tensor:
-    """An array of any number of axes, as stored."""
-    return torch.from_numpy(io.read_array(path))
-
-
-def _sigma(text: str | None) -> float | str | None:
-    if text is None or text == "estimate":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise BadInput(f"--sigma is {text!r}", wanted="a number in the units of the picture, or 'estimate'") from None
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    parts = text.replace("x", ",").split(",")
-    if not all(part.strip().isdigit() for part in parts) or len(parts) != 3:
-        raise BadInput(f"--shape is {text!r}", wanted="C,H,W such as 3,256,256")
-    return tuple(int(part) for part in parts)

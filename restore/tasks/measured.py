@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,22 +19,10 @@ from operators.noise import NoiseModel
 
 from ..problem import Problem
 from . import informing, measurement, units
+from .given import Given
 from .physics import Physics
 
 LEAST_COUNTED = 64  # numbers from which a variance says something
-
-
-@dataclass(frozen=True)
-class Given:
-    """Parameters of a measurement as the user states them; None is unsaid."""
-
-    sigma: float | str | None = None
-    peak: float | None = None
-    kernel: Tensor | None = None
-    mask: Tensor | None = None
-    shape: tuple[int, ...] | None = None
-    nan_as_mask: bool = False
-    arrays: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def pose(physics: Physics, image: Any, statement: Given) -> Problem:
@@ -78,9 +65,7 @@ def _arrays(physics: Physics, y: Tensor, statement: Given, notes: list[str]) -> 
     name = physics.sections.operator.name
     parameters = keyword_defaults(REGISTRY.load(name))
     arrays: dict[str, Tensor] = {}
-    for key, value in {"kernel": statement.kernel, "mask": statement.mask, **statement.arrays}.items():
-        if value is None:
-            continue
+    for key, value in statement.parts.items():
         if key not in parameters:
             raise BadInput(f"{key} was given and task {physics.task!r} has no {key}", do=f"Leave {key} out.")
         arrays[key] = value

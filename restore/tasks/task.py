@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..problem import Problem
     from ..solvers.base import Solver
     from ..solvers.preference import Preference
+    from .given import Given
 
 
 @dataclass(frozen=True)
@@ -206,25 +207,19 @@ class Task:
     ) -> Problem:
         """The problem of a measurement from elsewhere; no truth is known.
 
-        y: restore.io.Image or tensor, in [0, 1] but for the noise. sigma: standard deviation of Gaussian noise, or
-        "estimate"; None is the task's own. peak: of Poisson noise. kernel: h x w, for a blur. mask: H x W, nonzero =
-        measured. shape: C x H x W of the picture where y does not tell it. nan_as_mask: NaN marks
-        what was not measured (operators with a mask). arrays: any other array parameter of the
-        operator, by name (`maps` of the coils, a `trajectory`). What was not given and how it was settled is told by
-        `recipe["notes"]` of the problem.
+        y: restore.io.Image or tensor, in [0, 1] but for the noise. sigma, peak, kernel, mask, shape, nan_as_mask,
+        arrays: what `Given` holds; None is the task's own, or told by y. What was not given and how it was settled is
+        told by `recipe["notes"]` of the problem.
         """
+        from .given import Given
+
+        return self.posed(y, Given(sigma, peak, kernel, mask, shape, nan_as_mask, arrays or {}))
+
+    def posed(self, y: Any, statement: Given) -> Problem:
+        """The problem of a measurement from elsewhere, of which the user said what is in the statement."""
         from . import measured
 
-        statement = measured.Given(
-            sigma=sigma,
-            peak=peak,
-            kernel=kernel,
-            mask=mask,
-            shape=shape,
-            nan_as_mask=nan_as_mask,
-            arrays=arrays or {},
-        )
-        return measured.pose(self.physics, y, statement)
+        return measured.pose(self.physics, y, statement.loaded())
 
     def baseline(self, problem: Problem) -> Tensor:
         """The simple estimate this task must beat (B x input_shape)."""

@@ -23,6 +23,7 @@ from benchmarks.runs.mapping.grid import Tiling, cut
 from benchmarks.runs.mapping.request import Request, prepare
 from operators import image_id
 from operators.common.errors import BadInput, RestoreError
+from restore.tasks.given import Given
 
 BLUR = """
 version = 1
@@ -216,7 +217,7 @@ def test_a_finished_file_is_kept_and_another_request_does_not_replace_it(folder:
         (Request("mri4x", Path("x.h5"), tile=64), "tile 0"),
         (Request("denoise", Path("x.h5"), tile=64, halo=40), "larger --tile"),
         (Request("denoise", Path("x.h5"), tile=16), "at least 64"),
-        (Request("denoise", Path("x.h5"), sigma=0.1), "--measured"),
+        (Request("denoise", Path("x.h5"), given=Given(sigma=0.1)), "--measured"),
         (Request("inpaint-random", Path("x.h5"), tile=64, measured=True), "--mask FILE"),
         (Request("denoise", Path("none.h5"), tile=64), "no such file"),
     ],

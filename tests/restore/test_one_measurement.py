@@ -23,6 +23,7 @@ from restore.reconstruction import read_result
 from restore.runs import again
 from restore.runs import plan as planning
 from restore.tasks import measurement
+from restore.tasks.given import Given
 from restore.tasks.task import Task
 
 
@@ -48,13 +49,8 @@ def test_five_doors_give_the_same_measurement_bit_for_bit(name: str, picture: Pa
     ran = planning.make(options).open(planning.RunItem("x", picture, tmp_path / "out"))[1]
     assert torch.equal(ran.y, scripted.y)
 
-    if name != "denoise-poisson":  # its measurement is not stored with a depth, the others' may be
-        bits = task.bits
-        noise = task.noise()
-        own, _ = measurement.measure(scripted.operator, noise, scripted.truth, seed=3, bits=bits)
-        assert torch.equal(own, scripted.y)
-        if bits is None:
-            assert torch.equal(restore.measure(image, scripted.operator, noise, seed=3).y, scripted.y)
+    own = restore.measure(image, scripted.operator, task.noise(), seed=3, bits=task.bits)
+    assert torch.equal(own.y, scripted.y) and own.noise == scripted.noise
 
     request = Request(
         name, picture, tile=64, halo=8, blend=4, seed=3, solver="tikhonov",
@@ -70,6 +66,35 @@ def test_five_doors_give_the_same_measurement_bit_for_bit(name: str, picture: Pa
     result = restore.solve(scripted, solver=solvers.build("tikhonov"), seed=3).save(tmp_path / "r.h5")
     assert again.repeat(result).measurement is True
     assert torch.equal(read_result(result).arrays["y"], scripted.y)
+
+
+def test_a_scan_is_measured_alike_by_a_run_a_script_and_a_repetition(tmp_path: Path) -> None:
+    """Nothing local: no map cuts it. A script hands over the picture in the operator's own unit."""
+    slice_ = 1000 * torch.rand(1, 48, 48, generator=torch.Generator().manual_seed(2)) - 900
+    restore.write(tmp_path / "x.h5", slice_)
+    options = planning.RunOptions(
+        task="ct-sparse", input=tmp_path / "x.h5", out=tmp_path / "out", seed=3, solver="direct", reading={"unit": "hu"}
+    )
+    ran = planning.make(options).open(planning.RunItem("x", tmp_path / "x.h5", tmp_path / "out"))[1]
+    task = tasks.load("ct-sparse")
+    scripted = task.problem(restore.read(tmp_path / "x.h5", unit="hu"), seed=3)
+    assert torch.equal(ran.y, scripted.y)
+    assert torch.equal(restore.measure(scripted.truth, scripted.operator, task.noise(), seed=3).y, scripted.y)
+    # The seed of the measurement is its own; a script may run with another one.
+    result = restore.solve(scripted, solver="direct", seed=8).save(tmp_path / "r.h5")
+    assert again.repeat(result).measurement is True
+
+
+def test_what_is_said_of_a_measurement_is_the_same_as_files_and_as_arrays(picture: Path, tmp_path: Path) -> None:
+    kernel = torch.rand(5, 7, generator=torch.Generator().manual_seed(1))
+    restore.write(tmp_path / "k.h5", kernel[None])
+    task, image = tasks.load("deblur-gaussian"), restore.read(picture)
+    of_files = task.posed(image, Given.worded(sigma="0.02", kernel=tmp_path / "k.h5", shape="3,96,128"))
+    of_arrays = task.measured(image, sigma=0.02, kernel=kernel, shape=(3, 96, 128))
+    assert torch.equal(of_files.operator(of_files.y), of_arrays.operator(of_arrays.y))
+    assert of_files.noise == of_arrays.noise
+    with pytest.raises(BadInput, match="loaded"):
+        _ = Given(kernel=tmp_path / "k.h5").parts
 
 
 def test_a_benchmark_measures_as_a_run_does(picture: Path, tmp_path: Path) -> None:
@@ -201,3 +226,5 @@ def test_what_is_no_picture_no_operator_or_no_noise_is_refused(picture: Path) ->
         restore.measure(picture, operator, "gaussian")  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="sigma"):
         restore.measure(picture, operator, -0.1)
+    with pytest.raises(BadInput, match="bits"):
+        restore.measure(picture, operator, bits=17)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,6 +20,7 @@ from restore.io.image import Metadata
 from restore.io.sizes import Extent
 from restore.metrics import canonical
 from restore.tasks import Task, informing
+from restore.tasks.given import Given
 
 from ...cases import pictures, windows
 from ...cases.planning import Context, pixels_name
@@ -40,8 +41,8 @@ class Request:
 
     reading: options of `restore.io.read` but index. tile: side of a window, 0 for whole pictures, None: TILE for a
     single picture, whole pictures for a stack. halo: rim of a window that is dropped, None: what the operator reaches,
-    and MARGIN. blend: pixels over which neighbours are blended. measured: the file is y itself; sigma, peak, kernel and
-    mask then say what the task does not. set: settings of the task, KEY=VALUE.
+    and MARGIN. blend: pixels over which neighbours are blended. measured: the file is y itself; given then says what
+    the task does not (a number for sigma; kernel and mask as files). set: settings of the task, KEY=VALUE.
     """
 
     task: str
@@ -51,10 +52,7 @@ class Request:
     halo: int | None = None
     blend: int = BLEND
     measured: bool = False
-    sigma: float | None = None
-    peak: float | None = None
-    kernel: Path | None = None
-    mask: Path | None = None
+    given: Given = field(default_factory=Given)
     solver: str | None = None
     prior: str | None = None
     set: Sequence[str] = ()
@@ -149,9 +147,7 @@ def _task(request: Request) -> Task:
     task = task.override(settings) if settings else task
     task.check()
     if not request.measured:
-        acquisition = {"sigma": request.sigma, "peak": request.peak, "kernel": request.kernel, "mask": request.mask}
-        if stray := [f"--{key}" for key, value in acquisition.items() if value is not None]:
-            raise BadInput(f"{', '.join(stray)} given without --measured", do="Add --measured if the file is y itself.")
+        request.given.refuse_without_measured(do="Add --measured if the file is y itself.")
     return task
 
 
@@ -166,8 +162,20 @@ def _posed(request: Request) -> dict[str, Any]:
     """What is said about a measurement, as plain data."""
     if not request.measured:
         return {}
-    kernel = None if request.kernel is None else str(request.kernel.resolve())
-    return {"sigma": request.sigma, "peak": request.peak, "kernel": kernel}
+    kernel = _file(request.given, "kernel")
+    return {
+        "sigma": request.given.sigma,
+        "peak": request.given.peak,
+        "kernel": None if kernel is None else str(kernel.resolve()),
+    }
+
+
+def _file(given: Given, key: Literal["kernel", "mask"]) -> Path | None:
+    """The file of a kernel or mask; BadInput for an array, which the processes of a map cannot be handed."""
+    value = getattr(given, key)
+    if value is not None and not isinstance(value, Path):
+        raise BadInput(f"{key} is an array", wanted="the path of its file", do="Write it with restore.write first.")
+    return value
 
 
 def _size(request: Request, task: Task, stored: Extent) -> tuple[Task, Extent]:
@@ -203,7 +211,7 @@ def _tiling(request: Request, task: Task, size: Extent) -> tuple[Tiling, Localit
             f"task {task.name!r} divides a picture by its largest value, which a window does not know",
             do="Leave the pictures whole (--tile 0).",
         )
-    kernel = {} if request.kernel is None else {"kernel": windows.array(str(request.kernel))}
+    kernel = Given(kernel=request.given.kernel).loaded().parts
     # What the operator is like does not depend on the size of the window; this one suits every factor up to LEAST.
     side = -(-tile // LEAST) * LEAST
     there = locality(task.operator((size.channels, side, side), kernel))
@@ -214,14 +222,15 @@ def _tiling(request: Request, task: Task, size: Extent) -> tuple[Tiling, Localit
 
 def _mask(request: Request, task: Task, stored: Extent, size: Extent, there: Locality, work: Path) -> Path | None:
     """The file of the mask that belongs to the whole picture: the user's, or the task's own, drawn once."""
-    if request.mask is not None:
-        extent = io.extent(request.mask)
+    own = _file(request.given, "mask")
+    if own is not None:
+        extent = io.extent(own)
         if (extent.height, extent.width) != (stored.height, stored.width):
             raise BadInput(
                 f"the mask is {extent.height} x {extent.width}", wanted=f"{stored.height} x {stored.width}, as the file"
             )
-    if request.mask is not None or not there.placed:
-        return request.mask
+    if own is not None or not there.placed:
+        return own
     if request.measured:
         raise BadInput(
             "which pixels of a large picture were measured cannot be told from a window",
