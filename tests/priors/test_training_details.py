@@ -117,3 +117,12 @@ def test_weights_of_another_shape_or_with_other_names_are_refused(tmp_path: Path
         save_file(wrong, path, header)
         with pytest.raises(BadInput, match="does not fit its architecture"):
             load_network(path)
+
+
+def test_the_pace_is_of_this_session_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 3))  # three seconds pass between any two looks at it
+    monkeypatch.setattr("priors.training.loop.time.monotonic", lambda: float(next(clock)))
+    first = trainer(tmp_path, 4).run(batches, lambda _: None)
+    again = trainer(tmp_path, 6).run(batches, lambda _: None)
+    assert (first.seconds, first.each) == (12.0, 3.0)
+    assert (again.step, again.seconds, again.each) == (6, 18.0, 3.0)

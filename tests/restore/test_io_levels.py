@@ -193,3 +193,12 @@ def test_a_window_begins_where_its_first_pixel_lies(tmp_path: Path) -> None:
     whole, part = (restore.read(tmp_path / "a.h5", window=w).meta.geometry for w in (None, (3, 8, 4, 9)))
     assert whole == facts.geometry
     assert [row[3] for row in part.affine] == [10 + 2 * 4, 20 - 2 * 3, 30, 1]
+
+
+def test_an_offset_means_nothing_for_complex_values_or_without_their_unit(tmp_path: Path) -> None:
+    np.save(tmp_path / "complex.npy", np.ones((4, 5), np.complex64))
+    np.save(tmp_path / "real.npy", np.ones((4, 5), np.float32))
+    for name, options in (("complex", {"unit": "magnitude"}), ("real", {}), ("real", {"unit": "[0,1]"})):
+        with pytest.raises(BadInput, match="offset"):
+            restore.read(tmp_path / f"{name}.npy", offset=-1024.0, **options)
+    assert float(restore.read(tmp_path / "real.npy", offset=-1024.0, unit="hu").data.max()) == -1023.0
