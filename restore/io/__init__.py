@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .image import Image, Metadata
     from .parameters import read_array
     from .reading import read
-    from .sizes import Extent, extent
+    from .sizes import Extent, check_head, extent
     from .source import MAX_PIXELS
     from .writing import write, write_native
 
@@ -29,7 +29,7 @@ __getattr__, _, _ = lazy_loader.attach(
     submod_attrs={
         "atomic": ["atomic_path"],
         "errors": ["ReadError", "WriteError"],
-        "sizes": ["Extent", "extent"],
+        "sizes": ["Extent", "check_head", "extent"],
         "folders": ["Pairs", "expand", "holds_one", "pair_by_stem"],
         "formats": ["FORMATS"],
         "image": ["Image", "Metadata"],
@@ -50,6 +50,7 @@ __all__ = [
     "ReadError",
     "WriteError",
     "atomic_path",
+    "check_head",
     "expand",
     "extent",
     "holds_one",

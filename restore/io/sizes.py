@@ -58,6 +58,16 @@ def extent(
     return Extent(sizes.get("C", 1), sizes["H"], sizes["W"], pictures, "".join(along), letters)
 
 
+def check_head(path: str | os.PathLike[str], *, dataset: str | None = None, max_pixels: int = MAX_PIXELS) -> None:
+    """ReadError for a file of no known kind, or one whose head is wrong; no values are read."""
+    source = open_source(path)
+    name = detect(source)
+    with as_read_error(source.path, line(name).kind):
+        kind = load(name)
+        if kind.extent is not None:
+            kind.extent(source, Options(dataset, None, None, None, None, max_pixels, None, None, None))
+
+
 def _sized(source: Source, kind: Format, options: Options) -> tuple[tuple[int, ...], str]:
     """Shape of the stored array and a letter for each axis."""
     if kind.extent is not None:

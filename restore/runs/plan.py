@@ -159,7 +159,7 @@ def _check_pictures(plan: Plan) -> Plan:
     good, skipped = [], dict(plan.skipped)
     for item in plan.items:
         try:
-            io.extent(Path(str(item.source)), **plan.options.reading)
+            io.check_head(Path(str(item.source)), **_of_heads(plan.options.reading))
         except BadInput as error:
             skipped[item.name] = str(error)
         else:
@@ -167,6 +167,11 @@ def _check_pictures(plan: Plan) -> Plan:
     if not good:
         raise nothing_to_do(plan.options, skipped)
     return dataclasses.replace(plan, items=tuple(good), skipped=skipped)
+
+
+def _of_heads(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of reading that a look at the head of a file takes."""
+    return {key: value for key, value in reading.items() if key in ("dataset", "max_pixels")}
 
 
 def nothing_to_do(options: RunOptions, skipped: Mapping[str, str]) -> BadInput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,39 @@ def test_a_run_decodes_and_measures_its_picture_once(
     ]
     assert main([*command, "--quiet"]) == 0
     assert counts == {"read": 1, "measure": 1}
+
+
+def test_a_folder_is_decoded_picture_by_picture_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from restore.cli import main
+    from restore.io import png
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        data = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(number))
+        restore.write(tmp_path / "in" / f"{number}.png", data)
+    decoded: list[str] = []
+
+    def noted(source: Any, options: Any) -> Any:
+        decoded.append(source.path.name)
+        return original.read(source, options)
+
+    original = png.FORMAT
+    monkeypatch.setattr(png, "FORMAT", dataclasses.replace(original, read=noted))
+    assert main(["run", "--task", "denoise", "--solver", "tikhonov", "--input", "in", "--out", "out", "--quiet"]) == 0
+    assert decoded == ["0.png", "1.png", "2.png"]
+
+
+def test_one_entry_of_every_stack_of_a_folder_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from restore.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        np.save(tmp_path / "in" / f"{name}.npy", np.random.default_rng(0).random((2, 3, 24, 24), dtype=np.float32))
+    command = ["run", "--task", "denoise", "--solver", "tikhonov", "--input", "in", "--out", "out"]
+    assert main([*command, "--index", "1", "--axes", "NCHW", "--quiet"]) == 0
+    assert {entry.name for entry in (tmp_path / "out").iterdir()} == {"a", "b", "summary.json"}
 
 
 @pytest.mark.parametrize("name", tasks.REGISTRY)
