@@ -16,7 +16,7 @@ from torch import Tensor
 
 from restore import io
 from restore.problem import Problem
-from restore.tasks import Task, units
+from restore.tasks import Task
 from restore.tasks.given import Given
 
 from ..records.item import Item
@@ -93,11 +93,10 @@ def _cut(task: Task, where: Mapping[str, Any], window: Cutout | None) -> Problem
 def _simulated(task: Task, where: Mapping[str, Any], window: Cutout, *, seed: int) -> Problem:
     """The window of a clean picture whose measurement lies in the work folder, posed there."""
     streaming.ensure(task, where, seed=seed)
-    image = _read(where, window.solve)
-    truth, _ = units.enter(image.data[None], task.sections.input, [])
-    y = streaming.part(where, _divided(window.solve, where["factor"]))
+    truth = streaming.part(where, "x", window.solve)
+    y = streaming.part(where, "y", _divided(window.solve, where["factor"]))
     problem = task.posed(y, Given(mask=_mask(where, window.solve)))
-    return dataclasses.replace(problem, truth=truth.contiguous())
+    return dataclasses.replace(problem, truth=truth)
 
 
 def _read(where: Mapping[str, Any], box: Box | None) -> io.Image:

@@ -112,21 +112,57 @@ def test_a_benchmark_measures_as_a_run_does(picture: Path, tmp_path: Path) -> No
         assert torch.equal(measured, tasks.load("denoise").problem(restore.read(picture), seed=item.seed).y)
 
 
-@pytest.mark.parametrize("name", ["denoise", "denoise-poisson", "sr4x", "inpaint-random"])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("denoise", {}),
+        ("denoise-poisson", {}),
+        ("sr4x", {}),
+        ("inpaint-random", {}),
+        ("demosaic", {"operator.form": "packed"}),  # fewer channels than the picture
+    ],
+)
 def test_a_picture_too_large_for_one_piece_is_measured_in_bands_and_is_the_same(
-    name: str, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, settings: dict[str, str], picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = tasks.load(name)
-    whole = task.problem(restore.read(picture), seed=1).y[0]
+    task = tasks.load(name).override(settings)
+    problem = task.problem(restore.read(picture), seed=1)
+    whole = problem.y[0]
     monkeypatch.setattr(streaming, "WHOLE", 0)
     monkeypatch.setattr(streaming, "BAND", 20)
-    mapped = prepare(Request(name, picture, tile=64, halo=8, blend=4, seed=1, solver="tikhonov"), Context(), tmp_path)
-    item = mapped.plan.items[0]
+    words = tuple(f"{key}={value}" for key, value in settings.items())
+    request = Request(name, picture, tile=64, halo=8, blend=4, seed=1, solver="tikhonov", set=words)
+    item = prepare(request, Context(), tmp_path).plan.items[0]
     path = streaming.ensure(task, item.where, seed=1)
     height, width = whole.shape[-2:]
-    streamed = streaming.part({**item.where, "y": str(path)}, (0, height, 0, width))[0]
+    streamed = streaming.part({**item.where, "y": str(path)}, "y", (0, height, 0, width))[0]
     # Reductions of bands round their sums as those of the whole do; what is stored with a depth is equal in any case.
     assert torch.equal(streamed, whole)
+    height, width = item.where["size"]
+    assert torch.equal(streaming.part(item.where, "x", (0, height, 0, width)), problem.truth)
+
+
+def test_a_map_decodes_a_picture_for_its_name_and_for_its_measurement_and_no_window_does(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from restore.io import png
+
+    decoded: list[str] = []
+
+    def noted(source: Any, options: Any) -> Any:
+        decoded.append(source.path.name)
+        return original.read(source, options)
+
+    original = png.FORMAT
+    monkeypatch.setattr(png, "FORMAT", dataclasses.replace(original, read=noted))
+    monkeypatch.setattr(streaming, "WHOLE", 0)
+    monkeypatch.setattr(streaming, "BAND", 20)
+    request = Request("denoise", picture, tile=64, halo=8, blend=4, solver="tikhonov")
+    items = prepare(request, Context(), tmp_path).plan.items
+    planned = len(decoded)  # the size of a PNG is told by reading it
+    for item in items:
+        Windows.open(item)
+    assert len(items) > 1 and len(decoded) == planned + 1 and planned <= 2
 
 
 @pytest.mark.parametrize("name", NOISES)

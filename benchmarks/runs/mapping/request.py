@@ -28,11 +28,11 @@ from ...records.item import Item
 from ...records.store import write_arrays
 from ...suites import Suite
 from ..runner import SuitePlan
+from . import streaming
 from .grid import Cutout, Tiling, cut, up
 
 TILE, BLEND, LEAST = 512, 16, 64  # pixels
 MARGIN = 32  # pixels beyond the operator's reach over which a prior, or an inverse, is taken to see
-BAND = 256  # rows hashed at a time
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
     shared = {
         "path": str(request.input.resolve()),
         "reading": dict(request.reading),
-        "table": task.table,
+        "table": (task if request.measured else fitted).table,
         "chosen": sorted(task.chosen),
         "measured": posed if request.measured else None,
         "mask": None if mask is None else str(mask.resolve()),
@@ -133,9 +133,9 @@ def picture_id(request: Request, size: Extent) -> str:
     shape = (size.pictures, size.channels, size.height, size.width)
     total = hashlib.sha256(repr(shape).encode())
     for index in range(size.pictures) if size.pictures is not None else (None,):
-        for top in range(0, size.height, BAND):
-            box = (top, min(top + BAND, size.height), 0, size.width)
-            total.update(io.read(request.input, **request.reading, index=index, window=box).data.numpy().tobytes())
+        where = {"path": request.input, "reading": request.reading, "index": index}
+        for _, image in streaming.file_bands(where, (size.height, size.width)):
+            total.update(image.data.numpy().tobytes())
     return total.hexdigest()
 
 
@@ -179,14 +179,17 @@ def _file(given: Given, key: Literal["kernel", "mask"]) -> Path | None:
 
 
 def _size(request: Request, task: Task, stored: Extent) -> tuple[Task, Extent]:
-    """The size of the pictures that are estimated, and the task with what the axes of a measurement show.
+    """The size of the pictures that are estimated, and the task with what the file, or its axes, state of the physics.
 
     The size is told by a measurement, or that of the file cropped to what the task takes.
     """
     if not request.measured:
         multiple = task.sections.input.crop_to_multiple
         rows, columns = (n - n % multiple for n in (stored.height, stored.width))
-        return task, dataclasses.replace(stored, height=rows, width=columns)
+        fitted = task
+        if informing.listens(task.physics):
+            fitted = task.fitted(informing.hints(task.physics, _meta(request, stored), None).settings)
+        return fitted, dataclasses.replace(stored, height=rows, width=columns)
     same = (stored.channels, stored.height, stored.width)
     hints = informing.hints(task.physics, _meta(request, stored), same)
     channels, rows, columns = hints.input_shape or same
