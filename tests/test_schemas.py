@@ -15,6 +15,7 @@ from benchmarks.suites import schema as suite
 from operators import BadType
 from priors.training import recipe
 from priors.training.schema import recipe_schema
+from restore.cli import main
 from restore.commands import tabulated
 
 DOCS = Path(restore.__file__).parents[1] / "docs"
@@ -28,6 +29,12 @@ def table(package: str, name: str) -> dict[str, Any]:
 def test_the_published_schemas_are_those_of_the_program() -> None:
     assert (DOCS / "suite.schema.json").read_text("utf-8") == suite.text(), "python -m benchmarks.suites.schema"
     assert (DOCS / "recipe.schema.json").read_text("utf-8") == tabulated.recipes(), tabulated.COMMAND
+
+
+@pytest.mark.parametrize(("command", "page"), [("tasks", "task"), ("bench", "suite"), ("train", "recipe")])
+def test_a_command_prints_what_is_published(command: str, page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--schema"]) == 0
+    assert capsys.readouterr().out == (DOCS / f"{page}.schema.json").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", suites.names())

@@ -78,6 +78,7 @@ def bench(
     intersect: Intersect = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
+    _schema: Annotated[bool, options.schema("benchmarks.suites.schema:suite_schema")] = False,
 ) -> None:
     """`restore bench`: the rows of a suite, and the tables over them."""
     if context.invoked_subcommand is not None:

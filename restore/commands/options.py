@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from operators.common.registry import Entry
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no table.")]
@@ -41,6 +44,17 @@ MaxPixels = Annotated[int | None, typer.Option("--max-pixels", help="Refuse larg
 def chosen(**options: Any) -> dict[str, Any]:
     """Those that were given."""
     return {key: value for key, value in options.items() if value is not None}
+
+
+def schema(target: str) -> Any:
+    """The option that prints a JSON schema and ends the command. target: "module:function" that makes the schema."""
+
+    def show(asked: bool) -> None:
+        if asked:
+            typer.echo(json.dumps(Entry(target, "").load()(), indent=1, ensure_ascii=False, allow_nan=False))
+            raise typer.Exit
+
+    return typer.Option("--schema", help="Print the JSON schema of its TOML files.", is_eager=True, callback=show)
 
 
 def there(path: Path | None) -> Path | None:

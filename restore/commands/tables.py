@@ -45,7 +45,17 @@ WIDE = 110  # columns from which the table has room for sources
 def register(app: typer.Typer) -> None:
     """`restore solvers`, `tasks`, `priors` and the other tables, added to the program."""
     for kind, words in KINDS.items():
-        app.command(kind, help=f"{words.text} With a name: its card.")(_command(kind))
+        command = tasks if kind == "tasks" else _command(kind)
+        app.command(kind, help=f"{words.text} With a name: its card.")(command)
+
+
+def tasks(
+    name: Annotated[str | None, typer.Argument(help="Show one entry.")] = None,
+    as_json: options.Json = False,
+    _schema: Annotated[bool, options.schema("restore.tasks.schema:task_schema")] = False,
+) -> None:
+    """`restore tasks`: the table of tasks, the card of one, or the schema of their files."""
+    _command("tasks")(name, as_json)
 
 
 def _command(kind: str) -> Callable[..., None]:

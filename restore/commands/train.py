@@ -48,6 +48,7 @@ def train(
     ] = None,
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
+    _schema: Annotated[bool, options.schema("priors.training.schema:recipe_schema")] = False,
 ) -> None:
     """`restore train`: a prior, trained from its recipe."""
     from operators import BadInput
