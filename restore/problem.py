@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
@@ -17,6 +16,8 @@ from operators.core.base import LinearOperator, Operator
 from operators.core.posing import InSpace
 from operators.noise import NoiseModel
 
+from .recipe import Recipe
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -26,7 +27,7 @@ class Problem:
     operator: A. noise: the law of y given A(x).
     truth: B x input_shape where it is known (simulation), else None.
     image_ids: one name per batch entry on which its random draws depend; default: hash of the truth, or of y.
-    recipe: plain data from which `restore rerun` can build the operator again, or None.
+    recipe: how y came about, from which `restore rerun` can build the operator again; None for one made in a script.
     space: the units of the operator's input: x_picture = space.to(x). y_scale: by how much y was divided when the
     problem was brought there. Both are set by `posed`.
     copies: how often each picture stands in the batch; entry s * pictures + k is copy s of picture k, see `repeated`.
@@ -37,7 +38,7 @@ class Problem:
     noise: NoiseModel
     truth: Tensor | None = field(default=None, repr=False)
     image_ids: tuple[str, ...] = ()
-    recipe: Mapping[str, Any] | None = field(default=None, repr=False)
+    recipe: Recipe | None = field(default=None, repr=False)
     space: Space = field(default=IDENTITY, repr=False)
     y_scale: float = field(default=1.0, repr=False)
     copies: int = field(default=1, repr=False)
@@ -54,6 +55,8 @@ class Problem:
             object.__setattr__(self, "truth", _at_least_single(self.truth))
             if self.truth.shape[0] != self.y.shape[0]:
                 raise BadInput(f"truth has {self.truth.shape[0]} pictures", wanted=f"{self.y.shape[0]}, as many as y")
+        if self.recipe is not None:  # a result file's plain table is read
+            object.__setattr__(self, "recipe", Recipe.read(self.recipe))
         if not self.image_ids:
             pictures = self.y if self.truth is None else self.truth
             object.__setattr__(self, "image_ids", tuple(image_id(entry) for entry in pictures))
@@ -173,7 +176,12 @@ class Problem:
     @property
     def file_units(self) -> Affine:
         """The unit of the picture's file: x = file_units.to(x_file); the identity where the recipe says nothing."""
-        return Affine(*(self.recipe or {}).get("file_units", ()))
+        return IDENTITY if self.recipe is None else self.recipe.file_units
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was decided when the problem was posed."""
+        return () if self.recipe is None else self.recipe.notes
 
     def in_file_units(self) -> Problem:
         """The same problem for the picture in its file's unit."""

@@ -86,17 +86,16 @@ class Reconstruction:
             "y": self.problem.y,
             "truth": self.problem.truth,
         }
-        recipe = dict(self.problem.recipe or {})
-        setup = dict(recipe.pop("arrays", {}).items())
+        recipe = self.problem.recipe
         attributes = {
             "provenance": dict(self.provenance),
-            "recipe": recipe,
+            "recipe": {} if recipe is None else recipe.plain(),
             "trace": [dict(row) for row in self.trace],
             "nfe": self.nfe,
             "timing": self.timing.as_dict(),
             "image_ids": list(self.problem.image_ids),
         }
-        return write_result(Path(path), arrays, setup, attributes)
+        return write_result(Path(path), arrays, {} if recipe is None else recipe.arrays, attributes)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _preferred_prior(problem: Problem, solver: Solver) -> str | None:
 
 def preferred(problem: Problem) -> Preference | None:
     """What the task that made a problem says of solvers; None for a problem that no task made."""
-    table = dict((problem.recipe or {}).get("task") or {})
+    table = {} if problem.recipe is None else dict(problem.recipe.task)
     if "solver" not in table:
         return None
     name = str(table.pop("name"))

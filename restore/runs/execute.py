@@ -80,7 +80,7 @@ def _one(plan: Plan, item: RunItem, display: Bar, outcome: RunOutcome, say: Call
         outcome.skipped[item.name] = str(error)
         say(f"skipped {item.name}: {error}")
         return
-    for note in [*image.meta.notes, *(problem.recipe or {}).get("notes", ())]:
+    for note in [*image.meta.notes, *problem.notes]:
         say(f"{item.name}: {note}" if plan.folder else note)
     key = plan.key(problem)
     result = _solve(plan, item, problem, image, key, display, say)

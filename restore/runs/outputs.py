@@ -40,11 +40,11 @@ def write_all(
     unit = shown_unit(problem, image.meta.unit)
     simple = None if baseline.estimate is None else problem.file_units.back(baseline.estimate)
     shown, remarks = report.pictures(leaving.problem, leaving.estimate, std=leaving.std, baseline=simple)
-    notes = [*(problem.recipe or {}).get("notes", ()), *image.meta.notes, *remarks]
+    notes = [*problem.notes, *image.meta.notes, *remarks]
     page = report.Page(
         title=title,
         command=str(result.provenance["command"]),
-        task=dict((problem.recipe or {}).get("task", {})),
+        task={} if problem.recipe is None else dict(problem.recipe.task),
         metrics=metrics,
         pictures=shown,
         trace=[dict(row) for row in result.trace],

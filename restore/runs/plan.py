@@ -117,12 +117,11 @@ class Plan:
         from operators import image_id
 
         solver = {key: plain(value) for key, value in dataclasses.asdict(self.solver).items()}
-        recipe = {key: value for key, value in (problem.recipe or {}).items() if key != "arrays"}
         return settings_key(
             {
                 "restore": __version__,
                 "torch": torch.__version__,
-                "recipe": recipe,
+                "recipe": {} if problem.recipe is None else problem.recipe.plain(),
                 "arrays": {name: image_id(array) for name, array in self.given.parts.items()},
                 "solver": {"name": solver_name(self.solver), **solver},
                 "prior": None if self.prior is None else [self.prior.name, self.prior.sha256],

@@ -103,5 +103,4 @@ def shown_unit(problem: Problem, file_unit: str) -> str:
 
 
 def _task_unit(problem: Problem) -> str:
-    unit: str = ((problem.recipe or {}).get("task") or {}).get("input", {}).get("unit", "[0,1]")
-    return unit
+    return "[0,1]" if problem.recipe is None else problem.recipe.unit
