@@ -7,37 +7,30 @@ Any operator whose measurement is a smaller picture, any noise. No settings, no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from operators import BadInput
-from operators.common.randomness import Noise
 from operators.resampling.matrices import resize
 
-from ..base import Solver, State
+from ..parts.one_step import OneStep
 
 if TYPE_CHECKING:
-    from priors.base import DiffusionPrior
-
     from ...problem import Problem
 
 
 @dataclass(frozen=True)
-class Bicubic(Solver):
+class Bicubic(OneStep):
     """Bicubic enlargement of y."""
 
-    draws: ClassVar[bool] = False
-    needs_prior: ClassVar[bool] = False
-    needs_linear: ClassVar[bool] = False
-    needs_gaussian: ClassVar[bool] = False
-
-    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
+    def answer(self, problem: Problem) -> tuple[Tensor, Mapping[str, float]]:
         measured, wanted = problem.operator.output_shape, problem.operator.input_shape
         if len(measured) != len(wanted) or measured[0] != wanted[0]:
             raise BadInput(
                 f"the measurement has shape {tuple(measured)}, the picture {tuple(wanted)}",
                 do="Choose another solver, or another baseline, for this operator.",
             )
-        x = resize(problem.y, size=(wanted[-2], wanted[-1])).clamp(0, 1)
-        yield State(x=x, x0=x, estimate=x, step=0)
+        return resize(problem.y, size=(wanted[-2], wanted[-1])).clamp(0, 1), {}

@@ -10,36 +10,27 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from operators import BadInput
-from operators.common.randomness import Noise
 
-from ..base import Solver, State
+from ..parts.one_step import OneStep
 
 if TYPE_CHECKING:
-    from priors.base import DiffusionPrior
-
     from ...problem import Problem
 
 
 @dataclass(frozen=True)
-class Biharmonic(Solver):
+class Biharmonic(OneStep):
     """The measured pixels, and between them the smoothest surface in the sense of thin plates."""
 
-    draws: ClassVar[bool] = False
-    needs_prior: ClassVar[bool] = False
-    needs_linear: ClassVar[bool] = False
-    needs_gaussian: ClassVar[bool] = False
-
-    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
-        x = filled(problem)
-        yield State(x=x, x0=x, estimate=x, step=0)
+    def answer(self, problem: Problem) -> tuple[Tensor, Mapping[str, float]]:
+        return filled(problem), {}
 
 
 def filled(problem: Problem) -> Tensor:

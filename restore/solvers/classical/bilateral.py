@@ -12,32 +12,24 @@ Any operator with a quick reconstruction, any noise. No network.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 from torch import Tensor
 
-from operators.common.randomness import Noise
 from operators.common.settings import NotNegative, Range
 
-from ..base import Solver, State
 from ..parts.filtering import filtered, windowed
+from ..parts.one_step import OneStep
 
 if TYPE_CHECKING:
-    from priors.base import DiffusionPrior
-
     from ...problem import Problem
 
 
 @dataclass(frozen=True)
-class Bilateral(Solver):
+class Bilateral(OneStep):
     """A bilateral filter whose width in value follows the noise."""
-
-    draws: ClassVar[bool] = False
-    needs_prior: ClassVar[bool] = False
-    needs_linear: ClassVar[bool] = False
-    needs_gaussian: ClassVar[bool] = False
 
     reach: Annotated[float, Range(0.3, 10), "standard deviation in the plane, in pixels; windows end at twice that"] = (
         1.8
@@ -45,9 +37,9 @@ class Bilateral(Solver):
     tolerance: Annotated[float, Range(above=0), "standard deviation in value, over that of the noise"] = 1.5
     sigma: Annotated[NotNegative | None, "noise level of the filtered picture; none: known or estimated"] = None
 
-    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
+    def answer(self, problem: Problem) -> tuple[Tensor, Mapping[str, float]]:
         x, level = filtered(problem, self.sigma, self._averaged)
-        yield State(x=x, x0=x, estimate=x, step=0, info={"level": level})
+        return x, {"level": level}
 
     def _averaged(self, planes: Tensor, level: float) -> Tensor:
         from kornia.filters import bilateral_blur

@@ -8,29 +8,21 @@ no network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from operators.common.randomness import Noise
+from torch import Tensor
 
-from ..base import Solver, State
+from ..parts.one_step import OneStep
 
 if TYPE_CHECKING:
-    from priors.base import DiffusionPrior
-
     from ...problem import Problem
 
 
 @dataclass(frozen=True)
-class Direct(Solver):
+class Direct(OneStep):
     """The operator's own quick reconstruction, not clipped."""
 
-    draws: ClassVar[bool] = False
-    needs_prior: ClassVar[bool] = False
-    needs_linear: ClassVar[bool] = False
-    needs_gaussian: ClassVar[bool] = False
-
-    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
-        x = problem.operator.direct(problem.y)
-        yield State(x=x, x0=x, estimate=x, step=0)
+    def answer(self, problem: Problem) -> tuple[Tensor, Mapping[str, float]]:
+        return problem.operator.direct(problem.y), {}

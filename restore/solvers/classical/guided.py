@@ -12,40 +12,32 @@ reconstruction, any noise. No network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 from torch import Tensor
 
-from operators.common.randomness import Noise
 from operators.common.settings import NotNegative, Range
 
-from ..base import Solver, State
 from ..parts.filtering import filtered, windowed
+from ..parts.one_step import OneStep
 
 if TYPE_CHECKING:
-    from priors.base import DiffusionPrior
-
     from ...problem import Problem
 
 
 @dataclass(frozen=True)
-class Guided(Solver):
+class Guided(OneStep):
     """A self-guided filter whose regularisation follows the noise."""
-
-    draws: ClassVar[bool] = False
-    needs_prior: ClassVar[bool] = False
-    needs_linear: ClassVar[bool] = False
-    needs_gaussian: ClassVar[bool] = False
 
     radius: Annotated[int, Range(1, 50), "of the windows, in pixels"] = 2
     strength: Annotated[float, Range(above=0), "regularisation, over the variance of the noise"] = 4.0
     sigma: Annotated[NotNegative | None, "noise level of the filtered picture; none: known or estimated"] = None
 
-    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
+    def answer(self, problem: Problem) -> tuple[Tensor, Mapping[str, float]]:
         x, level = filtered(problem, self.sigma, self._regressed)
-        yield State(x=x, x0=x, estimate=x, step=0, info={"level": level})
+        return x, {"level": level}
 
     def _regressed(self, planes: Tensor, level: float) -> Tensor:
         from kornia.filters import guided_blur

@@ -9,21 +9,18 @@ Any operator with a quick reconstruction, any noise; channel by channel. No netw
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from torch import Tensor
 
-from operators.common.randomness import Noise
 from operators.common.settings import NotNegative
 
-from ..base import Solver, State
 from ..parts.filtering import filtered, windowed
+from ..parts.one_step import OneStep
 
 if TYPE_CHECKING:
-    from priors.base import DiffusionPrior
-
     from ...problem import Problem
 
 # Largest share of the picture's variance that is noise, and the window that was best up to it.
@@ -31,13 +28,8 @@ SIZES = ((0.25, 3), (0.5, 5), (float("inf"), 7))
 
 
 @dataclass(frozen=True)
-class Median(Solver):
+class Median(OneStep):
     """A median filter."""
-
-    draws: ClassVar[bool] = False
-    needs_prior: ClassVar[bool] = False
-    needs_linear: ClassVar[bool] = False
-    needs_gaussian: ClassVar[bool] = False
 
     size: Annotated[
         Literal[1, 3, 5, 7, 9, 11] | None,
@@ -45,9 +37,9 @@ class Median(Solver):
     ] = None
     sigma: Annotated[NotNegative | None, "noise level of the filtered picture; none: known or estimated"] = None
 
-    def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
+    def answer(self, problem: Problem) -> tuple[Tensor, Mapping[str, float]]:
         x, level = filtered(problem, self.sigma, self._middle)
-        yield State(x=x, x0=x, estimate=x, step=0, info={"level": level})
+        return x, {"level": level}
 
     def _middle(self, planes: Tensor, level: float) -> Tensor:
         from kornia.filters import median_blur
