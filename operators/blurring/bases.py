@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.base import SVD, LinearOperator, Shape, check_rho, full_precision
+from ..core.base import SVD, LinearOperator, Shape, check_rho
+from ..core.diagonal import divide, kept, sandwich
 from ..sensing.transforms import dct, idct
 from .convolution import output_shape, real_pairs, wrapped
 from .padding import OUTSIDE, indices
@@ -243,21 +244,3 @@ def _axis_svd(factor: bytes, size: int, boundary: str) -> tuple[np.ndarray, np.n
     """U (outputs x outputs), s (outputs) and all of V (size x size)."""
     u, s, vt = np.linalg.svd(axis_matrix(np.frombuffer(factor), size, boundary), full_matrices=True)
     return u, s, np.ascontiguousarray(vt.T)
-
-
-def sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
-    """left @ x @ right over the last two axes, in the precision of x whatever autocast says."""
-    with full_precision(x):
-        return left @ x @ right
-
-
-def kept(s: Tensor, rtol: float) -> Tensor:
-    """Singular values above rtol times the largest, and 0 for the others."""
-    return torch.where(s > rtol * s.max(), s, torch.zeros_like(s))
-
-
-def divide(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, and 0 where b is 0."""
-    return torch.where(
-        b > 0, a / torch.where(b > 0, b, torch.ones_like(b)), torch.zeros((), dtype=a.dtype, device=a.device)
-    )

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..common.metadata import Facts, Hints, enlarged
 from ..common.settings import Count, Range, Seed, check
 from ..core.base import LinearOperator, Shape, check_rho
-from .bases import divide
+from ..core.diagonal import divide
 from .blur import Blur
 from .convolution import real_pairs, wrapped
 from .kernels.settings import Angle, Intensity, KernelSource, Length, Normalise, Radius, Sigma, Size

@@ -12,7 +12,8 @@ from torch import Tensor
 from ..common.errors import BadInput
 from ..common.metadata import Facts, Hints
 from ..common.settings import OneOf
-from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
+from ..core.base import SVD, PartialIsometry, Shape, check_rho, check_shape
+from ..core.diagonal import divide
 from .demosaic import interpolate, malvar
 
 BAYER = ("RGGB", "BGGR", "GRBG", "GBRG")
@@ -26,7 +27,7 @@ PATTERNS = {
 FORMS = {"masked": "3 x H x W, 0 where a colour was not measured", "packed": "1 x H x W, as a raw file holds it"}
 
 
-class Mosaic(LinearOperator):
+class Mosaic(PartialIsometry):
     """y[p] = x[c(p), p]: of the three colours of pixel p, the one that its filter lets through.
 
     input_shape: (3, H, W), red, green, blue. A pattern of Bayer (1976) names the top left 2 x 2 pixels in reading
@@ -108,14 +109,8 @@ class Mosaic(LinearOperator):
         """rhs / (m + rho); 0 in unmeasured colours where rho is 0."""
         self._check(rhs, self.input_shape, False, "right-hand side")
         level = check_rho(rho, rhs)
-        unseen = torch.where(level > 0, rhs / torch.where(level > 0, level, 1.0), 0.0)
+        unseen = divide(rhs, level)
         return unseen.scatter(1, self._index(self.colour, rhs), self._gather(rhs, self.colour) / (1 + level))
-
-    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
-        return self.adjoint(y)
-
-    def norm(self, *, iterations: int = 50) -> float:
-        return 1.0
 
     @property
     def svd(self) -> SVD:

@@ -6,7 +6,6 @@ imported by whoever declares a form, never when the command line starts.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from .errors import BadInput, BadType, RestoreError
+from .kinds import closest
 
 
 class Form(BaseModel):
@@ -196,5 +196,4 @@ def _required(home: type[Form] | None) -> str:
 
 def nearest(key: Any, words: Iterable[str], otherwise: str) -> str:
     """Text that asks "Did you mean ...?" with the closest known word, or what to say where none is close."""
-    close = difflib.get_close_matches(str(key), list(words), n=1)
-    return f"Did you mean {close[0]!r}?" if close else otherwise
+    return closest(str(key), list(words)) or otherwise

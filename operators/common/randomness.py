@@ -19,7 +19,6 @@ from . import inversion
 from .errors import BadInput
 from .settings import Seed, check
 
-MAX_SEED = 2**63 - 1
 Filler = Callable[[np.random.Generator, np.ndarray], object]  # fills a float64 array with draws
 
 

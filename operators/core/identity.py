@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from .base import SVD, ComplexPictures, LinearOperator, Shape, check_rho
+from .base import SVD, ComplexPictures, Isometry, Shape
 
 
-class Identity(LinearOperator):
+class Identity(Isometry):
     """A = I: the measurement is the picture, and only noise has fallen on it.
 
     input_shape: any, without the batch.
@@ -24,17 +24,6 @@ class Identity(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return y.clone()
-
-    def solve(self, rhs: Tensor, rho: float | Tensor) -> Tensor:
-        """rhs / (1 + rho)."""
-        self._check(rhs, self.input_shape, self.complex_input, "right-hand side")
-        return rhs / (1 + check_rho(rho, rhs))
-
-    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
-        return self.adjoint(y)
-
-    def norm(self, *, iterations: int = 50) -> float:
-        return 1.0
 
     @property
     def svd(self) -> SVD:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
+from .diagonal import divide
 from .differentiation import Applied
 from .exports import to_deepinv, to_scipy
 from .linear_solvers import conjugate_gradients, least_squares, spectral_norm
@@ -300,7 +301,37 @@ class Scaled(LinearOperator):
         return self.operator.observed
 
 
-class Select(LinearOperator):
+class PartialIsometry(LinearOperator):
+    """A linear operator whose singular values are 1, and 0 where it has a kernel: A^+ = A^H.
+
+    A subclass gives `solve` where it has a cheaper form.
+    """
+
+    def solve(self, rhs: Tensor, rho: float | Tensor) -> Tensor:
+        """rhs / (1 + rho) in the row space, rhs / rho (0 for rho = 0) in the kernel."""
+        level = check_rho(rho, rhs)
+        measured = self.gram(rhs)
+        return measured / (1 + level) + divide(rhs - measured, level)
+
+    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
+        """A^H y, whatever rtol."""
+        return self.adjoint(y)
+
+    def norm(self, *, iterations: int = 50) -> float:
+        """Without iterations: it is 1."""
+        return 1.0
+
+
+class Isometry(PartialIsometry):
+    """A linear operator with A^H A = I: nothing is lost."""
+
+    def solve(self, rhs: Tensor, rho: float | Tensor) -> Tensor:
+        """rhs / (1 + rho)."""
+        self._check(rhs, self.input_shape, self.complex_input, "right-hand side")
+        return rhs / (1 + check_rho(rho, rhs))
+
+
+class Select(PartialIsometry):
     """y -> y[keep] (row-major), the packed form of a masked measurement."""
 
     keep: Tensor
@@ -319,18 +350,6 @@ class Select(LinearOperator):
         full = y.new_zeros(y.shape[0], math.prod(self.input_shape))
         full[:, self.constant("keep", y)] = y
         return full.reshape(y.shape[0], *self.input_shape)
-
-    def solve(self, rhs: Tensor, rho: float | Tensor) -> Tensor:
-        """rhs / (1 + rho) on kept entries, rhs / rho (0 for rho = 0) on the others."""
-        level = check_rho(rho, rhs)
-        kept = self.gram(rhs)
-        return kept / (1 + level) + torch.where(level > 0, (rhs - kept) / torch.where(level > 0, level, 1.0), 0.0)
-
-    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
-        return self.adjoint(y)
-
-    def norm(self, *, iterations: int = 50) -> float:
-        return 1.0
 
 
 def check_same_space(operators: Sequence[LinearOperator], verb: str) -> None:

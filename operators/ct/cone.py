@@ -95,7 +95,6 @@ class ConeCT(Tomography):
         self.rows, self.row_spacing, self.row_shift = lines, height, float(row_shift)
         self.register_buffer("angles", torch.from_numpy(directions))
         self._grid, self._orbit = grid, orbit
-        ramp(cells, spacing=width, window=filter)
         self._row = orbit.continued(CellRow(cells, width, shift))
         self._matrix = ScanMatrix(self._views(self._row.row), grid, line_weights, taps=4)
 

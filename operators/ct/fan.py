@@ -86,7 +86,6 @@ class FanCT(Tomography):
         self.detectors, self.spacing, self.shift, self.pixel = cells, width, float(shift), grid.pixel
         self.register_buffer("angles", torch.from_numpy(directions))
         self._orbit = orbit
-        ramp(cells, spacing=width, window=filter)
         self._row = orbit.continued(CellRow(cells, width, shift))
 
         def rays(row: CellRow) -> Views:

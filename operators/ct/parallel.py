@@ -70,7 +70,6 @@ class ParallelCT(Tomography):
         self.detectors, self.spacing, self.shift = cells, width, float(shift)
         self.pixel = grid.pixel
         self.register_buffer("angles", torch.from_numpy(directions))
-        ramp(cells, spacing=width, window=filter)
         self._row = Continued(
             CellRow(cells, width, shift), reach=grid.radius, distance=np.asarray, radii=(grid.inner_radius, grid.radius)
         )

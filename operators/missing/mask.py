@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ..common.errors import BadInput, BadType
 from ..common.settings import Count, Length, OneOf, Range, Seed
-from ..core.base import SVD, ComplexPictures, LinearOperator, Shape, check_rho, check_shape
+from ..core.base import SVD, ComplexPictures, PartialIsometry, Shape, check_rho, check_shape
+from ..core.diagonal import divide
 from .holes import AXES, KINDS, SIDES, Hole, draw
 
 
-class Mask(LinearOperator):
+class Mask(PartialIsometry):
     """A = diag(m), m in {0, 1}: y = m x, in the picture's own size, 0 where nothing was measured.
 
     input_shape: C x ... x H x W, or H x W. The same is missing in all channels: "random": single pixels, an exact
@@ -95,14 +96,7 @@ class Mask(LinearOperator):
         """rhs / (m + rho); 0 in the hole where rho is 0."""
         self._check(rhs, self.input_shape, self.complex_input, "right-hand side")
         power = self.constant("keep", rhs) + check_rho(rho, rhs)
-        return torch.where(power > 0, rhs / torch.where(power > 0, power, 1.0), 0.0)
-
-    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
-        """y itself where it was measured, 0 elsewhere."""
-        return self.adjoint(y)
-
-    def norm(self, *, iterations: int = 50) -> float:
-        return 1.0
+        return divide(rhs, power)
 
     @property
     def svd(self) -> SVD:

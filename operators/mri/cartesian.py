@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from ..blurring.bases import divide
 from ..common.errors import BadInput
 from ..common.settings import Range, check
 from ..core.base import SVD, ComplexPictures, LinearOperator, Shape, check_rho, check_shape
+from ..core.diagonal import divide
 from . import fourier
 from .sampling import frame_masks, given_mask
 from .settings import Acceleration, Calibration, CenterFraction, Dimensions, Frames, KspaceMask, Sampling, Seeds
@@ -222,13 +223,17 @@ class Mri(Cartesian):
         return f"{self.input_shape}, kind={self.kind!r}, measured={share:.4f}"
 
 
-def circulant(r: Tensor, diagonal: Tensor, rho: Tensor, axes: int | tuple[int, ...]) -> Tensor:
-    """FFT^-1 (FFT r / (diagonal + rho)), an approximate inverse for conjugate gradients."""
+def circulant(diagonal: Tensor, rho: Tensor, axes: int | tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    """r -> FFT^-1 (FFT r / (diagonal + rho)), an approximate inverse for conjugate gradients."""
     along = tuple(range(-axes, 0)) if isinstance(axes, int) else axes
     # Without rho a frequency may be all but invisible: its inverse is bounded, any positive one will do.
     power = (diagonal + rho).clamp_min(1e-3 * float(diagonal.max()))
-    z = fourier.ifft(fourier.fft(r, along) / power, along)
-    return z if r.is_complex() else z.real
+
+    def apply(r: Tensor) -> Tensor:
+        z = fourier.ifft(fourier.fft(r, along) / power, along)
+        return z if r.is_complex() else z.real
+
+    return apply
 
 
 def transformed_axes(input_shape: Shape, dimensions: int | None) -> int:

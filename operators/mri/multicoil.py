@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..common.settings import check
 from ..core.base import ComplexPictures, Shape
+from ..core.diagonal import divide
 from ..core.linear_solvers import spectral_norm
 from . import fourier
 from .cartesian import SETTINGS, Cartesian, build_mask, circulant, transformed_axes
@@ -113,7 +115,7 @@ class MultiCoilMri(Cartesian):
 
     def direct(self, y: Tensor) -> Tensor:
         power = self.derived("power", lambda: root_sum_of_squares(self.maps) ** 2, y)
-        return torch.where(power > 0, self.adjoint(y) / torch.where(power > 0, power, 1.0), 0.0)
+        return divide(self.adjoint(y), power)
 
     def norm(self, *, iterations: int = 150) -> float:
         """Largest singular value by the Lanczos method, kept: many lie close to 1, where coils see all of the mask."""
@@ -123,7 +125,7 @@ class MultiCoilMri(Cartesian):
 
     def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor]:
         """r -> FFT^-1 (FFT r / (d + rho)), d the diagonal of A^H A in the Fourier basis."""
-        return lambda r: circulant(r, self.derived("diagonal", self._make_diagonal, r), rho, self._varying)
+        return circulant(self.derived("diagonal", self._make_diagonal, rho), rho, self._varying)
 
     def _make_diagonal(self) -> Tensor:
         """C' x spatial, 1 long where the mask is constant: the mask correlated with the power of the maps' spectra.
@@ -132,16 +134,13 @@ class MultiCoilMri(Cartesian):
         |FFT s_c|^2[k'] / N.
         """
         axes = self._varying
-        side = self.maps * fourier.before(self.spatial_shape).to(self.maps.device)
         fixed = tuple(axis for axis in self._axes if axis not in axes)
-        power = (fourier.fft(side, axes).abs() ** 2).sum(0, keepdim=True)
+        power = (fourier.fft(self._make_image_side(), axes).abs() ** 2).sum(0, keepdim=True)
         power = power.mean(fixed, keepdim=True) if fixed else power
         keep = self.keep.double()
         if not axes:
             return (keep * power).real
-        count = 1
-        for axis in axes:
-            count *= self.keep.shape[axis]
+        count = math.prod(self.keep.shape[axis] for axis in axes)
         correlated = torch.fft.ifftn(torch.fft.fftn(keep, dim=axes) * torch.fft.fftn(power, dim=axes).conj(), dim=axes)
         return correlated.real.clamp_min(0) / count
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..common.metadata import Facts, Hints
 from ..common.settings import OneOf, Range
 from ..core.base import ComplexPictures, LinearOperator, Shape, check_shape
+from ..core.diagonal import divide
 from ..core.linear_solvers import spectral_norm
 from . import density as compensation
 from . import fourier, toeplitz
@@ -217,7 +218,7 @@ class MriNufft(LinearOperator):
             return x
         maps = self.maps
         power = self.derived("power", lambda: root_sum_of_squares(maps) ** 2, y)
-        return torch.where(power > 0, x / torch.where(power > 0, power, 1.0), 0.0)
+        return divide(x, power)
 
     def norm(self, *, iterations: int = 150) -> float:
         """Largest singular value by the Lanczos method, kept."""
@@ -233,7 +234,7 @@ class MriNufft(LinearOperator):
         d = self.derived("diagonal", self._make_diagonal, rho)
         if float(d.max()) < CROWDED * float(d.mean()):
             return None
-        return lambda r: circulant(r, self.derived("diagonal", self._make_diagonal, r), rho, self.dimensions)
+        return circulant(d, rho, self.dimensions)
 
     def extra_repr(self) -> str:
         samples = " x ".join(map(str, self._samples))

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..common.errors import BadInput
 from ..common.randomness import generator
 from ..common.settings import Count, NotNegative, Range, Seed
-from ..core.base import ComplexPictures, LinearOperator, Shape, check_rho, check_shape
+from ..core.base import ComplexPictures, Isometry, LinearOperator, Shape, check_shape
 from .modulus import Measure, Modulus, QuickSearch
 
 ROOT2 = math.sqrt(2.0)
@@ -102,24 +102,14 @@ class PhaseRetrieval(Modulus):
         return f"{super().extra_repr()}, kind={self.kind!r}"
 
 
-class Isometry(LinearOperator):
-    """B with B^H B = I: solve, pinv and norm in closed form."""
-
-    def solve(self, rhs: Tensor, rho: float | Tensor) -> Tensor:
-        self._check(rhs, self.input_shape, self.complex_input, "right-hand side")
-        return rhs / (1 + check_rho(rho, rhs))
+class UnitarySpectrum(Isometry):
+    """B with B^H B = I: the transforms below."""
 
     def gram(self, x: Tensor) -> Tensor:
         return x
 
-    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
-        return self.adjoint(y)
 
-    def norm(self, *, iterations: int = 50) -> float:
-        return 1.0
-
-
-class PaddedSpectrum(Isometry):
+class PaddedSpectrum(UnitarySpectrum):
     """F pad(x) of complex pictures, frequency 0 first; zeros are appended, which changes phases only."""
 
     def __init__(self, input_shape: Shape, grid: tuple[int, int]) -> None:
@@ -133,7 +123,7 @@ class PaddedSpectrum(Isometry):
         return inverse_fourier(y)[..., : self.input_shape[-2], : self.input_shape[-1]]
 
 
-class HalfSpectrum(Isometry):
+class HalfSpectrum(UnitarySpectrum):
     """The spectrum of real pictures without its mirror image; what has one is multiplied by sqrt(2)."""
 
     def __init__(self, input_shape: Shape, grid: tuple[int, int]) -> None:
@@ -154,7 +144,7 @@ class HalfSpectrum(Isometry):
         return torch.fft.irfft(rows, n=self.grid[1], norm="ortho")[..., :width]
 
 
-class CodedSpectrum(Isometry):
+class CodedSpectrum(UnitarySpectrum):
     """F pad(m_l x) / sqrt(L), masks of modulus 1, frequency 0 in the middle.
 
     Factors exp(2 pi i n c / N) move a spectrum by c, and 1 / N makes the transform orthonormal; both are part of the

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..blurring.bases import divide, sandwich
 from ..common.errors import BadInput
 from ..core.base import SVD, LinearOperator, Shape, check_rho
+from ..core.diagonal import divide, sandwich
 from .matrices import Axis, Block, Span, dense_matrix, matrix_blocks, multiply
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..common.errors import BadInput
 from ..common.randomness import generator
 from ..common.settings import Count, OneOf, Seed
-from ..core.base import SVD, LinearOperator, Shape, check_rho
+from ..core.base import SVD, PartialIsometry, Shape
 from .ensembles import (
     Decay,
     Ensemble,
@@ -123,7 +123,7 @@ class _Region:
         return x[..., self.top : bottom, self.left : right]
 
 
-class CompressedSensing(LinearOperator):
+class CompressedSensing(PartialIsometry):
     """y = Phi x with orthonormal rows, Phi Phi^T = I, the same Phi for each channel.
 
     input_shape: (..., H, W); output_shape: (..., m), m close to ratio * H * W (exact for the scrambled kinds).
@@ -160,19 +160,6 @@ class CompressedSensing(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.ensemble._adjoint(y)
-
-    def solve(self, rhs: Tensor, rho: float | Tensor) -> Tensor:
-        level = check_rho(rho, rhs)
-        measured = self.gram(rhs)
-        unmeasured = torch.where(level > 0, (rhs - measured) / torch.where(level > 0, level, 1.0), 0.0)
-        return unmeasured + measured / (1 + level)
-
-    def pinv(self, y: Tensor, *, rtol: float = 1e-3) -> Tensor:
-        """A^T y: every singular value is 1."""
-        return self.adjoint(y)
-
-    def norm(self, *, iterations: int = 50) -> float:
-        return 1.0
 
     @property
     def svd(self) -> SVD:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..blurring.bases import divide
 from ..common.errors import BadInput
 from ..common.randomness import generator
 from ..common.settings import OneOf, Seed, check
 from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
+from ..core.diagonal import divide
 from ..missing.mask import Mask
 from .ensembles import Ratio, row_count
 from .transforms import hadamard, next_power_of_two, sequency_order

@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from ..blurring.bases import divide
 from ..common.settings import OneOf, Seed
 from ..core.base import SVD, LinearOperator, Shape, check_rho
+from ..core.diagonal import divide
 from .ensembles import Ratio, row_count
 from .hadamard import Order, from_patterns, pattern_grid, pattern_order, to_patterns
 from .transforms import pick, put

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..blurring.bases import divide, kept
 from ..common.errors import BadInput, BadType
 from ..common.randomness import generator
 from ..common.settings import OneOf, Range, Seed
 from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape
+from ..core.diagonal import divide, kept
 
 KINDS = ("single", "dual")
 

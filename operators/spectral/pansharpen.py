@@ -8,10 +8,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from ..blurring.bases import divide, kept
 from ..common.errors import BadInput
 from ..common.settings import Positive
 from ..core.base import SVD, Shape, check_rho, check_shape
+from ..core.diagonal import divide, kept
 from ..core.stack import Stack
 from ..resampling.downsample import Downsample
 from ..resampling.matrices import Filter

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..blurring.bases import divide, kept
 from ..common.errors import BadInput, BadType
 from ..common.settings import Count, Length, OneOf, Range, check
 from ..core.base import SVD, LinearOperator, Shape, check_rho, check_shape, full_precision
+from ..core.diagonal import divide, kept
 
 KINDS = ("gaussian", "average", "pick")
 ResponseKind = Annotated[str, OneOf(KINDS), "how output bands come from input bands"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from operators.common.settings import Checked, Count, Fraction, Positive, at_most, checked
+from operators.common.settings import Checked, Count, Fraction, Positive, at_most
 
 from ..base import DiffusionPrior
 
@@ -24,7 +24,6 @@ class EDMPrior(DiffusionPrior):
     A gray picture (one channel) is shown to the network as three equal ones; it was trained on such pictures too.
     """
 
-    @checked
     def __init__(
         self,
         network: nn.Module,

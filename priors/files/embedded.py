@@ -38,7 +38,7 @@ def weights_folder() -> Traversable:
 
 def shipped_digests() -> dict[str, str]:
     """sha256 of each weights file that ships, by its name, from the list beside them."""
-    lines = (resources.files("priors") / "weights" / "SHA256SUMS").read_text("utf-8").splitlines()
+    lines = (weights_folder() / "SHA256SUMS").read_text("utf-8").splitlines()
     return {name.strip(): digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 

@@ -5,13 +5,14 @@ y is the measurement on the grid of x0 (`on_grid`), R = y - x0 the residual. `re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from operators.common.registry import Entry, Registry
 
 from .process import Marginal, Prediction, Process
 
-__all__ = ["REGISTRY", "Marginal", "Prediction", "Process", "build"]
+__all__ = ["REGISTRY", "Marginal", "Prediction", "Process", "build", "from_table"]
 
 REGISTRY = Registry(
     "process",
@@ -51,3 +52,8 @@ REGISTRY = Registry(
 def build(name: str, **settings: Any) -> Process:
     """A process by name with its settings."""
     return REGISTRY.build(name, **settings)  # type: ignore[no-any-return]
+
+
+def from_table(name: str, settings: Mapping[str, Any]) -> Process:
+    """The process that a file describes: lists, which are all that JSON has, are tuples."""
+    return build(name, **{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from operators.common.settings import Positive
 
-from . import build
+from . import from_table
 from .prior import ResidualPrior, heads
 from .process import Prediction, Process
 
@@ -101,8 +101,7 @@ def to_settings(process: Process, *, gain: float) -> dict[str, Any]:
 
 def from_settings(network: nn.Module, table: Mapping[str, Any]) -> ResidualPrior:
     """The prior of a weights file."""
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(table["settings"]).items()}
-    return CompactPrior(network, build(table["process"], **settings), gain=float(table["gain"]))
+    return CompactPrior(network, from_table(table["process"], table["settings"]), gain=float(table["gain"]))
 
 
 def _three(x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from operators.common.settings import Checked, Count
 from .. import residual
 from ..diffusion.edm import EDMObjective
 from ..files.checkpoints import load_network, save_network
+from ..files.embedded import weights_folder
 from ..networks.unet import UNet
 from ..residual.network import warm_start
 from .loop import Progress, Trainer, TrainingSettings
@@ -71,7 +72,7 @@ class TrainingRecipe(Checked):
 
 
 def _shipped_weights(name: str) -> dict[str, Tensor]:
-    with resources.as_file(resources.files("priors") / "weights" / f"{name}.safetensors") as path:
+    with resources.as_file(weights_folder() / f"{name}.safetensors") as path:
         return load_network(path).network.state_dict()
 
 

@@ -168,6 +168,7 @@ def test_the_weights_that_ship_are_those_that_their_list_names() -> None:
 
 
 def test_shipped_weights_that_were_changed_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "SHA256SUMS").write_text((embedded.weights_folder() / "SHA256SUMS").read_text("utf-8"), "utf-8")
     weights(tmp_path / "natural.safetensors")
     monkeypatch.setattr(embedded, "weights_folder", lambda: tmp_path)
     with pytest.raises(BadInput, match="not the weights that ship"):

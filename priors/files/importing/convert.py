@@ -147,8 +147,7 @@ def _process(
     evidence = Clues(file, release, shape, asked)
     CONSTANTS[layout.name](evidence)
     settings = {**evidence.settings, **{k: v for k, v in asked.items() if k not in evidence.settings}}
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    return residual.build(layout.process, **plain), settings, evidence.assumed
+    return residual.from_table(layout.process, settings), settings, evidence.assumed
 
 
 def _check_heads(file: Path, layout: ReleasedLayout, shape: Mapping[str, Any], process: Process) -> None:

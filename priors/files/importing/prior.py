@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from operators.common.errors import BadInput
 
 from ...networks.unet import mirror_to_multiple
-from ...residual import build
+from ...residual import from_table
 from ...residual.prior import NetworkPrior, ResidualPrior, heads
 from ...residual.process import Prediction, Process
 
@@ -95,7 +95,6 @@ def marked(picture: Tensor, observed: Tensor | None, marks: int) -> Tensor:
 def from_settings(network: nn.Module, checkpoint: Mapping[str, Any]) -> ResidualPrior:
     """The prior of a stored network: `process` {name, settings}, `marks`."""
     table = checkpoint["process"]
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in table["settings"].items()}
-    process = build(table["name"], **settings)
+    process = from_table(table["name"], table["settings"])
     kind = LatentPrior if getattr(network, "autoencoder", None) is not None else ReleasedPrior
     return kind(network, process, marks=int(checkpoint.get("marks", 0)))
