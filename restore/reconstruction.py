@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from operators import BadInput
 from .io import own_arrays
 from .io.atomic import atomic_path
 from .problem import Problem
+from .runs.verdict import findings
 
 FORMAT = "restore-result-1"
 ATTRIBUTES = {"provenance": dict, "recipe": dict, "trace": list, "timing": dict, "image_ids": list, "nfe": int}
@@ -63,6 +65,11 @@ class Reconstruction:
     @property
     def seconds(self) -> float:
         return self.timing.total
+
+    @cached_property
+    def verdict(self) -> tuple[str, ...]:
+        """What speaks against the answer, a sentence each: chi-square, structure of the residual, range, spread."""
+        return findings(self.problem, self.estimate, self.samples)
 
     def in_file_units(self) -> Reconstruction:
         """The result in the unit of the picture's file, as it is judged, shown and written."""

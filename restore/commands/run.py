@@ -200,6 +200,8 @@ def _remarks(plan: Plan, outcome: RunOutcome) -> list[str]:
                 f"{part} {100 * seconds / split['total']:.1f} %" for part, seconds in split.items() if part != "total"
             )
             lines.append(f"time of the solver: {split['total']:.1f} s ({shares})")
+    for name, row in outcome.metrics.items():
+        lines += [f"{name}: {sentence}" if plan.folder else sentence for sentence in row.get("verdict", ())]
     if not plan.folder:
         row = next(iter(outcome.metrics.values()))
         lines += [

@@ -93,6 +93,12 @@ def consistency(metrics: Mapping[str, Any]) -> tuple[str, str]:
     return f"{value:.3g}", f"{about}, and this is: the estimate explains the measurement up to its noise."
 
 
+def verdict(metrics: Mapping[str, Any]) -> list[str]:
+    """What speaks against the answer, a sentence each; none in results of before there were verdicts."""
+    sentences = metrics.get("verdict")
+    return [text for text in sentences if isinstance(text, str)] if isinstance(sentences, list) else []
+
+
 def coverage(metrics: Mapping[str, Any]) -> list[str]:
     """One sentence per interval, none where it was not computed."""
     return [

@@ -81,6 +81,7 @@ def judge(result: Reconstruction, task: Task, baseline: Baseline) -> dict[str, A
         "reasons": reasons,
         "chi2": to_json(chi2.value)[0],
         "coverage": _shares(inside),
+        "verdict": list(result.verdict),
         "baseline": _baseline(baseline, problem, shown.problem.truth, task.metrics),
     }
     for key in SCORES:

@@ -16,7 +16,7 @@ from restore.reconstruction import read_result
 
 SCHEMA_KEYS = {
     "schema", "task", "task_version", "solver", "prior", "seed", "samples", "nfe", "seconds", "psnr", "ssim", "lpips",
-    "conventions", "reasons", "chi2", "coverage", "baseline",
+    "conventions", "reasons", "chi2", "coverage", "verdict", "baseline",
 }  # fmt: skip
 FILES = {"estimate.png", "measurement.png", "comparison.png", "result.h5", "report.html", "metrics.json"}
 
@@ -138,6 +138,15 @@ def test_a_picture_scores_the_same_alone_and_in_a_folder(fast, here, face) -> No
     fast("--task", "denoise", "--input", "in", "--out", "all")
     fast("--task", "denoise", "--input", "in/b.png", "--out", "one")
     assert metrics_of(here / "all/b")["psnr"] == metrics_of(here / "one")["psnr"]
+
+
+def test_a_level_that_does_not_fit_is_said_in_terminal_file_and_report(fast, picture, here) -> None:
+    command = ("--task", "denoise", "--input", picture, "--measured", "--sigma", "0.2")
+    ended = fast(*command, "--out", "out")
+    assert ended.status == 0, ended.err
+    sentence = "The level does not fit the measurement"
+    assert sentence in ended.out and sentence in (here / "out/report.html").read_text("utf-8")
+    assert [text for text in metrics_of(here / "out")["verdict"] if text.startswith(sentence)]
 
 
 def test_measured_input_has_no_truth_and_says_what_it_took(fast, picture, here) -> None:
