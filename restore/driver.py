@@ -71,6 +71,7 @@ def solve(
     watch: Callable[[int, State, int], None] | None = None,
     watch_fit: Progress | None = None,
     finished: Finished | None = None,
+    keep: Callable[[Finished], None] | None = None,
 ) -> Reconstruction:
     """Estimate the picture behind a measurement.
 
@@ -85,6 +86,7 @@ def solve(
     s * B + k: the s-th sample of the batch, picture k), and sample is the first of them, as many as are done already.
     watch_fit: called with (network calls done, of how many) while the prior learns from the measurement, if it does.
     finished: what an earlier, interrupted run had done; of an interrupted run whole batches are kept.
+    keep: called with the samples that are done, after every batch but the last: what a kill would otherwise cost.
 
     Raises BadInput or BadType before any work where problem, prior and solver do not fit, Diverged where the iteration
     leaves the finite numbers, and Interrupted (with the finished samples) on Ctrl-C.
@@ -120,7 +122,7 @@ def solve(
         )
         fitting = most_entries(placed, torch.device(settings.device), width=method.width)
         most = fitting if settings.batch is None else settings.batch
-        drawing = Drawing(method, matched, sources, samples=samples, most=most, watch=watch)
+        drawing = Drawing(method, matched, sources, samples=samples, most=most, watch=watch, keep=keep)
         drawn = drawing.run(finished)
     timing = Seconds(
         total=time.perf_counter() - began, network=matched.seconds, noise=drawn.noise_seconds, fit=matched.fit_seconds

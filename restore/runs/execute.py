@@ -117,10 +117,14 @@ def _solve(
             watch=display.watch,
             watch_fit=display.watch_fit,
             finished=finished,
+            keep=partial.Keeper(item.out, key=key),
         )
     except Interrupted as stop:
         if stop.finished is not None:
             partial.keep(item.out, stop.finished, key=key)
+        raise
+    except RestoreError:  # the same command would end here again
+        partial.drop(item.out)
         raise
     extra = {
         "command": plan.options.command,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from operators import RestoreError
+
 from ..reconstruction import read_result, write_result
 from .sampling import Finished
+
+SHARE = 20  # seconds of sampling for each second of writing: what a kill costs at most, and what keeping costs
 
 
 def settings_key(described: Mapping[str, Any]) -> str:
@@ -28,6 +34,26 @@ def keep(out: Path, finished: Finished, *, key: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [dict(row) for row in finished.trace]
     return write_result(path, {"samples": finished.samples}, {}, {"key": key, "trace": rows})
+
+
+class Keeper:
+    """`keep` for a run in progress: called after every batch, it writes where that costs little of the run's time.
+
+    A place that cannot be written costs the run nothing: whether the result can be is told when it is there.
+    """
+
+    def __init__(self, out: Path, *, key: str) -> None:
+        self.out, self.key = out, key
+        self._written, self._cost = time.monotonic(), 0.0
+
+    def __call__(self, finished: Finished) -> None:
+        began = time.monotonic()
+        if began - self._written < SHARE * self._cost:
+            return
+        with suppress(RestoreError, OSError):
+            keep(self.out, finished, key=self.key)
+        self._written = time.monotonic()
+        self._cost = self._written - began
 
 
 def take(out: Path, *, key: str) -> Finished | None:

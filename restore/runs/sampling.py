@@ -19,6 +19,7 @@ from .pieces import Piece
 from .trace import Row, merged, row
 
 Watch = Callable[[int, State, int], None]
+Keep = Callable[["Finished"], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +62,21 @@ class Drawing:
     """All draws of one solver on one matched problem.
 
     sources: makes the noise of a batch. samples: of each picture. most: draws in a batch, at most; a joint solver gets
-    all samples of a picture at once, however many.
+    all samples of a picture at once, however many. keep: called with what is finished after each batch but the last.
     """
 
     def __init__(
-        self, method: Solver, match: Match, sources: Sources, *, samples: int, most: int, watch: Watch | None = None
+        self,
+        method: Solver,
+        match: Match,
+        sources: Sources,
+        *,
+        samples: int,
+        most: int,
+        watch: Watch | None = None,
+        keep: Keep | None = None,
     ) -> None:
-        self.method, self.match, self.sources, self.watch = method, match, sources, watch
+        self.method, self.match, self.sources, self.watch, self.keep = method, match, sources, watch, keep
         self.count, self.pictures, self.most = samples, len(match.posed.y), most
         self._samples: Tensor | None = None
         self._done = self._calls = self._backward_passes = 0
@@ -91,6 +100,8 @@ class Drawing:
             while waiting:
                 waiting = self._advance(waiting)
                 self._done = waiting[0].samples.start if waiting else self.count
+                if self.keep is not None and waiting and (finished := self._finished()) is not None:
+                    self.keep(finished)
         except KeyboardInterrupt:
             raise Interrupted(self._finished()) from None
         if self._samples is None:

@@ -9,7 +9,9 @@ import torch
 
 import restore
 from restore.reconstruction import read_result
+from restore.runs import partial
 from restore.runs.progress import Bar
+from restore.runs.sampling import Finished
 
 
 @pytest.fixture
@@ -111,3 +113,33 @@ def test_one_failing_picture_does_not_end_the_folder(fast, here, face, monkeypat
     summary = json.loads((here / "out/summary.json").read_text())
     assert ended.status == 1 and set(summary["failed"]) == {"a"}
     assert [row["name"] for row in summary["images"]] == ["b"] and summary["counts"]["psnr"] == {"ok": 1, "failed": 1}
+
+
+def test_a_run_keeps_its_samples_as_they_come(fast, picture, here, monkeypatch) -> None:
+    """What a kill would cost: at most the batch in work, and what was sampled since the last write."""
+    kept: list[int] = []
+    original = partial.keep
+    monkeypatch.setattr(partial, "keep", lambda out, finished, *, key: kept.append(len(finished.samples)))
+    monkeypatch.setattr(partial, "SHARE", 0)
+    arguments = ("--task", "sr4x", "--input", picture, "--samples", 4, "--batch", 1, "--out", "out")
+    assert fast(*arguments).status == 0
+    assert kept == [1, 2, 3]
+    monkeypatch.setattr(partial, "keep", original)
+    assert fast(*arguments, "--overwrite").status == 0
+    assert {p.name for p in here.iterdir()} == {"face.png", "out"}
+
+
+def test_writing_what_is_finished_never_ends_a_run_and_costs_little_of_it(tmp_path, monkeypatch) -> None:
+    clock = iter([0.0, 0.0, 1.0, 5.0, 21.5, 22.0])
+    monkeypatch.setattr(partial.time, "monotonic", lambda: next(clock))
+    written: list[int] = []
+
+    def keep(out, finished, *, key) -> None:
+        written.append(len(finished.samples))
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(partial, "keep", keep)
+    keeper = partial.Keeper(tmp_path / "out", key="k")
+    for count in (1, 2, 3):  # the first takes a second; 4 s later is too soon for the next, 20.5 s later is not
+        keeper(Finished(torch.zeros(count, 1)))
+    assert written == [1, 3]
