@@ -52,6 +52,15 @@ def test_a_picture_does_not_depend_on_harder_neighbours():
     assert torch.allclose(alone, together, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("picture", range(len(RHS)))
+def test_a_picture_that_has_reached_a_coarse_tolerance_stays_where_it_is(picture):
+    """At a coarse tolerance any further step, whole or partial, would be seen."""
+    matrix = MATRICES[picture]
+    alone = conjugate_gradients(lambda x: x @ matrix, RHS[picture : picture + 1], rtol=0.1).x
+    together = conjugate_gradients(apply, RHS, rtol=0.1).x[picture : picture + 1]
+    assert torch.allclose(alone, together, rtol=1e-9, atol=1e-9)
+
+
 def test_a_preconditioner_saves_iterations():
     diagonal = torch.from_numpy(np.geomspace(1, 1e5, 200))
     rhs = torch.ones(1, 200, dtype=torch.float64)
