@@ -82,6 +82,11 @@ REGISTRY = MetricTable(
             "continuous ranked probability score of the samples",
             "C. Ferro 2014, doi:10.1002/qj.2270",
         ),
+        "energy": Entry(
+            "restore.metrics.posterior:Energy",
+            "energy score of the samples, of whole pictures",
+            "T. Gneiting, A. E. Raftery 2007, doi:10.1198/016214506000001437",
+        ),
         "fid": Entry(
             "restore.metrics.population:FID",
             "distance of Gaussians between sets of pictures, on network features; in suites only",
@@ -115,6 +120,7 @@ DEFAULT_CONVENTIONS = {
     "chi2": "chi2",
     "coverage": "coverage[90]",
     "crps": "crps[any]",
+    "energy": "energy[any]",
     "fid": "fid[inception]",
     "kid": "kid[inception]",
 }
@@ -136,7 +142,7 @@ __getattr__, _, _LAZY = lazy_loader.attach(
             "to_json",
             "from_json",
         ],
-        "posterior": ["coverage", "coverages", "crps"],
+        "posterior": ["coverage", "coverages", "crps", "energy_score"],
         "distribution": ["fid", "kid"],
     },
 )

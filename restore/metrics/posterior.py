@@ -1,4 +1,4 @@
-"""Is the spread of posterior samples honest? Coverage of central intervals, and the ranked probability score."""
+"""Is the spread of posterior samples honest? Coverage of central intervals, ranked probability and energy scores."""
 
 from __future__ import annotations
 
@@ -56,6 +56,20 @@ class CRPS(Metric):
         return crps(*evidence.drawn())
 
 
+@dataclass(frozen=True)
+class Energy(Metric):
+    """Energy score of the samples: like CRPS, but of whole pictures, by the root mean square over their pixels."""
+
+    FAMILY: ClassVar[str] = "energy"
+    NEEDS: ClassVar[tuple[Need, ...]] = ("truth", "samples")
+    OPTIONS: ClassVar[tuple[Option, ...]] = (Option("space", words=("any",)),)
+
+    space: Annotated[Literal["any"], "values as they are"] = "any"
+
+    def of(self, evidence: Evidence) -> Tensor:
+        return energy_score(*evidence.drawn())
+
+
 def coverage(samples: Tensor, truth: Tensor, level: float, *, where: Tensor | None = None) -> Tensor:
     """Share of pixels whose truth lies in the central `level` interval of the samples, B numbers in float64.
 
@@ -101,6 +115,21 @@ def crps(samples: Tensor, truth: Tensor, *, where: Tensor | None = None) -> Tens
         spread = torch.tensordot(ranks, drawn.sort(dim=0).values, dims=([0], [0]))
         score = score - spread / (count * (count - 1))
     return _mean_where(score, truth, where)
+
+
+def energy_score(samples: Tensor, truth: Tensor) -> Tensor:
+    """mean_i |x_i - y| - sum_{i<j} |x_i - x_j| / (S (S - 1)), |.| the root mean square over pixels (B, float64).
+
+    Gneiting, Raftery 2007, doi:10.1198/016214506000001437, in its fair form, unbiased for any number of samples; less
+    is better. In many dimensions it hardly sees how pixels hang together: CRPS beside it tells more. Shapes as for
+    `coverage`, S >= 2.
+    """
+    drawn, target = _prepare(samples, truth, least=2)
+    count, pixels = drawn.shape[0], target[0].numel()
+    flat = drawn.flatten(2).transpose(0, 1)  # B x S x pixels
+    distance = (flat - target.flatten(1)[:, None]).norm(dim=-1).mean(1)
+    apart = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").sum((1, 2)) / 2
+    return (distance - apart / (count * (count - 1))) / math.sqrt(pixels)
 
 
 def _prepare(samples: Tensor, truth: Tensor, *, least: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,1 @@
+"""Error bars that hold: conformal bounds, ranks, spread factors, variances without sampling, data against prior."""
