@@ -12,7 +12,7 @@ import typer
 from operators.common.errors import RestoreError
 from operators.common.registry import Entry
 
-from .commands import doctor, import_, report, rerun, run, score, tables, train
+from .commands import calibrate, doctor, import_, report, rerun, run, score, tables, train
 from .runs.allocator import keep_freed_memory
 
 USAGE_ERROR = 2
@@ -42,7 +42,7 @@ def _start(
         typer.echo(context.get_help())
 
 
-for module in (run, score, tables, train, import_, report, rerun, doctor):
+for module in (run, calibrate, score, tables, train, import_, report, rerun, doctor):
     module.register(app)
 
 # Commands of packages above this one are named here and imported when they are called: no import runs up to them.

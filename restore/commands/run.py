@@ -90,6 +90,10 @@ def run(
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Compute the task's simple baseline too.")
     ] = True,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="Bounds of `restore calibrate` for this run.", callback=options.there),
+    ] = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -140,6 +144,7 @@ def run(
         ),
         overwrite=overwrite,
         baseline=baseline,
+        calibration=calibration,
         command=shlex.join(["restore", *(context.obj or {}).get("arguments", ["run", "--task", task])]),
     )
     plan = planning.make(request)
@@ -201,7 +206,8 @@ def _remarks(plan: Plan, outcome: RunOutcome) -> list[str]:
             )
             lines.append(f"time of the solver: {split['total']:.1f} s ({shares})")
     for name, row in outcome.metrics.items():
-        lines += [f"{name}: {sentence}" if plan.folder else sentence for sentence in row.get("verdict", ())]
+        said = [*row.get("verdict", ()), *row.get("calibration", {}).get("sentences", ())]
+        lines += [f"{name}: {sentence}" if plan.folder else sentence for sentence in said]
     if not plan.folder:
         row = next(iter(outcome.metrics.values()))
         lines += [

@@ -99,6 +99,13 @@ def verdict(metrics: Mapping[str, Any]) -> list[str]:
     return [text for text in sentences if isinstance(text, str)] if isinstance(sentences, list) else []
 
 
+def calibration(metrics: Mapping[str, Any]) -> list[str]:
+    """The bounds of a calibration, a sentence each; none without one."""
+    table = metrics.get("calibration")
+    sentences = table.get("sentences") if isinstance(table, dict) else None
+    return [text for text in sentences if isinstance(text, str)] if isinstance(sentences, list) else []
+
+
 def coverage(metrics: Mapping[str, Any]) -> list[str]:
     """One sentence per interval, none where it was not computed."""
     return [

@@ -92,6 +92,7 @@ def render(page: Page) -> str:
         consistency=numbers.consistency(page.metrics),
         coverage=numbers.coverage(page.metrics),
         verdict=numbers.verdict(page.metrics),
+        calibration=numbers.calibration(page.metrics),
         timing=numbers.timing(page.timing),
         plot=Markup(plot.trace_svg(page.trace)),
         columns=list(dict.fromkeys(key for row in rows for key in row)),

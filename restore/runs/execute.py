@@ -11,6 +11,7 @@ from typing import Any
 from operators import BadInput, RestoreError
 
 from .. import io
+from ..calibration.applied import apply
 from ..driver import solve
 from ..problem import Problem
 from ..reconstruction import Reconstruction, read_result
@@ -82,12 +83,16 @@ def _one(plan: Plan, item: RunItem, display: Bar, outcome: RunOutcome, say: Call
         return
     for note in [*image.meta.notes, *problem.notes]:
         say(f"{item.name}: {note}" if plan.folder else note)
+    if plan.calibration is not None:
+        plan.calibration.check(plan.identity(problem))
     key = plan.key(problem)
     result = _solve(plan, item, problem, image, key, display, say)
     try:
         task = plan.task
         baseline = make_baseline(task, problem) if plan.options.baseline else no_baseline(task)
         metrics = judge(result, task, baseline)
+        if plan.calibration is not None:
+            metrics["calibration"] = apply(plan.calibration, result, task.metrics)
         outputs.write_all(item.out, result, baseline, image, metrics, title=f"{task.name}: {item.name}")
     except KeyboardInterrupt:
         partial.keep(item.out, Finished(result.samples, tuple(result.trace)), key=key)

@@ -19,6 +19,8 @@ from operators.common.settings import Count, check
 from priors.base import Prior
 
 from .. import __version__, io, tasks
+from ..calibration import record
+from ..calibration.record import Calibration
 from ..driver import Settings
 from ..problem import Problem
 from ..solvers import Solver, solver_name
@@ -50,6 +52,7 @@ class RunOptions:
     reading: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
     baseline: bool = True
+    calibration: Path | None = None
     command: str = "restore run"
 
 
@@ -80,6 +83,7 @@ class Plan:
     folder: bool
     given: Given
     first: tuple[io.Image, Problem] | None = None
+    calibration: Calibration | None = None
 
     @property
     def samples(self) -> int:
@@ -111,6 +115,10 @@ class Plan:
             check_file(self.task.sections.input.unit, image.meta.unit)
             return self.task.problem(image, seed=self.options.seed)
         return self.task.posed(image, self.given)
+
+    def identity(self, problem: Problem) -> dict[str, Any]:
+        """What the run has in common with those for which a calibration of it holds."""
+        return record.identity(problem, self.solver, self.prior, samples=self.samples)
 
     def key(self, problem: Problem) -> str:
         """Names everything a sample of this problem depends on; equal keys give equal samples."""
@@ -145,7 +153,9 @@ def make(options: RunOptions) -> Plan:
         )
     out, items, skipped, folder = _places(options, task)
     prior = _prior(options, task, solver)
-    plan = Plan(options, task, solver, prior, items, skipped, out, folder, options.given.loaded())
+    calibration = None if options.calibration is None else record.read(options.calibration)
+    given = options.given.loaded()
+    plan = Plan(options, task, solver, prior, items, skipped, out, folder, given, calibration=calibration)
     checked = _check_pictures(plan)
     check_writable(out)
     return checked
