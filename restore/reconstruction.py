@@ -14,6 +14,7 @@ from torch import Tensor
 
 from operators import BadInput
 
+from .calibration.origin import Origin, split, weight
 from .io import own_arrays
 from .io.atomic import atomic_path
 from .problem import Problem
@@ -70,6 +71,16 @@ class Reconstruction:
     def verdict(self) -> tuple[str, ...]:
         """What speaks against the answer, a sentence each: chi-square, structure of the residual, range, spread."""
         return findings(self.problem, self.estimate, self.samples)
+
+    def origin(self, *, spread: float | None = None) -> Origin:
+        """The estimate split into what was measured and what the prior filled in, in the picture's units.
+
+        spread: standard deviation of pictures around what is expected; default: that of the estimate. BadType where
+        the operator is not linear.
+        """
+        operator, estimate = self.problem.linear, self.estimate.to(self.problem.y.device)
+        deviation = float((estimate - estimate.mean()).abs().square().mean().sqrt()) if spread is None else spread
+        return split(operator, estimate, weight(self.problem.sigma, deviation or 1.0))
 
     def in_file_units(self) -> Reconstruction:
         """The result in the unit of the picture's file, as it is judged, shown and written."""

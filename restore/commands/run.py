@@ -94,6 +94,9 @@ def run(
         Path | None,
         typer.Option("--calibration", help="Bounds of `restore calibrate` for this run.", callback=options.there),
     ] = None,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Show what was measured and what the prior filled in (linear operators).")
+    ] = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -145,6 +148,7 @@ def run(
         overwrite=overwrite,
         baseline=baseline,
         calibration=calibration,
+        origin=origin,
         command=shlex.join(["restore", *(context.obj or {}).get("arguments", ["run", "--task", task])]),
     )
     plan = planning.make(request)

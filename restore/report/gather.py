@@ -15,18 +15,25 @@ from operators import BadInput, BadType
 from .page import Page
 
 if TYPE_CHECKING:
+    from ..calibration.origin import Origin
     from ..problem import Problem
     from ..reconstruction import StoredResult
 
 
 def pictures(
-    problem: Problem, estimate: Tensor, *, std: Tensor | None = None, baseline: Tensor | None = None
+    problem: Problem,
+    estimate: Tensor,
+    *,
+    std: Tensor | None = None,
+    baseline: Tensor | None = None,
+    origin: Origin | None = None,
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The pictures of a page, as they are (nothing clipped or scaled), and notes on what stands for what.
 
     problem, estimate, std, baseline: batches, of which the first entry is taken; estimate B x C x H x W in the units
     of the picture. Keys: measurement (y, or A^H y in the estimate's range where y is no picture), baseline, estimate,
-    std; with a truth truth and error (estimate - truth), without one residual (y - A(estimate), or A^H of it).
+    std; with an origin measured and filled-in, its two parts; with a truth truth and error (estimate - truth), without
+    one residual (y - A(estimate), or A^H of it).
     """
     shown: dict[str, Tensor] = {"estimate": estimate[:1]}
     notes = []
@@ -39,6 +46,9 @@ def pictures(
         shown["baseline"] = baseline[:1]
     if std is not None:
         shown["std"] = std[:1]
+    if origin is not None:
+        shown["measured"], shown["filled-in"] = origin.measured[:1], origin.filled_in[:1]
+        notes.append(f"measured part: (A^H A + rho I)^-1 A^H A x, filled in: the rest of x; rho {origin.rho:.3g}")
     if problem.truth is not None:
         shown["truth"] = problem.truth[:1]
         shown["error"] = estimate[:1] - problem.truth[:1].to(estimate.device)

@@ -16,6 +16,8 @@ CAPTIONS = {
     "measurement": "Measurement",
     "baseline": "Baseline",
     "estimate": "Estimate",
+    "measured": "Measured part",
+    "filled-in": "Filled in by the prior",
     "std": "Standard deviation",
     "error": "Error",
     "residual": "Residual",
@@ -58,6 +60,8 @@ def kind_of(name: str, picture: Tensor, unit: str) -> str:
     """The kind of `display` for a picture of that name whose values are in `unit`."""
     if name in OWN_KIND:
         return name
+    if name == "filled-in" and not picture.is_complex():
+        return "residual"
     if picture.is_complex():
         return "complex"
     if unit == "hu":

@@ -93,7 +93,8 @@ def _one(plan: Plan, item: RunItem, display: Bar, outcome: RunOutcome, say: Call
         metrics = judge(result, task, baseline)
         if plan.calibration is not None:
             metrics["calibration"] = apply(plan.calibration, result, task.metrics)
-        outputs.write_all(item.out, result, baseline, image, metrics, title=f"{task.name}: {item.name}")
+        title = f"{task.name}: {item.name}"
+        outputs.write_all(item.out, result, baseline, image, metrics, title, origin=plan.options.origin)
     except KeyboardInterrupt:
         partial.keep(item.out, Finished(result.samples, tuple(result.trace)), key=key)
         raise

@@ -33,13 +33,24 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def write_all(
-    out: Path, result: Reconstruction, baseline: Baseline, image: io.Image, metrics: dict[str, Any], title: str
+    out: Path,
+    result: Reconstruction,
+    baseline: Baseline,
+    image: io.Image,
+    metrics: dict[str, Any],
+    title: str,
+    *,
+    origin: bool = False,
 ) -> None:
-    """Every file of one picture: estimate, measurement, comparison, result.h5, report.html, metrics.json."""
+    """Every file of one picture: estimate, measurement, comparison, result.h5, report.html, metrics.json.
+
+    origin: the report shows what was measured and what was filled in.
+    """
     problem, leaving = result.problem, result.in_file_units()
     unit = shown_unit(problem, image.meta.unit)
     simple = None if baseline.estimate is None else problem.file_units.back(baseline.estimate)
-    shown, remarks = report.pictures(leaving.problem, leaving.estimate, std=leaving.std, baseline=simple)
+    parts = leaving.origin() if origin else None
+    shown, remarks = report.pictures(leaving.problem, leaving.estimate, std=leaving.std, baseline=simple, origin=parts)
     notes = [*problem.notes, *image.meta.notes, *remarks]
     page = report.Page(
         title=title,

@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 
+import operators
 import priors
 from operators import BadInput, Unavailable
 from operators.common.randomness import check_seed
 from operators.common.registry import plain
 from operators.common.settings import Count, check
+from operators.core.base import LinearOperator
 from priors.base import Prior
 
 from .. import __version__, io, tasks
@@ -53,6 +55,7 @@ class RunOptions:
     overwrite: bool = False
     baseline: bool = True
     calibration: Path | None = None
+    origin: bool = False
     command: str = "restore run"
 
 
@@ -150,6 +153,11 @@ def make(options: RunOptions) -> Plan:
     if not options.measured:
         options.given.refuse_without_measured(
             do="Add --measured if the input is a measurement, or change the simulation with --set noise.sigma=..."
+        )
+    operator = operators.REGISTRY.load(task.sections.operator.name)
+    if options.origin and not (isinstance(operator, type) and issubclass(operator, LinearOperator)):
+        raise BadInput(
+            f"the operator of task {task.name!r} is not linear: it has no measured part", do="Leave --origin out."
         )
     out, items, skipped, folder = _places(options, task)
     prior = _prior(options, task, solver)

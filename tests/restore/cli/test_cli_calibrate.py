@@ -134,3 +134,24 @@ def test_without_a_truth_other_noise_is_refused(command, folder) -> None:
     ended = command("calibrate", "--task", "denoise-poisson", "--input", folder, "--measured", "--out", "c.json",
                     "--solver", "tv")  # fmt: skip
     assert ended.status == 2 and ended.err.count("failed") == PICTURES and "Gaussian" in ended.err
+
+
+def test_what_was_measured_and_what_was_filled_in_is_shown(fast, picture, here) -> None:
+    ended = fast("--task", "inpaint-random", "--input", picture, "--origin", "--out", "out")
+    assert ended.status == 0, ended.err
+    page = (here / "out/report.html").read_text("utf-8")
+    assert "Measured part" in page and "Filled in by the prior" in page and "rho" in page
+
+
+def test_a_measurement_that_is_not_linear_has_no_measured_part(fast, picture) -> None:
+    ended = fast("--task", "hdr", "--input", picture, "--origin", "--out", "out")
+    assert ended.status == 2 and "not linear" in ended.err
+
+
+def test_the_parts_of_a_result_are_those_of_its_problem(face) -> None:
+    problem = restore.tasks.load("inpaint-random").problem(face)
+    result = restore.solve(problem, solver="tv")
+    parts = result.origin()
+    assert torch.allclose(parts.measured + parts.filled_in, result.estimate, atol=1e-6)
+    seen = problem.operator.observed.expand_as(result.estimate)
+    assert float(parts.filled_in[seen].abs().max()) < 1e-3 and float(parts.measured[~seen].abs().max()) == 0
