@@ -28,6 +28,14 @@ def run(
     autoencoder: Annotated[
         Path | None, typer.Option("--autoencoder", help="ResShift: the file of its autoencoder, or none.")
     ] = None,
+    groups: Annotated[
+        int | None,
+        typer.Option("--groups", help="Groups of the group norms, where the file is not of a released size."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="averaged or raw; default: the averaged ones where the file has any."),
+    ] = None,
     set: options.Set = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -52,11 +60,15 @@ def run(
         out=out,
         autoencoder=autoencoder,
         settings=tasks.parse_settings(set or ()),
+        groups=groups,
+        weights=weights,
         overwrite=overwrite,
     )
     if not quiet:
+        for line in imported.chosen:
+            sys.stderr.write(f"took {line}\n")
         for line in imported.told:
-            sys.stderr.write(f"assumed {line}; change it with --set\n")
+            sys.stderr.write(f"assumed {line}\n")
     prior = imported.name if out is None else str(imported.path)
     if as_json:
         row = {
@@ -65,6 +77,7 @@ def run(
             "path": str(imported.path),
             "card": str(imported.card),
             "assumed": imported.told,
+            "chosen": imported.chosen,
         }
         sys.stdout.write(json.dumps(row, indent=2) + "\n")
     else:

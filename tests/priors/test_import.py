@@ -108,7 +108,7 @@ def rddm_file(folder: Path, *, sum_scale: float = 1.0, steps: int = 1000, betas:
 @pytest.mark.parametrize("format", TINY)
 def test_a_file_of_each_layout_becomes_a_prior_that_predicts(tmp_path: Path, format: str) -> None:
     path = saved(tmp_path, prefixed("module.", state_of(*TINY[format])), f"{format}.pth")
-    made = import_checkpoint(path, format=format)
+    made = import_checkpoint(path, format=format, groups=8 if format in ("rddm", "resfusion") else None)
     prior = priors.load(made.name)
     assert prior.name == made.name and prior.kind == {"rddm": "rddm", "resfusion": "resfusion"}.get(format, "ir-sde")
     x, y = torch.randn(2, 3, 11, 14), torch.randn(2, 3, 11, 14)
@@ -131,7 +131,7 @@ def test_a_safetensors_file_is_taken_too(tmp_path: Path) -> None:
 
 
 def test_the_averaged_weights_of_rddm_and_the_constants_in_its_buffers_are_used(tmp_path: Path) -> None:
-    made = import_checkpoint(rddm_file(tmp_path, sum_scale=1.0), format="rddm")
+    made = import_checkpoint(rddm_file(tmp_path, sum_scale=1.0), format="rddm", groups=8)
     prior = priors.load(made.name)
     assert (prior.process.steps, prior.process.sum_scale, prior.process.objective) == (1000, 1.0, "res_noise")
     weight = prior.network.state_dict()["unet0.init_conv.weight"]
@@ -139,7 +139,7 @@ def test_the_averaged_weights_of_rddm_and_the_constants_in_its_buffers_are_used(
 
 
 def test_the_predicted_noise_and_residual_of_rddm_are_its_heads(tmp_path: Path) -> None:
-    prior = priors.load(import_checkpoint(rddm_file(tmp_path), format="rddm").name)
+    prior = priors.load(import_checkpoint(rddm_file(tmp_path), format="rddm", groups=8).name)
     x, y = torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8).clamp(-1, 1)
     residual, noise = prior.network(x, torch.tensor([399.0]), y)
     known = prior.predict(x, y, 399)
@@ -150,7 +150,7 @@ def test_the_predicted_noise_and_residual_of_rddm_are_its_heads(tmp_path: Path) 
 def test_a_lightning_file_of_resfusion_says_its_length(tmp_path: Path) -> None:
     state = prefixed("denoising_module.", state_of(*TINY["resfusion"]))
     tree = {"state_dict": state, "hyper_parameters": {"T": 20}, "pytorch-lightning_version": "2.1"}
-    made = import_checkpoint(saved(tmp_path, tree, "last.ckpt"), format="resfusion")
+    made = import_checkpoint(saved(tmp_path, tree, "last.ckpt"), format="resfusion", groups=8)
     assert priors.load(made.name).process.schedule_steps == 20
     assert not any("schedule_steps" in line for line in made.told)
 
@@ -248,7 +248,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 def test_constants_that_contradict_the_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"says sum_scale 1\.0 and --set says 0\.01"):
-        import_checkpoint(rddm_file(tmp_path), format="rddm", settings={"sum_scale": 0.01})
+        import_checkpoint(rddm_file(tmp_path), format="rddm", groups=8, settings={"sum_scale": 0.01})
     path = saved(tmp_path, state_of("resshift", SWIN), "net_s15_v1.pth")
     codec = saved(tmp_path, state_of("vqgan", CODEC), "vq.pth")
     with pytest.raises(BadInput, match="says steps 15 and --set says 4"):
@@ -261,18 +261,18 @@ def test_a_schedule_that_no_known_constants_give_is_refused(tmp_path: Path) -> N
     tree["ema"]["ema_model.alphas_cumsum"] = torch.linspace(0, 1, 1000) ** 3
     torch.save(tree, path)
     with pytest.raises(BadInput, match="fit no schedule"):
-        import_checkpoint(path, format="rddm")
+        import_checkpoint(path, format="rddm", groups=8)
 
 
 def test_an_objective_of_another_number_of_heads_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="2 heads"):
-        import_checkpoint(rddm_file(tmp_path), format="rddm", settings={"objective": "res"})
+        import_checkpoint(rddm_file(tmp_path), format="rddm", groups=8, settings={"objective": "res"})
 
 
 def test_a_network_that_sees_no_measurement_is_refused(tmp_path: Path) -> None:
     state = state_of("resfusion", {**TINY["resfusion"][1], "channels_in": 3})
     with pytest.raises(BadInput, match="it generates pictures"):
-        import_checkpoint(saved(tmp_path, state), format="resfusion")
+        import_checkpoint(saved(tmp_path, state), format="resfusion", groups=8)
 
 
 def test_resshift_asks_for_its_autoencoder_and_for_the_right_one(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_an_imported_prior_restores_pictures_with_its_solver(tmp_path: Path) -> 
     import restore
 
     picture = torch.rand(3, 22, 16)
-    import_checkpoint(rddm_file(tmp_path), format="rddm", name="drops")
+    import_checkpoint(rddm_file(tmp_path), format="rddm", groups=8, name="drops")
     problem = restore.tasks.load("denoise").problem(picture, seed=0)
     result = restore.solve(problem, prior="drops", solver="rddm", seed=0)
     assert result.estimate.shape == (1, 3, 22, 16) and bool(torch.isfinite(result.estimate).all())
@@ -358,7 +358,9 @@ def test_a_latent_prior_restores_pictures_whose_sides_fit_no_latent(tmp_path: Pa
 
 def test_a_network_that_takes_a_mask_is_told_what_is_missing(tmp_path: Path) -> None:
     settings = {**TINY["resfusion"][1], "channels_in": 8}
-    prior = priors.load(import_checkpoint(saved(tmp_path, state_of("resfusion", settings)), format="resfusion").name)
+    prior = priors.load(
+        import_checkpoint(saved(tmp_path, state_of("resfusion", settings)), format="resfusion", groups=8).name
+    )
     y, observed = torch.rand(1, 3, 8, 8), torch.ones(1, 8, 8, dtype=torch.bool)
     observed[..., :4] = False
     seen = prior.condition(y, y, observed)

@@ -49,7 +49,7 @@ def test_an_imported_mean_reverting_prior_gives_the_recorded_noise(fixture: str,
 
 
 def test_an_imported_rddm_prior_gives_the_recorded_residual_and_noise() -> None:
-    prior, values = imported("rddm_two_unets", format="rddm")
+    prior, values = imported("rddm_two_unets", format="rddm", groups=8)
     for k, t in enumerate(values["in.time"].tolist()):
         state = values["in.x"][k : k + 1]
         known = prior.predict(state[:, :3], state[:, 3:], t)
@@ -67,7 +67,7 @@ def test_an_imported_resshift_prior_sees_its_state_divided_and_gives_the_recorde
 
 
 def test_an_imported_resfusion_prior_reads_the_recorded_output_as_noise_and_residual() -> None:
-    prior, values = imported("resfusion_unet", format="resfusion")
+    prior, values = imported("resfusion_unet", format="resfusion", groups=8)
     for k, t in enumerate(values["in.time"].tolist()):
         known = prior.predict(values["in.x"][k : k + 1], values["in.input_cond"][k : k + 1], t)
         mixed = known.eps + prior.process.residual_weight(t) * known.residual

@@ -21,8 +21,9 @@ def card_of(
         f"Method: {layout.source}. Licence: {layout.licence}.",
         f"Use: `restore run --task TASK --solver {layout.process} --prior {name}`{other}.",
         "## Where it came from",
-        _listed({key: notes[key] for key in ("file", "file_sha256", "found_in") if key in notes})
+        _listed({key: notes[key] for key in ("file", "file_sha256", "found_in", "weights") if key in notes})
         + _listed({key: value for key, value in notes.items() if key.startswith("autoencoder")}),
+        "".join(f"- {line}\n" for line in notes["chosen"]),
         f"## Process `{layout.process}`",
         _listed({field.name: getattr(process, field.name) for field in dataclasses.fields(process)}),
         "Assumed, because the file does not say:",
@@ -30,7 +31,7 @@ def card_of(
         "## Network",
         _listed(shape),
     ]
-    return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
+    return "\n\n".join(section.rstrip("\n") for section in sections if section) + "\n"
 
 
 def _listed(table: Mapping[str, Any]) -> str:

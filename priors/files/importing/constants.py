@@ -13,7 +13,7 @@ import numpy as np
 
 from operators.common.errors import BadInput
 
-from .layouts import Found
+from .finding import Found
 
 TABLE_TOLERANCE = 1e-4  # released tables are float32 and add up a thousand terms
 RESSHIFT_NOISE = {15: 0.04, 4: 0.2}  # published min_noise_level by number of steps
@@ -45,7 +45,8 @@ class Clues:
         value = wish if file is None else file
         if value is None:
             value = default
-            self.assumed.append(f"{name} {default} (the file does not say{'; ' + hint if hint else ''})")
+            hints = "".join(f"; {part}" for part in (hint, f"--set {name}=VALUE for another") if part)
+            self.assumed.append(f"{name} {default} (the file does not say{hints})")
         self.settings[name] = value
         return value
 

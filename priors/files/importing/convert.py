@@ -22,7 +22,8 @@ from .. import store
 from ..checkpoints import save_network
 from .card import card_of
 from .constants import CONSTANTS, Clues
-from .layouts import AUTOENCODER, Found, ReleasedLayout, find, layout_named, rebuilt
+from .finding import Found, find, rebuilt
+from .layouts import AUTOENCODER, ReleasedLayout, layout_named
 from .reading import read
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -31,12 +32,16 @@ NONE = "none"  # in place of an autoencoder: a ResShift that was trained on pixe
 
 @dataclass(frozen=True)
 class Imported:
-    """name: what `--prior` takes. path: the weights. card: the text beside them. told: what was found and assumed."""
+    """name: what `--prior` takes. path: the weights. card: the text beside them.
+
+    told: what was assumed. chosen: which weights were taken where the file had several, one sentence each.
+    """
 
     name: str
     path: Path
     card: Path
     told: tuple[str, ...]
+    chosen: tuple[str, ...] = ()
 
 
 def import_checkpoint(
@@ -47,27 +52,35 @@ def import_checkpoint(
     out: Path | None = None,
     autoencoder: Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    groups: int | None = None,
+    weights: str | None = None,
     overwrite: bool = False,
 ) -> Imported:
     """The prior of a released checkpoint, as files in the folder of priors.
 
     file: as released (.pth, .pt, .ckpt, .safetensors). format: a name of `FORMATS`. name: of the prior; default: the
     file's. out: folder; default: `store.folder()`. autoencoder: the released file of ResShift's autoencoder, or "none"
-    for a network of pixels. settings: constants of the process that the file does not say.
+    for a network of pixels. settings: constants of the process that the file does not say. groups: of the group norms,
+    where the file is no network of the released size. weights: "averaged" or "raw"; default: the averaged ones where
+    the file has any.
 
     BadInput where the file is unsafe, damaged, of another format, or contradicts the settings; nothing is written then.
     """
     layout = layout_named(format)
     folder = store.folder() if out is None else out
     stem = _free_name(name if name is not None else file.stem, folder, overwrite=overwrite, by_user=name is not None)
-    network, shape, release = _network(file, layout, autoencoder)
+    parts = _network(file, layout, autoencoder, groups, weights)
+    network, shape, release = parts.network, parts.shape, parts.release
     process, constants, assumptions = _process(file, layout, release, shape, dict(settings or {}))
+    assumptions = [*parts.assumed, *assumptions]
     _check_heads(file, layout, shape, process)
     notes = {
         "format": layout.name,
         "file": file.name,
         "file_sha256": _sha256(file),
         "found_in": release.where,
+        "weights": release.kind,
+        "chosen": list(parts.chosen),
         "assumed": assumptions,
         "source": layout.source,
         "licence": layout.licence,
@@ -91,7 +104,7 @@ def import_checkpoint(
     )
     card = path.with_suffix(".md")
     card.write_text(card_of(stem, layout, notes=notes, shape=shape, process=process), encoding="utf-8")
-    return Imported(stem, path, card, tuple(assumptions))
+    return Imported(stem, path, card, tuple(assumptions), parts.chosen)
 
 
 def _free_name(name: str, folder: Path, *, overwrite: bool, by_user: bool) -> str:
@@ -106,15 +119,28 @@ def _free_name(name: str, folder: Path, *, overwrite: bool, by_user: bool) -> st
     return name
 
 
-def _network(file: Path, layout: ReleasedLayout, autoencoder: Path | None) -> tuple[nn.Module, dict[str, Any], Found]:
-    """The network, the settings it is rebuilt from, and what the file held."""
+@dataclass(frozen=True)
+class NetworkParts:
+    """The network, the settings it is rebuilt from, what the file held, what was assumed, which weights were taken."""
+
+    network: nn.Module
+    shape: dict[str, Any]
+    release: Found
+    assumed: tuple[str, ...]
+    chosen: tuple[str, ...]
+
+
+def _network(
+    file: Path, layout: ReleasedLayout, autoencoder: Path | None, groups: int | None, weights: str | None
+) -> NetworkParts:
     if layout.name != "resshift" and autoencoder is not None:
         raise BadInput(f"--autoencoder was given and {layout.name} has none", do="Leave it out.")
     tree = read(file)
-    release = find(tree, layout, file)
-    network, shape = rebuilt(layout, release, file, tree)
+    release = find(tree, layout, file, weights=weights)
+    network, shape, assumed = rebuilt(layout, release, file, tree, groups=groups)
+    chosen = [release.chosen] if release.chosen else []
     if layout.name != "resshift" or str(autoencoder) == NONE:
-        return network, shape, release
+        return NetworkParts(network, shape, release, tuple(assumed), tuple(chosen))
     if autoencoder is None:
         raise BadInput(
             f"{file} is a ResShift, which works in the latent space of an autoencoder",
@@ -122,18 +148,21 @@ def _network(file: Path, layout: ReleasedLayout, autoencoder: Path | None) -> tu
             do="Add --autoencoder FILE (released beside it: autoencoder_vq_f4.pth), or none for a network of pixels.",
         )
     inner = read(autoencoder)
-    codec, codec_shape = rebuilt(AUTOENCODER, find(inner, AUTOENCODER, autoencoder), autoencoder, inner)
+    beside = find(inner, AUTOENCODER, autoencoder)
+    codec, codec_shape, more = rebuilt(AUTOENCODER, beside, autoencoder, inner)
     if codec_shape["embedding"] != shape["channels"]:
         raise BadInput(
             f"the network works on latents of {shape['channels']} channels, the autoencoder's have "
             f"{codec_shape['embedding']}",
             do="Give the autoencoder that was released with this network.",
         )
+    if beside.chosen:
+        chosen.append(f"autoencoder: {beside.chosen.removesuffix(' (--weights raw)')}")
     joined = {"network": shape, "autoencoder": codec_shape}
     with torch.device("meta"):
         pair = LatentSwinUNet(**joined)
     pair.network, pair.autoencoder = network, codec
-    return pair, joined, release
+    return NetworkParts(pair, joined, release, (*assumed, *more), tuple(chosen))
 
 
 def _process(

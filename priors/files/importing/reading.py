@@ -8,7 +8,6 @@ import re
 import types
 import warnings
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +129,3 @@ def refused(path: Path, names: list[str]) -> BadInput:
         wanted="tensors in plain containers",
         do=SAVE_AGAIN,
     )
-
-
-def tensors_of(tree: Any) -> dict[str, Tensor]:
-    """The tensors of a mapping, by key; none where it is no mapping."""
-    if not isinstance(tree, Mapping):
-        return {}
-    return {str(key): value for key, value in tree.items() if isinstance(value, Tensor)}

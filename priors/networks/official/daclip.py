@@ -19,6 +19,7 @@ from .irsde import PARTS, IRSDEUNet, linear_attention
 from .irsde import recognise as recognise_ladder
 from .ladder import Parts, Shapes
 from .pieces import HEAD_WIDTH, residual_attention
+from .swin import NORM_GROUPS
 
 LINEAR_LEVELS = 3  # levels before the ones that attend to the context
 
@@ -85,11 +86,11 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """A transformer block on the pixels of a feature map, added to it."""
 
-    def __init__(self, width: int, context_width: int) -> None:
+    def __init__(self, width: int, context_width: int, groups: int = NORM_GROUPS) -> None:
         super().__init__()
         if width % HEAD_WIDTH:
             raise BadInput(f"a transformer level has {width} channels", wanted=f"a multiple of {HEAD_WIDTH}")
-        self.norm = nn.GroupNorm(32, width, eps=1e-6)
+        self.norm = nn.GroupNorm(groups, width, eps=1e-6)
         self.proj_in = nn.Conv2d(width, width, 1)
         self.transformer_blocks = nn.ModuleList([TransformerBlock(width, context_width)])
         self.proj_out = nn.Conv2d(width, width, 1)
@@ -109,9 +110,17 @@ class DACLIPUNet(IRSDEUNet):
     which leaves its constant part.
     """
 
-    def __init__(self, *, channels: int, channels_in: int, widths: Sequence[int], context_width: int) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        channels_in: int,
+        widths: Sequence[int],
+        context_width: int,
+        groups: int = NORM_GROUPS,
+    ) -> None:
         def transformer(width: int) -> nn.Module:
-            return residual_attention(width, SpatialTransformer(width, context_width))
+            return residual_attention(width, SpatialTransformer(width, context_width, groups))
 
         parts = Parts(
             block=PARTS.block,

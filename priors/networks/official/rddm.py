@@ -15,7 +15,7 @@ from ..unet import mirror_to_multiple
 from .ladder import Ladder, Layer, Parts, Shapes, TimeBlock, climb, ladder_widths
 from .pieces import FullAttention, LinearAttention, joined, residual_attention
 
-GROUPS = 8
+GROUPS = 8  # of every group norm, as published; a setting of the training script, which no state dict carries
 
 
 class StandardisedConv(nn.Conv2d):
@@ -34,13 +34,15 @@ def plain(width_in: int, width_out: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2)
 
 
-PARTS = Parts(
-    block=lambda a, b: Layer(StandardisedConv(a, b, 3, padding=1), nn.GroupNorm(GROUPS, b)),
-    shortcut=plain,
-    plain=plain,
-    attention=lambda _, width: residual_attention(width, LinearAttention(width)),
-    middle=lambda width: residual_attention(width, FullAttention(width)),
-)
+def parts_of(groups: int) -> Parts:
+    """The parts that hang in the ladder, with group norms of so many groups."""
+    return Parts(
+        block=lambda a, b: Layer(StandardisedConv(a, b, 3, padding=1), nn.GroupNorm(groups, b)),
+        shortcut=plain,
+        plain=plain,
+        attention=lambda _, width: residual_attention(width, LinearAttention(width)),
+        middle=lambda width: residual_attention(width, FullAttention(width)),
+    )
 
 
 class RDDMUNet(Ladder):
@@ -51,11 +53,12 @@ class RDDMUNet(Ladder):
     released code asks for divisible sides, and cropped back.
     """
 
-    def __init__(self, *, channels: int, channels_in: int, widths: Sequence[int]) -> None:
-        super().__init__(PARTS, channels_in, widths)
+    def __init__(self, *, channels: int, channels_in: int, widths: Sequence[int], groups: int = GROUPS) -> None:
+        parts = parts_of(groups)
+        super().__init__(parts, channels_in, widths)
         self.multiple = 2 ** (len(widths) - 2)
-        self.ups = self.decoder(PARTS, skips=True)
-        self.final_res_block = TimeBlock(PARTS, 2 * widths[0], widths[0], self.time_width)
+        self.ups = self.decoder(parts, skips=True)
+        self.final_res_block = TimeBlock(parts, 2 * widths[0], widths[0], self.time_width)
         self.final_conv = nn.Conv2d(widths[0], channels, 1)
 
     def forward(self, x: Tensor, time: Tensor, *conditions: Tensor) -> Tensor:
@@ -70,14 +73,15 @@ class RDDMUNet(Ladder):
 class SharedEncoder(Ladder):
     """Two heads on one encoder: the first (residual) decodes the middle alone, the second (noise) with skips."""
 
-    def __init__(self, *, channels: int, channels_in: int, widths: Sequence[int]) -> None:
-        super().__init__(PARTS, channels_in, widths)
+    def __init__(self, *, channels: int, channels_in: int, widths: Sequence[int], groups: int = GROUPS) -> None:
+        parts = parts_of(groups)
+        super().__init__(parts, channels_in, widths)
         self.multiple = 2 ** (len(widths) - 2)
-        self.ups_no_skip = self.decoder(PARTS, skips=False)
-        self.final_res_block_1 = TimeBlock(PARTS, widths[0], widths[0], self.time_width)
+        self.ups_no_skip = self.decoder(parts, skips=False)
+        self.final_res_block_1 = TimeBlock(parts, widths[0], widths[0], self.time_width)
         self.final_conv_1 = nn.Conv2d(widths[0], channels, 1)
-        self.ups = self.decoder(PARTS, skips=True)
-        self.final_res_block_2 = TimeBlock(PARTS, 2 * widths[0], widths[0], self.time_width)
+        self.ups = self.decoder(parts, skips=True)
+        self.final_res_block_2 = TimeBlock(parts, 2 * widths[0], widths[0], self.time_width)
         self.final_conv_2 = nn.Conv2d(widths[0], channels, 1)
 
     def forward(self, x: Tensor, time: Tensor, *conditions: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,27 +100,30 @@ class SharedEncoder(Ladder):
 class SeparateUNets(nn.Module):
     """One or two independent U-Nets, `unet0` and `unet1`; gives a tuple of their heads."""
 
-    def __init__(self, *, count: int, channels: int, channels_in: int, widths: Sequence[int]) -> None:
+    def __init__(
+        self, *, count: int, channels: int, channels_in: int, widths: Sequence[int], groups: int = GROUPS
+    ) -> None:
         super().__init__()
         for index in range(count):
-            self.add_module(f"unet{index}", RDDMUNet(channels=channels, channels_in=channels_in, widths=widths))
+            network = RDDMUNet(channels=channels, channels_in=channels_in, widths=widths, groups=groups)
+            self.add_module(f"unet{index}", network)
 
     def forward(self, x: Tensor, time: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
         return tuple(network(x, time, *conditions) for network in self.children())
 
 
-def rddm(*, encoder: str, channels: int, channels_in: int, widths: Sequence[int]) -> nn.Module:
+def rddm(*, encoder: str, channels: int, channels_in: int, widths: Sequence[int], groups: int = GROUPS) -> nn.Module:
     """`encoder`: "single" (one network, one head), "two" (two networks) or "shared" (one encoder, two decoders).
 
     forward(x, time, conditions...) -> tuple of heads; the conditions are the measurement and, where the network was
-    trained with one, a further picture such as a mask.
+    trained with one, a further picture such as a mask. groups: of every group norm.
     """
     if encoder == "shared":
-        return SharedEncoder(channels=channels, channels_in=channels_in, widths=widths)
+        return SharedEncoder(channels=channels, channels_in=channels_in, widths=widths, groups=groups)
     if encoder not in ("single", "two"):
         raise BadInput(f"encoder is {encoder!r}", wanted="'single', 'two' or 'shared'")
     count = 2 if encoder == "two" else 1
-    return SeparateUNets(count=count, channels=channels, channels_in=channels_in, widths=widths)
+    return SeparateUNets(count=count, channels=channels, channels_in=channels_in, widths=widths, groups=groups)
 
 
 def recognise(shapes: Shapes) -> dict[str, Any]:

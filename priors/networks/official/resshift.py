@@ -18,7 +18,7 @@ from operators.common.errors import BadInput
 from ..unet import mirror_to_multiple
 from .ladder import Shapes
 from .pieces import joined
-from .swin import GroupNorm32, SwinLayer
+from .swin import MASKS, NORM_GROUPS, GroupNormFloat, SwinLayer, shift_mask
 from .vqgan import VQGAN
 
 ENCODER_WIDTH = 16
@@ -31,7 +31,8 @@ class SwinUNet(nn.Module):
     inpainting (one channel, 1 where pixels are missing, -1 elsewhere).
     image_size: side of the state it was trained on. lq_stages: halvings between the grid of `lq` and that of the
     state; 0 where both share one. lq_channels: of picture and mask together. swin: for each level, whether its first
-    residual block carries a Swin layer. Any size: state and picture are mirrored up to whole windows and cropped back.
+    residual block carries a Swin layer. groups: of every group norm. mask: kind of `shift_mask` of shifted windows. Any
+    size: state and picture are mirrored up to whole windows and cropped back.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class SwinUNet(nn.Module):
         heads: int,
         window: int,
         mlp_ratio: float,
+        groups: int = NORM_GROUPS,
+        mask: str = "released",
     ) -> None:
         super().__init__()
         self.width, self.lq_scale, self.lq_channels = width, 2**lq_stages, lq_channels
@@ -69,13 +72,18 @@ class SwinUNet(nn.Module):
                 window=window,
                 resolution=image_size >> level,
                 mlp_ratio=mlp_ratio,
+                groups=groups,
+                mask=mask,
             )
+
+        def norms(entering: int, features: int) -> TimeNormBlock:
+            return TimeNormBlock(entering, features, time, groups)
 
         self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(entering, width, 3, padding=1))])
         left, features = [width], width
         for level, multiplier in enumerate(multipliers):
             for index in range(blocks[level]):
-                block = TimeNormBlock(features, multiplier * width, time)
+                block = norms(features, multiplier * width)
                 features = multiplier * width
                 carried = [layer(features, level)] if swin[level] and index == 0 else []
                 self.input_blocks.append(Stage(block, *carried))
@@ -84,20 +92,20 @@ class SwinUNet(nn.Module):
                 self.input_blocks.append(Stage(Halve(features, features)))
                 left.append(features)
         middle = len(multipliers) - 1
-        self.middle_block = Stage(
-            TimeNormBlock(features, features, time), layer(features, middle), TimeNormBlock(features, features, time)
-        )
+        self.middle_block = Stage(norms(features, features), layer(features, middle), norms(features, features))
         self.output_blocks = nn.ModuleList()
         for level, multiplier in reversed(list(enumerate(multipliers))):
             for index in range(blocks[level] + 1):
-                parts: list[nn.Module] = [TimeNormBlock(features + left.pop(), multiplier * width, time)]
+                parts: list[nn.Module] = [norms(features + left.pop(), multiplier * width)]
                 features = multiplier * width
                 if swin[level] and index == 0:
                     parts.append(layer(features, level))
                 if level > 0 and index == blocks[level]:
                     parts.append(Double(features))
                 self.output_blocks.append(Stage(*parts))
-        self.out = nn.Sequential(GroupNorm32(features), nn.SiLU(), nn.Conv2d(features, channels, 3, padding=1))
+        self.out = nn.Sequential(
+            GroupNormFloat(features, groups), nn.SiLU(), nn.Conv2d(features, channels, 3, padding=1)
+        )
 
     def forward(self, x: Tensor, time: Tensor, *lq: Tensor) -> Tensor:
         height, width = x.shape[-2:]
@@ -140,13 +148,15 @@ class Stage(nn.ModuleList):
 class TimeNormBlock(nn.Module):
     """Norm, SiLU, convolution, twice, plus a shortcut; the time scales and shifts the second norm."""
 
-    def __init__(self, width_in: int, width_out: int, time: int) -> None:
+    def __init__(self, width_in: int, width_out: int, time: int, groups: int = NORM_GROUPS) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(GroupNorm32(width_in), nn.SiLU(), nn.Conv2d(width_in, width_out, 3, padding=1))
+        self.in_layers = nn.Sequential(
+            GroupNormFloat(width_in, groups), nn.SiLU(), nn.Conv2d(width_in, width_out, 3, padding=1)
+        )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time, 2 * width_out))
         # Identity stands where the released code keeps a dropout, which does nothing here but counts in the keys.
         self.out_layers = nn.Sequential(
-            GroupNorm32(width_out), nn.SiLU(), nn.Identity(), nn.Conv2d(width_out, width_out, 3, padding=1)
+            GroupNormFloat(width_out, groups), nn.SiLU(), nn.Identity(), nn.Conv2d(width_out, width_out, 3, padding=1)
         )
         self.skip_connection = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
 
@@ -254,6 +264,35 @@ def recognise(shapes: Shapes) -> dict[str, Any]:
         "window": (max(math.isqrt(table[0]) for table in tables) + 1) // 2,
         "mlp_ratio": shapes["middle_block.1.blocks.0.mlp.fc1.weight"][0] / first[1],
     }
+
+
+def told_by_values(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Settings of `SwinUNet` that values tell: the kind of the stored masks of shifted windows, which other sizes need.
+
+    state: of the shapes that `recognise` tells. BadInput where a mask is of no kind, or two are of different kinds.
+    """
+    kinds: dict[str, str] = {}
+    for key, stored in state.items():
+        if not key.endswith("attn_mask"):
+            continue
+        window, side = math.isqrt(stored.shape[1]), math.isqrt(stored.shape[0] * stored.shape[1])
+        for kind in MASKS:
+            if torch.equal(stored.float(), shift_mask(side, side, window, window // 2, kind)):
+                kinds[kind] = key
+                break
+        else:
+            raise BadInput(
+                f"{key} is neither the mask of shifted windows that ResShift computes nor the textbook one",
+                wanted="one of them: the mask at sizes other than the stored one follows from it",
+                do="Fetch the file again; a network with masks of its own is not supported.",
+            )
+    if len(kinds) > 1:
+        raise BadInput(
+            f"the masks of shifted windows are of two kinds: {kinds['released']} is ResShift's, {kinds['textbook']} "
+            "the textbook one",
+            wanted="one kind in the whole network",
+        )
+    return {"mask": next(iter(kinds))} if kinds else {}
 
 
 class LatentSwinUNet(nn.Module):

@@ -6,15 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from operators.common.errors import BadInput
+
 BLOCKED = -100.0  # added to the logits of pixels that the cyclic shift brought together from opposite edges
 NORM_GROUPS = 32
+MASKS = ("released", "textbook")  # kinds of `shift_mask`
 
 
-class GroupNorm32(nn.GroupNorm):
-    """Group norm of 32 groups, computed in float32 whatever the precision around it."""
+class GroupNormFloat(nn.GroupNorm):
+    """Group norm, computed in float32 whatever the precision around it."""
 
-    def __init__(self, width: int, eps: float = 1e-5) -> None:
-        super().__init__(NORM_GROUPS, width, eps=eps)
+    def __init__(self, width: int, groups: int = NORM_GROUPS) -> None:
+        super().__init__(groups, width)
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight.float(), self.bias.float()
@@ -25,11 +28,21 @@ class SwinLayer(nn.Module):
     """1x1 in, windowed blocks (every second one shifted), 1x1 out; the result replaces the feature, nothing is added.
 
     resolution: side of the grid it was trained on; where it is not larger than `window`, the window is that side and
-    no block is shifted. Works on every grid whose sides are multiples of its window.
+    no block is shifted. mask: kind of `shift_mask`. Works on every grid whose sides are multiples of its window.
     """
 
     def __init__(
-        self, width: int, *, embedding: int, depth: int, heads: int, window: int, resolution: int, mlp_ratio: float
+        self,
+        width: int,
+        *,
+        embedding: int,
+        depth: int,
+        heads: int,
+        window: int,
+        resolution: int,
+        mlp_ratio: float,
+        groups: int = NORM_GROUPS,
+        mask: str = "released",
     ) -> None:
         super().__init__()
         side = min(window, resolution)
@@ -42,6 +55,8 @@ class SwinLayer(nn.Module):
                 shift=side // 2 if index % 2 and resolution > window else 0,
                 resolution=resolution,
                 mlp_ratio=mlp_ratio,
+                groups=groups,
+                mask=mask,
             )
             for index in range(depth)
         )
@@ -59,14 +74,26 @@ class SwinBlock(nn.Module):
 
     attn_mask: Tensor | None
 
-    def __init__(self, width: int, *, heads: int, window: int, shift: int, resolution: int, mlp_ratio: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        window: int,
+        shift: int,
+        resolution: int,
+        mlp_ratio: float,
+        groups: int = NORM_GROUPS,
+        mask: str = "released",
+    ) -> None:
         super().__init__()
-        self.window, self.shift, self.resolution = window, shift, resolution
-        self.norm1, self.norm2 = GroupNorm32(width), GroupNorm32(width)
+        self.window, self.shift, self.resolution, self.mask = window, shift, resolution, mask
+        self.norm1, self.norm2 = GroupNormFloat(width, groups), GroupNormFloat(width, groups)
         self.attn = WindowAttention(width, heads=heads, window=window)
         self.mlp = PointwiseMLP(width, round(mlp_ratio * width))
         # Released files hold the mask of the training size; other sizes get theirs when they come.
-        self.register_buffer("attn_mask", shift_mask(resolution, resolution, window, shift) if shift else None)
+        trained = shift_mask(resolution, resolution, window, shift, mask) if shift else None
+        self.register_buffer("attn_mask", trained)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, width, height, length = x.shape
@@ -82,7 +109,7 @@ class SwinBlock(nn.Module):
     def _mask(self, height: int, width: int, x: Tensor) -> Tensor | None:
         if self.attn_mask is None or (height, width) == (self.resolution, self.resolution):
             return self.attn_mask
-        return shift_mask(height, width, self.window, self.shift).to(x)
+        return shift_mask(height, width, self.window, self.shift, self.mask).to(x)
 
 
 class WindowAttention(nn.Module):
@@ -130,13 +157,25 @@ def relative_positions(window: int) -> Tensor:
     return down * (2 * window - 1) + right
 
 
-def shift_mask(height: int, width: int, window: int, shift: int) -> Tensor:
-    """windows x window^2 x window^2: 0 between pixels that belong together, `BLOCKED` across the seam of the roll."""
+def shift_mask(height: int, width: int, window: int, shift: int, kind: str = "released") -> Tensor:
+    """windows x window^2 x window^2: 0 between pixels that may see each other, `BLOCKED` between the others.
+
+    kind "released": as ResShift computes it, at every size. Its plane of regions is 1 x 1 x H x W and the bands are
+    those of the second and third axis, so that rows alone tell regions apart and only the last row of windows is cut;
+    each window's regions are then listed column by column, while its pixels come row by row, so that the cut runs
+    between columns. Its networks were trained that way. kind "textbook": regions by rows and columns (Liu et al. 2021,
+    fig. 4). BadInput for another kind.
+    """
 
     def strips(size: int) -> Tensor:
         position = torch.arange(size)
         return (position >= size - window).int() + (position >= size - shift).int()
 
-    region = strips(height)[:, None] * 3 + strips(width)[None, :]
-    windows = region.unflatten(1, (-1, window)).unflatten(0, (-1, window)).transpose(1, 2).reshape(-1, window**2)  # type: ignore[no-untyped-call]
-    return (windows[:, :, None] != windows[:, None, :]).float() * BLOCKED
+    if kind not in MASKS:
+        raise BadInput(f"the mask of shifted windows is {kind!r}", wanted=" or ".join(map(repr, MASKS)))
+    columns = strips(width) if kind == "textbook" else torch.zeros(width, dtype=torch.int)
+    region = 3 * strips(height)[:, None] + columns[None, :]
+    windows = region.unflatten(1, (-1, window)).unflatten(0, (-1, window)).transpose(1, 2)  # type: ignore[no-untyped-call]
+    listed = windows.transpose(2, 3) if kind == "released" else windows
+    tokens = listed.reshape(-1, window**2)
+    return (tokens[:, :, None] != tokens[:, None, :]).float() * BLOCKED
