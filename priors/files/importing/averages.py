@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .places import Container, Place, innermost, said, unmarked, where, wraps
 
+UNKNOWN = "keys that say so."
 SHOWN = 3  # keys listed of each kind of mismatch
 
 
@@ -42,6 +43,7 @@ def averages(
     keys of the network that are trained; the others are buffers.
     """
     answers = []
+    found = _joined(found)
     for container in found:
         for prefix, tensors in _roots(container, reference, swapped).items():
             average = _match(where(container.path, prefix), tensors, reference, parameters)
@@ -55,18 +57,35 @@ def _roots(container: Container, reference: Place, swapped: bool) -> dict[str, d
     """The averaged tensors of a container by the prefix up to the last name that says so."""
     roots: dict[str, dict[str, Tensor]] = {}
     for key, value in container.tensors.items():
-        *names, _ = key.split(".")
+        *names, last = key.split(".")
         length = max((index + 1 for index, name in enumerate(names) if said(name) is not None), default=0)
         prefix = "".join(name + "." for name in names[:length])
         rest = key[len(prefix) :]
         for mark, bare in (("ema_", key.removeprefix("ema_")), ("_ema", key.removesuffix("_ema"))):
             # glued to the network's own key, or in front of one that has lost its dots
             known = bare.removeprefix(reference.prefix) in reference.weights
-            if bare != key and (known or (mark == "ema_" and not names)):
+            glued = (known and (mark == "_ema" or not wraps(prefix))) or (mark == "ema_" and not names)
+            if bare != key and glued:
                 prefix, rest = mark, bare
         if innermost(container, prefix, swapped):
             roots.setdefault(prefix, {})[rest] = value
+        elif said(last):  # a way to name them that is not known here: seen by their shapes, and refused
+            roots.setdefault(UNKNOWN, {})[key] = value
     return roots
+
+
+def _joined(found: Sequence[Container]) -> list[Container]:
+    """The containers inside an average's container as one, with dotted keys; lists stay by themselves."""
+    together: dict[tuple[str, ...], dict[str, Tensor]] = {}
+    counts: dict[tuple[str, ...], dict[str, float]] = {}
+    for container in found:
+        path, listed = container.path, all(key.isdigit() for key in container.tensors)
+        depth = max((index + 1 for index, name in enumerate(path) if said(name) is not None), default=0)
+        base = path[:depth] if depth and said(path[depth - 1]) and not listed else path
+        inner = "".join(name + "." for name in path[len(base) :])
+        together.setdefault(base, {}).update({inner + key: value for key, value in container.tensors.items()})
+        counts.setdefault(base, {}).update({inner + key: value for key, value in container.counts.items()})
+    return [Container(path, tensors, counts[path]) for path, tensors in together.items()]
 
 
 def _match(place: str, tensors: dict[str, Tensor], reference: Place, parameters: frozenset[str]) -> Average | None:
@@ -96,6 +115,9 @@ def _named(place: str, tensors: dict[str, Tensor], reference: Place, parameters:
     prefix = max(behind, key=lambda text: (behind[text], -len(text)))
     weights = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
     weights = {key: value for key, value in weights.items() if unmarked(key)}
+    several = [text for text, count in behind.items() if count == behind[prefix]]
+    if len(several) > 1 and behind[prefix] >= len(parameters):
+        return Average(place, {}, f"it holds several networks ({_listed(several)})")
     mixed = len(behind) > 1 and any(key not in weights for key in parameters)
     fault = f"its keys stand behind different prefixes ({_listed(sorted(behind))})" if mixed else ""
     return _completed(place, weights, reference, parameters, fault)
@@ -104,12 +126,13 @@ def _named(place: str, tensors: dict[str, Tensor], reference: Place, parameters:
 def _squeezed(place: str, tensors: dict[str, Tensor], reference: Place, parameters: frozenset[str]) -> Average | None:
     """Under names without dots, or with underscores for dots."""
     given = [re.sub(r"[._]", "", key) for key in tensors]
+    values = dict(zip(given, tensors.values(), strict=True))
     outer = reference.prefix.split(".")[:-1]
     best: dict[str, str] = {}
     for index in range(len(outer) + 1):  # the average may be of a module around the network
         prefix = "".join(outer[index:])
         names = {key: re.sub(r"[._]", "", prefix + key) for key in reference.weights}
-        present = {key: name for key, name in names.items() if name in given}
+        present = {key: name for key, name in names.items() if name in values}
         best = max(best, present, key=len)
     if 2 * len(best) < len(parameters) or not best:
         return None
@@ -120,7 +143,6 @@ def _squeezed(place: str, tensors: dict[str, Tensor], reference: Place, paramete
         return Average(
             place, {}, "its names are those of MMCV, which swaps average and raw weights in some of its runs"
         )
-    values = dict(zip(given, tensors.values(), strict=True))
     return _completed(place, {key: values[name] for key, name in best.items()}, reference, parameters, "")
 
 

@@ -58,16 +58,18 @@ def find(tree: Any, layout: ReleasedLayout, path: Path, *, weights: str | None =
     whole = [answer for answer in answers if not answer.fault]
     notes = tree.get("hyper_parameters", {}) if isinstance(tree, Mapping) else {}
     notes = notes if isinstance(notes, Mapping) else getattr(notes, "__dict__", {})
-    beside = {key: value for place in reversed(named) for key, value in place.beside.items()}
+    last = sorted(named, key=lambda place: place.averaged)
+    beside = {key: value for place in last for key, value in place.beside.items()}
     if weights != "raw" and whole:
         _agree(path, [(answer.where, answer.weights) for answer in whole], "averages")
         taken = whole[0]
-        chosen = ""
+        chosen = "".join(f"; {a.where} holds an average that cannot be used: {a.fault}" for a in answers if a.fault)
         if raw:
+            chosen = f"; {reference.where} holds the raw ones (--weights raw){chosen}"
+        if chosen:
             buffers = " (the buffers are the raw ones)" if taken.filled else ""
-            chosen = f"averaged weights of {taken.where}{buffers}; {reference.where} holds the raw ones (--weights raw)"
-        own = {key: value for place in named if place.where == taken.where for key, value in place.beside.items()}
-        return Found(taken.weights, taken.where, {**beside, **own}, notes, chosen, "averaged")
+            chosen = f"averaged weights of {taken.where}{buffers}{chosen}"
+        return Found(taken.weights, taken.where, beside, notes, chosen, "averaged")
     if weights != "raw" and answers:
         raise BadInput(
             f"{path} holds averaged weights in {answers[0].where} that cannot be used: {answers[0].fault}",

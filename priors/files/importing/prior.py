@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from operators.common.errors import BadInput
 
+from ...networks.official.resshift import SwinUNet, told_by_values
 from ...networks.unet import mirror_to_multiple
 from ...residual import from_table
 from ...residual.prior import NetworkPrior, ResidualPrior, heads
@@ -93,7 +94,18 @@ def marked(picture: Tensor, observed: Tensor | None, marks: int) -> Tensor:
 
 
 def from_settings(network: nn.Module, checkpoint: Mapping[str, Any]) -> ResidualPrior:
-    """The prior of a stored network: `process` {name, settings}, `marks`."""
+    """The prior of a stored network: `process` {name, settings}, `marks`.
+
+    BadInput where the masks of shifted windows that a Swin U-Net holds are not of the kind its header says.
+    """
+    swin = getattr(network, "network", network)
+    if isinstance(swin, SwinUNet):
+        kind = told_by_values(swin.state_dict()).get("mask", swin.mask)
+        if kind != swin.mask:
+            raise BadInput(
+                f"the network holds {kind} masks of shifted windows and its header says {swin.mask}",
+                do="Import the released file again.",
+            )
     table = checkpoint["process"]
     process = from_table(table["name"], table["settings"])
     kind = LatentPrior if getattr(network, "autoencoder", None) is not None else ReleasedPrior

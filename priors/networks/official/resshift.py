@@ -56,7 +56,7 @@ class SwinUNet(nn.Module):
         mask: str = "released",
     ) -> None:
         super().__init__()
-        self.width, self.lq_scale, self.lq_channels = width, 2**lq_stages, lq_channels
+        self.width, self.lq_scale, self.lq_channels, self.mask = width, 2**lq_stages, lq_channels, mask
         self.multiple = max(min(window, image_size >> level) << level for level in range(len(multipliers)))
         time = 4 * width
         self.time_embed = nn.Sequential(nn.Linear(width, time), nn.SiLU(), nn.Linear(time, time))
