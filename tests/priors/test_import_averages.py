@@ -250,6 +250,22 @@ REFUSED: dict[str, tuple[str, Tree]] = {
         r"never updated \(num_updates is 0\)",
         lambda raw, avg: {"model": raw, "ema": {"num_updates": 0, "shadow_params": numbered(avg)}},
     ),
+    "WeightAveraging before its first": (
+        r"never updated \(n_averaged is 0\)",
+        lambda raw, avg: {
+            "state_dict": avg,
+            "current_model_state": raw,
+            "averaging_state": {"n_averaged": torch.tensor(0)},
+        },
+    ),
+    "LitEma before its first": (
+        r"never updated \(model_ema\.num_updates is 0\)",
+        lambda raw, avg: {
+            **under("model.", raw),
+            **squeezed("model_ema.", avg),
+            "model_ema.num_updates": torch.tensor(0),
+        },
+    ),
     "MMCV": (r"MMCV, which swaps", lambda raw, avg: {"state_dict": {**raw, **squeezed("ema_", avg, "_")}}),
     "not finite": (
         r"not finite",
@@ -291,6 +307,42 @@ def test_the_moments_of_an_optimizer_are_no_average(tmp_path: Path) -> None:
     moments = {i: {"exp_avg": v, "exp_avg_sq": v} for i, v in enumerate(avg.values())}
     found, made = imported(tmp_path, {"model": raw, "optimizer": {"state": moments}, "optim_avg": numbered(avg)})
     assert same(found, raw) and made.chosen == ()
+
+
+def test_other_things_that_are_averaged_do_not_matter(tmp_path: Path) -> None:
+    raw, _ = states()
+    rest = {
+        "ema_losses": [torch.tensor(1.0), torch.tensor(2.0)],
+        "avg_meter": {"loss": torch.tensor(1.0)},
+        "callbacks": {"Best{'monitor': 'ema_psnr'}": {"best_model_score": torch.tensor(30.0)}},
+        "n_averaged": 4,
+        "ema_codebook": {"vectors": torch.ones(7, 3)},
+    }
+    found, made = imported(tmp_path, {"model": raw, **rest})
+    assert same(found, raw) and made.chosen == ()
+
+
+def test_averages_of_an_autoencoder_are_taken_and_said(tmp_path: Path) -> None:
+    codec = {
+        "channels": 3,
+        "width": 32,
+        "multipliers": (1, 2),
+        "blocks": (1, 1),
+        "latent": 3,
+        "embedding": 3,
+        "codes": 8,
+    }
+    raw, avg = states("vqgan", codec)
+    file, net = tmp_path / "vq.pth", tmp_path / "net_s4.pth"
+    torch.save({"state_dict": {**under("first_stage_model.", raw), **under("model_ema.first_stage_model.", avg)}}, file)
+    torch.save(states("resshift", SWIN)[0], net)
+    made = import_checkpoint(net, format="resshift", autoencoder=file, name="x")
+    stored = load_network(made.path).network.state_dict()
+    assert same({k.removeprefix("autoencoder."): v for k, v in stored.items() if k.startswith("auto")}, avg)
+    assert made.chosen[0].startswith("autoencoder: averaged weights of state_dict model_ema")
+    made = import_checkpoint(net, format="resshift", autoencoder=file, name="x", overwrite=True, weights="raw")
+    stored = load_network(made.path).network.state_dict()
+    assert same({k.removeprefix("autoencoder."): v for k, v in stored.items() if k.startswith("auto")}, raw)
 
 
 @pytest.mark.parametrize(

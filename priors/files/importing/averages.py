@@ -151,6 +151,9 @@ def _numbered(place: str, tensors: dict[str, Tensor], reference: Place, paramete
     if not tensors or set(tensors) != {str(index) for index in range(len(tensors))}:
         return None
     values = [tensors[str(index)] for index in range(len(tensors))]
+    shapes_here = {reference.weights[key].shape for key in parameters if reference.weights[key].ndim > 1}
+    if not any(value.shape in shapes_here for value in values):
+        return None  # losses and the like
     order = [key for key in reference.weights if key in parameters]
     everything: dict[str, str | None] = {}
     for key in reference.container.tensors:
@@ -202,6 +205,7 @@ def _never_updated(found: Sequence[Container], path: tuple[str, ...], prefix: st
             outer = key[: key.rfind(".") + 1]
             own = container.path == path and (prefix == outer or (outer != "" and prefix.startswith(outer)))
             around = not outer and path[:-1] == container.path and any(map(said, path))
+            around = around or (path[:1] == ("state_dict",) and container.path == ("averaging_state",))
             if count == 0 and (own or around):
                 return f"it was never updated ({key} is 0)"
     return ""

@@ -62,7 +62,7 @@ def import_checkpoint(
     file's. out: folder; default: `store.folder()`. autoencoder: the released file of ResShift's autoencoder, or "none"
     for a network of pixels. settings: constants of the process that the file does not say. groups: of the group norms,
     where the file is no network of the released size. weights: "averaged" or "raw"; default: the averaged ones where
-    the file has any.
+    the file has any ("raw" is asked of the autoencoder too).
 
     BadInput where the file is unsafe, damaged, of another format, or contradicts the settings; nothing is written then.
     """
@@ -148,7 +148,7 @@ def _network(
             do="Add --autoencoder FILE (released beside it: autoencoder_vq_f4.pth), or none for a network of pixels.",
         )
     inner = read(autoencoder)
-    beside = find(inner, AUTOENCODER, autoencoder)
+    beside = find(inner, AUTOENCODER, autoencoder, weights="raw" if weights == "raw" else None)
     codec, codec_shape, more = rebuilt(AUTOENCODER, beside, autoencoder, inner)
     if codec_shape["embedding"] != shape["channels"]:
         raise BadInput(
@@ -157,7 +157,7 @@ def _network(
             do="Give the autoencoder that was released with this network.",
         )
     if beside.chosen:
-        chosen.append(f"autoencoder: {beside.chosen.removesuffix(' (--weights raw)')}")
+        chosen.append(f"autoencoder: {beside.chosen}")
     joined = {"network": shape, "autoencoder": codec_shape}
     with torch.device("meta"):
         pair = LatentSwinUNet(**joined)

@@ -129,7 +129,9 @@ def innermost(container: Container, prefix: str, swapped: bool = False) -> bool:
         answer = said(name)
         if answer is not None:
             return answer
-    return "n_averaged" in container.counts and any("." in key for key in container.tensors)  # torch's AveragedModel
+    inner = [key for key in container.tensors if key not in BOOKKEEPING]
+    # torch's AveragedModel, under whatever name
+    return "n_averaged" in container.counts and inner != [] and all(key.startswith("module.") for key in inner)
 
 
 SWAPPED = {"state_dict": True, "ema_state_dict": False}
