@@ -242,6 +242,14 @@ REFUSED: dict[str, tuple[str, Tree]] = {
         lambda raw, avg: {**under("model.", raw), **under("ema_models.0.", avg), **under("ema_models.1.", raw)},
     ),
     "two without a word": (r"several networks that differ", lambda raw, avg: [raw, {"state": {}}, 7, avg]),
+    "a copy under an unknown name": (
+        r"holds the network twice, in model and in slow_copy_of",
+        lambda raw, avg: {**under("model.", raw), **under("slow_copy_of.", avg)},
+    ),
+    "teacher and student": (
+        r"several networks that differ: student and teacher",
+        lambda raw, avg: {"student": raw, "teacher": avg},
+    ),
     "AveragedModel before its first": (
         r"never updated \(n_averaged is 0\)",
         lambda raw, avg: {"model": raw, "swa": {"n_averaged": torch.tensor(0), **under("module.", avg)}},
@@ -286,6 +294,13 @@ def test_a_faulty_average_beside_a_whole_one_is_said(tmp_path: Path) -> None:
     raw, avg = states()
     found, made = imported(tmp_path, {"model": raw, "ema": avg, "ema_old": whole_but(raw, 3)})
     assert same(found, avg) and "ema_old holds an average that cannot be used" in made.chosen[0]
+
+
+def test_a_copy_under_an_unknown_name_is_left_where_the_raw_weights_are_asked_for(tmp_path: Path) -> None:
+    raw, avg = states()
+    tree = {**under("model.", raw), **under("slow_copy_of.", avg)}
+    assert same(imported(tmp_path, tree, weights="raw")[0], raw)
+    assert same(imported(tmp_path, {**under("model.", raw), **under("slow_copy_of.", raw)})[0], raw)
 
 
 def test_weights_are_chosen_by_name_only_where_the_file_has_them(tmp_path: Path) -> None:

@@ -176,6 +176,27 @@ def test_a_file_whose_masks_are_of_no_kind_is_refused(tmp_path: Path, change: st
     assert not (tmp_path / "priors").exists()
 
 
+def test_a_network_stored_before_its_header_said_the_kind_has_the_released_masks(tmp_path: Path) -> None:
+    path, state = fixture("resshift_swinunet")
+    made = import_checkpoint(path, format="resshift", autoencoder=Path("none"), name="x")
+    stored = load_network(made.path)
+    settings = recognise({key: tuple(value.shape) for key, value in state.items()})
+    assert not {"mask", "groups"} & set(settings)
+    x, t = torch.randn(1, 3, 8, 24), torch.tensor([3.0])
+    with torch.no_grad():
+        wanted = priors.load("x").network(x, t, x)
+        save_network(
+            made.path,
+            stored.network,
+            architecture="resshift",
+            settings=settings,
+            preconditioning=dict(stored.preconditioning),
+            notes=dict(stored.notes),
+            dtype=torch.float32,
+        )
+        assert torch.equal(priors.load("x").network(x, t, x), wanted)
+
+
 def test_a_stored_network_whose_header_says_another_kind_is_refused_when_loaded(tmp_path: Path) -> None:
     path, _ = fixture("resshift_swinunet")
     made = import_checkpoint(path, format="resshift", autoencoder=Path("none"), name="x")

@@ -15,7 +15,7 @@ from operators.common.errors import BadInput, RestoreError
 from ..checkpoints import ARCHITECTURES
 from .averages import averages
 from .layouts import AUTOENCODER, FORMATS, ReleasedLayout, differences, shapes_of
-from .places import Container, Place, containers, innermost, is_swapped, places, where
+from .places import Container, Place, containers, innermost, is_swapped, places, where, wraps
 
 CHOICES = ("averaged", "raw")
 USUAL = ("state_dict", "model", "params")  # entries looked into first, in this order
@@ -84,9 +84,30 @@ def find(tree: Any, layout: ReleasedLayout, path: Path, *, weights: str | None =
     plain = [place for place in raw if not innermost(place.container, "", swapped)] or raw
     outside = [place for place in plain if not any(_is_inside(place, other) for other in plain)]
     _agree(path, [(place.where, place.weights) for place in outside], "networks")
+    stranger = None if weights == "raw" else _stranger(found, reference, layout.anchors)
+    if stranger is not None:
+        raise BadInput(
+            f"{path} holds the network twice, in {reference.where} and in {stranger}",
+            wanted="one, or names that say which is the average (ema, averaged)",
+            do=f"{SAVE_ONE}, or take {reference.where} with --weights raw.",
+        )
     chosen = f"raw weights of {reference.where}, as asked; {answers[0].where} holds averaged ones" if answers else ""
     kind = "raw" if answers else "the only ones"
     return Found(reference.weights, reference.where, reference.beside, notes, chosen, kind)
+
+
+def _stranger(found: Sequence[Container], reference: Place, anchors: tuple[str, ...]) -> str | None:
+    """Where another whole copy of the network stands, with other values, under a name that says nothing known."""
+    for container in found:
+        tensors = container.tensors
+        for prefix in {key.removesuffix(a) for a in anchors for key in tensors if key.endswith("." + a)}:
+            if wraps(prefix) or innermost(container, prefix):
+                continue
+            pairs = [(tensors.get(prefix + key), value) for key, value in reference.weights.items()]
+            whole = all(other is not None and other.shape == value.shape for other, value in pairs)
+            if whole and any(other is not None and not torch.equal(other, value) for other, value in pairs):
+                return where(container.path, prefix)
+    return None
 
 
 def _rank(place: Place) -> tuple[int, int, int]:
