@@ -53,6 +53,11 @@ def test_a_gain_that_changes_its_sign_is_not_distinguishable() -> None:
     assert lines(table(base=base, own=own))["own"].cells[PSNR].verdict == "not distinguishable"
 
 
+def test_one_picture_is_compared_with_its_baseline() -> None:
+    found = lines(table(base=[20.0], own=[21.0]))["own"].cells[PSNR]
+    assert found.gain.mean == pytest.approx(1.0) and found.value.mean == 21.0
+
+
 def test_few_pictures_cannot_tell_and_have_no_interval() -> None:
     found = lines(table(base=[20.0] * 5, own=[21.0] * 5))["own"].cells[PSNR]
     assert found.verdict == "unknown" and found.value.low is None and found.value.mean == 21.0

@@ -46,6 +46,11 @@ def test_karras_levels_fall_from_first_to_last_then_zero():
     assert schedules.karras_sigmas(3, sigma_min=0.01, sigma_max=50.0)[1] == pytest.approx(middle)
 
 
+def test_one_karras_level_is_the_first_and_two_are_both_ends():
+    one, two = (schedules.karras_sigmas(steps, sigma_min=0.01, sigma_max=50.0) for steps in (1, 2))
+    assert one == pytest.approx([50.0, 0.0]) and two == pytest.approx([50.0, 0.01, 0.0])
+
+
 @pytest.mark.parametrize(("schedule", "t"), [(VP(), 300), (VE(), 0.7), (Flow(), 0.3)])
 def test_conversions_recover_what_the_marginal_was_made_of(schedule, t):
     x0, n = _random(2, 1, 3, 3), _random(2, 1, 3, 3, seed=1)

@@ -126,3 +126,15 @@ def test_the_pace_is_of_this_session_alone(tmp_path: Path, monkeypatch: pytest.M
     again = trainer(tmp_path, 6).run(batches, lambda _: None)
     assert (first.seconds, first.each) == (12.0, 3.0)
     assert (again.step, again.seconds, again.each) == (6, 18.0, 3.0)
+
+
+def test_the_loss_that_is_told_is_a_mean_over_some_hundred_steps(tmp_path: Path) -> None:
+    losses = iter([4.0, 2.0, 8.0])
+
+    class Told(Recording):
+        def loss(self, network: nn.Module, clean: Tensor, generator: torch.Generator) -> Tensor:
+            return super().loss(network, clean, generator) * 0 + next(losses)
+
+    told = trainer(tmp_path, 3)
+    told.objective = Told()
+    assert told.run(batches, lambda _: None).loss == pytest.approx(0.99 * (0.99 * 4 + 0.01 * 2) + 0.01 * 8)

@@ -107,6 +107,25 @@ def test_interlaced_sixteen_bit_png_is_exact(tmp_path: Path, channels: int) -> N
     assert np.array_equal(found, stored.astype(np.float32) / np.float32(65535))
 
 
+def test_interlaced_png_of_any_size_is_exact(tmp_path: Path) -> None:
+    """Small sides leave passes empty, and tell where each of the seven begins and how far it steps."""
+    for high in range(1, 10):
+        for wide in range(1, 10):
+            stored = levels((high, wide), "uint8")
+            with (tmp_path / "a.png").open("wb") as file:
+                png.Writer(wide, high, greyscale=True, bitdepth=8, interlace=True).write(file, stored.tolist())
+            assert np.array_equal(hwc(rio.read(tmp_path / "a.png")).reshape(high, wide) * 255, stored), (high, wide)
+
+
+def test_sixteen_bit_gray_with_opaque_alpha_is_exact(tmp_path: Path) -> None:
+    stored = levels((5, 12))
+    stored[:, 1::2] = 65535
+    with (tmp_path / "a.png").open("wb") as file:
+        png.Writer(6, 5, greyscale=True, alpha=True, bitdepth=16).write(file, stored.tolist())
+    found = hwc(rio.read(tmp_path / "a.png")).reshape(5, 6)
+    assert np.array_equal(found, stored[:, ::2].astype(np.float32) / np.float32(65535))
+
+
 def test_palette_png_gives_its_colours(tmp_path: Path) -> None:
     picture = Pillow.fromarray(levels((8, 8, 3), "uint8")).quantize(16)
     picture.save(tmp_path / "a.png")
@@ -261,6 +280,11 @@ def test_floats_outside_the_declared_range_are_refused_with_both_numbers(tmp_pat
     np.save(tmp_path / "a.npy", np.array([[0.0, 255.0]], np.float32))
     with pytest.raises(rio.ReadError, match="0 to 255.*0 to 1"):
         rio.read(tmp_path / "a.npy", unit="[0,1]")
+
+
+def test_black_and_white_pictures_are_no_masks(tmp_path: Path) -> None:
+    rio.write(tmp_path / "a.png", torch.zeros(1, 4, 4))
+    assert not [note for note in rio.read(tmp_path / "a.png").meta.notes if "mask" in note]
 
 
 def test_a_mask_of_bytes_is_pointed_out(tmp_path: Path) -> None:
