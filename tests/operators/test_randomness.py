@@ -317,3 +317,16 @@ def test_device_noise_keeps_the_numbers_it_has_always_had():
     key = generator(5, "a\x1eb", 2, "x").integers(2**63 - 1)
     expected = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(int(key)))
     assert torch.equal(DeviceNoise(5, ["a", "b"], sample=2, device="cpu").normal("x", torch.zeros(2, 3, 4)), expected)
+
+
+def test_a_stream_has_the_numbers_it_has_always_had():
+    """What an old result is repeated with: 64 bits of sha256 over seed, image, sample and stream seed a PCG64."""
+    import hashlib
+
+    name = "\x1f".join(["7", "picture", "2", "step"]).encode()
+    key = int(hashlib.sha256(name).hexdigest()[:16], 16)
+    expected = np.random.Generator(np.random.PCG64(key)).standard_normal(6)
+    drawn = NoiseSource(7, ["picture"], sample=2).normal("step", like=torch.zeros(1, 6, dtype=torch.float64))
+    assert np.array_equal(drawn[0].numpy(), expected)
+    known = NoiseSource(0, ["a"]).normal("start", like=torch.zeros(1, 2, dtype=torch.float64))[0]
+    assert known.tolist() == pytest.approx([0.6212822021969978, 2.3909926475610557], abs=1e-15)
