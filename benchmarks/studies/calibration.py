@@ -4,8 +4,8 @@
     python -m benchmarks.studies.calibration --folder photos --count 600 --solver diffpir --samples 4 --crop 64
 
 Crops of the pictures of a folder are measured and restored; in each of `--splits` random splits one half calibrates and
-the other is judged. Printed for each bound: the mean coverage over splits, Wilson's interval for a share of that size in
-one judged half, and the spread over splits. The bound on the measured part is made twice, from true errors and from
+the other is judged. Printed for each bound: the mean coverage over splits, Wilson's interval for such a share in one
+judged half, and the spread over splits. The bound on the measured part is made twice, from true errors and from
 SURE, and judged by true errors both times. Crops of one picture are not independent: they are enough to see that the
 arithmetic holds.
 """
