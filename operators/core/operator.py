@@ -15,7 +15,7 @@ from ..common.metadata import Facts, Hints
 from ..common.settings import Checked
 from ..common.space import Space
 from .differentiation import full_precision
-from .shapes import Shape, check_shape
+from .shapes import Shape, check_shape, with_checked_shape
 
 # A solver moves the operator it is given while another thread may be at its first use: one walks the table of buffers,
 # the other adds to it. Held for an instant, so one lock serves all operators and none has to be copied or stored.
@@ -39,6 +39,11 @@ class Operator(Checked, nn.Module):
     beside_array: ClassVar[tuple[str, ...]] = ("boundary",)
     # Whether the parameter `mask` tells which entries of y were measured, as all do but a coded aperture.
     mask_marks_pixels: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            setattr(cls, "__init__", with_checked_shape(cls.__init__))  # noqa: B010
 
     def __init__(
         self,

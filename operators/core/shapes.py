@@ -2,26 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from operator import index
+from typing import Annotated, Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
+from ..common.settings import shown
 
 Shape = tuple[int, ...]
+MOST = 2**32  # numbers of one picture, or of one measurement: 16 GB in single precision
 ComplexPictures = Annotated[bool, "whether pictures may be complex"]
 
 
 def check_shape(shape: Any, name: str) -> Shape:
-    """The shape as a tuple of positive integers, or BadInput."""
+    """The shape as a tuple of whole numbers of at least 1 with a product of at most MOST, or BadInput."""
+    wanted = "positive sizes without the batch, such as (3, 256, 256)"
     try:
-        sizes = tuple(int(s) for s in shape)
-    except (TypeError, ValueError):
-        raise BadInput(f"{name} is {shape!r}", wanted="sizes without the batch, such as (3, 256, 256)") from None
-    if not sizes or any(s < 1 for s in sizes):
-        raise BadInput(f"{name} is {sizes}", wanted="positive sizes without the batch, such as (3, 256, 256)")
+        if isinstance(shape, str | bytes) or any(isinstance(size, bool) for size in shape):
+            raise TypeError
+        sizes = tuple(index(size) for size in shape)
+    except (TypeError, ValueError, OverflowError):
+        raise BadInput(f"{name} is {shown(shape)}", wanted=wanted) from None
+    if not sizes or any(size < 1 for size in sizes):
+        raise BadInput(f"{name} is {shown(sizes)}", wanted=wanted)
+    if math.prod(sizes) > MOST:
+        raise BadInput(f"{name} is {shown(sizes)}", wanted=f"at most {MOST:.2g} numbers", do="Take a part of it.")
     return sizes
+
+
+Constructor = TypeVar("Constructor", bound=Callable[..., None])
+
+
+def with_checked_shape(constructor: Constructor) -> Constructor:
+    """A constructor that is handed its `input_shape` as `check_shape` returns it; another one as it is.
+
+    What does not fit into memory all the same is BadInput.
+    """
+    names = list(inspect.signature(constructor).parameters)
+    if names[1:2] != ["input_shape"]:
+        return constructor
+
+    @functools.wraps(constructor)
+    def checking(self: Any, *shape: Any, **settings: Any) -> None:
+        if shape:
+            shape = (check_shape(shape[0], "input_shape"), *shape[1:])
+        elif "input_shape" in settings:
+            settings["input_shape"] = check_shape(settings["input_shape"], "input_shape")
+        try:
+            constructor(self, *shape, **settings)
+        except (MemoryError, OverflowError) as error:
+            raise BadInput(
+                f"{type(self).__name__} for pictures of these sizes does not fit into memory ({error})",
+                do="Take smaller sizes.",
+            ) from error
+
+    return checking  # type: ignore[return-value]
 
 
 def check_rho(rho: float | Tensor, like: Tensor) -> Tensor:
