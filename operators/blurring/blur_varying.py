@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
-from ..common.settings import Count, Positive, Range
+from ..common.settings import Count, Positive, Range, check_room
 from ..core.base import LinearOperator, Shape, check_shape
 from . import kernels as shapes
 from .convolution import PeriodicGrid, output_shape, real_pairs
@@ -113,6 +113,8 @@ def _stack(values: Any, name: str) -> np.ndarray:
 def _lens(picture: tuple[int, int], count: int, sigma: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Gaussians from sigma[0] in the centre to sigma[1] in the corners, and hats over the radius."""
     side = shapes.gaussian(sigma=max(sigma)).shape[0]
+    check_room("count", count, side, side)
+    check_room("count", count, *picture)
     h = np.stack([shapes.gaussian(size=side, sigma=float(s)) for s in np.linspace(*sigma, count)])
     rows, columns = ((np.arange(n) - (n - 1) / 2) / max((n - 1) / 2, 1) for n in picture)
     radius = np.hypot(rows[:, None], columns[None, :]) / 2**0.5

@@ -23,6 +23,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
@@ -45,6 +46,7 @@ __all__ = [
     "above",
     "at_most",
     "check",
+    "check_room",
     "checked",
     "rules",
     "shown",
@@ -57,6 +59,7 @@ Count = Annotated[int, Range(1)]
 Natural = Annotated[int, Range(0)]
 Seed = Annotated[int, Range(0, 2**63 - 1, text="0 to 2^63 - 1"), "seed of all random choices"]
 
+ROOM = 2**25  # numbers of an array that settings ask for: 256 MB in double precision
 LONG = 120  # characters of a value that an error shows
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -110,6 +113,13 @@ def at_most(name: str, value: float, other: str, bound: float) -> None:
     """BadInput unless one setting is at most another one."""
     if not value <= bound:
         raise BadInput(f"{name} is {value!r}", wanted=f"at most {other}, which is {bound!r}")
+
+
+def check_room(name: str, *sizes: float, most: int = ROOM) -> None:
+    """BadInput for an array of these sizes, which `name` asks for, with more than `most` numbers."""
+    if not math.prod(sizes) <= most:
+        asked = " x ".join(f"{size:.6g}" for size in sizes)
+        raise BadInput(f"{name} asks for an array of {asked} numbers", wanted=f"at most {most:.2g}")
 
 
 @functools.lru_cache(maxsize=1024)

@@ -57,9 +57,9 @@ def with_checked_shape(constructor: Constructor) -> Constructor:
         try:
             constructor(self, *shape, **settings)
         except (MemoryError, OverflowError) as error:
+            kind = "does not fit into memory" if isinstance(error, MemoryError) else "leaves the range of numbers"
             raise BadInput(
-                f"{type(self).__name__} for pictures of these sizes does not fit into memory ({error})",
-                do="Take smaller sizes.",
+                f"{type(self).__name__} with these sizes and settings {kind} ({error})", do="Take smaller ones."
             ) from error
 
     return checking  # type: ignore[return-value]

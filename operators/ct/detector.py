@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.settings import check_room
+
 AIR = 0.05  # of the largest mean over views; an outermost cell above it has seen the object
 OVERLAP = 2.0  # cells beyond the axis of rotation that a detector pushed aside wants at least
 
@@ -64,6 +66,7 @@ class Continued:
         radii: tuple[float, float],
     ) -> None:
         self.row, self.reach = row, reach
+        check_room("the shift of the detector", (reach + abs(row.shift)) / row.spacing + row.cells)
         # A cell that lacks a millionth of itself lacks nothing.
         self.before, self.after = (
             max(0, math.ceil((reach - side) / row.spacing - 1e-6)) for side in (-row.ends[0], row.ends[1])

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..common.errors import BadInput
-from ..common.settings import Count, Positive, checked
+from ..common.settings import Count, Positive, check_room, checked
 
 WATER = 0.0193  # attenuation of water in 1/mm near 70 keV, the mean of a 120 kV scanner (Hubbell, Seltzer 1995)
 AIR_HU = -1000.0
@@ -146,6 +146,7 @@ def cone_views(
 def view_angles(angles: Sequence[float] | Any | None, *, views: Count, start: float, span: Positive) -> np.ndarray:
     """The given angles, or `views` equidistant ones from `start`, the end of the span left out."""
     if angles is None:
+        check_room("views", views)
         return np.asarray(start + span * np.arange(views) / views)
     directions = np.ascontiguousarray(np.asarray(angles, dtype=np.float64))  # torch takes no reversed arrays
     if directions.ndim != 1 or directions.size == 0:

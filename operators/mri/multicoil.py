@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.settings import check
+from ..common.settings import check, check_room
 from ..core.base import ComplexPictures, Shape
 from ..core.diagonal import divide
 from ..core.linear_solvers import spectral_norm
+from ..core.shapes import MOST
 from . import fourier
 from .cartesian import SETTINGS, Cartesian, build_mask, circulant, transformed_axes
 from .coils import birdcage, checked_maps, root_sum_of_squares
@@ -153,6 +154,7 @@ def coil_maps(input_shape: Shape, axes: int, maps: Any, coils: int) -> Tensor:
     """coils x ... x H x W complex128, broadcastable to a frame: given ones checked, or a simulated ring."""
     spatial = tuple(input_shape)[len(input_shape) - axes :]
     if maps is None:
+        check_room("coils", coils, math.prod(spatial), most=MOST)
         values = birdcage(spatial, coils=coils)
     elif tuple(np.shape(maps))[-len(input_shape) + 1 :] == tuple(input_shape)[1:]:
         return checked_maps(maps, tuple(input_shape)[1:])

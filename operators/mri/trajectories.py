@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
-from ..common.settings import Count, OneOf, Positive, checked
+from ..common.settings import Count, OneOf, Positive, check_room, checked
 from ..core.base import Shape
 from .patterns import GOLDEN
 
@@ -128,6 +128,7 @@ def trajectory(
     if kind == "kooshball" and len(size) != 3:
         raise BadInput("a kooshball trajectory was asked for in a plane", wanted="a volume", do="Take kind='radial'.")
     count = _needed(tuple(size), kind, acceleration) if spokes is None else spokes
+    check_room("the trajectory", count, 2 * max(size) if samples is None else samples, len(size))
     points = KINDS[kind](Readout(tuple(size), count, samples, frame, power, acceleration))
     if len(size) == 3 and points.shape[-1] == 2:
         depth = size[0]
@@ -163,6 +164,7 @@ def given_points(points: Any, axes: int) -> Tensor:
 
 def _needed(size: Shape, kind: str, acceleration: float) -> int:
     side = max(size[-2:])
+    check_room(f"an acceleration of {acceleration:g}", side / acceleration)
     if kind == "kooshball":
         return max(1, math.ceil(math.pi / 2 * side**2 / acceleration))
     if kind == "spiral":

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
-from ..common.settings import Checked, Count, OneOf, Positive, checked
+from ..common.settings import Checked, Count, OneOf, Positive, check_room, checked
 
+FINEST = 64  # a reduction by more than so many times the side says the mean and nothing else
 DENSE_UP_TO = 128  # longest axis kept as one block; longer ones are cut
 BLOCK = 64  # length of the longer side of a block of a cut axis: 32 and 128 were slower from 256 to 1024 pixels
 BOUNDARIES = {
@@ -110,6 +111,14 @@ class Axis(Checked):
     filter: Filter = "bicubic"
     boundary: Edge = "symmetric"
 
+    def __post_init__(self) -> None:
+        if self.scale * self.size_in * FINEST < 1:
+            raise BadInput(
+                f"a picture of {self.size_in} pixels is reduced by {1 / self.scale:.6g}",
+                wanted=f"a factor of at most {FINEST} times its side",
+            )
+        check_room("the size of the result", self.size_out, max(1.0, 1 / self.scale))
+
 
 @dataclass(frozen=True)
 class Span:
@@ -126,6 +135,7 @@ Block = tuple[Span, Tensor]  # and its weights, outputs x inputs
 
 def output_length(size_in: int, scale: float) -> int:
     """ceil(scale * size_in), free of the rounding of scales such as 1/3."""
+    check_room("the scale", size_in, scale)
     return max(1, math.ceil(size_in * scale - 1e-9 * size_in))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..common.errors import BadInput
 from ..common.randomness import generator
-from ..common.settings import Count, Length, OneOf, Range, Seed, check
+from ..common.settings import Count, Length, OneOf, Range, Seed, at_most, check
 from ..core.base import Shape, check_shape
 from ..missing.mask import Mask
 
@@ -65,6 +65,7 @@ class _Loss:
     seed: int
 
     def __post_init__(self) -> None:
+        at_most("width", self.width, "the largest that is drawn", 2**31)
         if self.bands is not None:
             check("bands", self.bands, Annotated[list[int], Range(0, self.shape[0] - 1), Length(1)])
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 import torch
 
 import operators
+from operators.common.kinds import Number
+from operators.common.settings import rules
 from operators.core.base import LinearOperator
 
 SHAPES = [(3, 12, 12), (1, 17, 12), (3, 9, 15)]
@@ -229,3 +232,38 @@ def test_derivatives_match_finite_differences(laws, any_operator):
 def test_building_twice_gives_the_same_operator(laws, case, shape):
     first, second = (operators.build(case[0], fitting(case[0], shape), **case[1]) for _ in range(2))
     assert torch.equal(first(laws.picture(first)), second(laws.picture(first)))
+
+
+NO_SHAPES = (5, "ab", (1, 2, None, 3), (), (-1, 4, 4), (1, 0, 4), (1, 4.5, 4), None, [[1, 2], [3]], (True, 4, 4))
+BEYOND_MEMORY = ((1, 10**12, 4), (1, 10**9, 10**9), (1, 10**30, 4), (float("nan"), 4, 4), (float("inf"), 4, 4))
+
+
+@pytest.mark.parametrize("name", operators.REGISTRY)
+@pytest.mark.parametrize("wrong", [*NO_SHAPES, *BEYOND_MEMORY], ids=str)
+def test_what_is_no_shape_of_a_picture_is_refused_before_anything_is_made(name, wrong):
+    with pytest.raises(operators.BadInput, match="input_shape") as refusal:
+        operators.build(name, wrong)
+    assert "\n" not in str(refusal.value)
+
+
+def extravagant() -> list[tuple[str, str]]:
+    """Names of operators and of their settings that are numbers."""
+    return [
+        (name, key)
+        for name in operators.REGISTRY
+        for key, rule in rules(operators.REGISTRY.load(name)).items()
+        if any(isinstance(kind, Number) for kind in rule.kinds)
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of numpy, at 1e300
+@pytest.mark.parametrize(("name", "key"), extravagant())
+def test_extravagant_settings_end_in_one_line_or_in_an_operator(name, key):
+    for value in (10**9, 10**12, 10**30, 1e300, 1e-300, -(10**9), float("nan"), float("inf")):
+        began = time.perf_counter()
+        try:
+            operators.build(name, fitting(name, (3, 12, 12)), **{key: value})
+        except (operators.BadInput, operators.BadType) as refusal:
+            # What was refused for want of memory was tried first, and may succeed on a larger machine.
+            assert "\n" not in str(refusal) and not isinstance(refusal.__cause__, MemoryError)
+        assert time.perf_counter() - began < 5

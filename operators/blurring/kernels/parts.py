@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...common.errors import BadInput
-from ...common.settings import check
+from ...common.settings import check, check_room
 from .settings import Size
 
 
@@ -27,6 +27,8 @@ def unit_sum(kernel: np.ndarray) -> np.ndarray:
 def sides(size: int | tuple[int, int] | None, *, default: int) -> tuple[int, int]:
     """Height and width in pixels; BadInput or BadType for anything else."""
     check("size", size, Size)
+    wanted = default if size is None else size
+    check_room("the kernel", *(wanted if isinstance(wanted, tuple | list) else (wanted, wanted)))
     height, width = (default, default) if size is None else (size, size) if not isinstance(size, tuple | list) else size
     return int(height), int(width)
 

@@ -25,7 +25,8 @@ def gaussian(*, size: Size = None, sigma: Sigma = 1.6, angle: Angle = 0.0) -> np
     along, across = sigma if isinstance(sigma, tuple | list) else (sigma, sigma)
     rows, columns = offsets(size, default=2 * math.ceil(4 * max(along, across)) + 1)
     u, v = rotated(rows, columns, angle)
-    kernel = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
+    with np.errstate(over="ignore"):  # a tiny sigma is one pixel: exp(-inf) is 0
+        kernel = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
     return unit_sum(kernel)
 
 
