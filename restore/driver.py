@@ -16,6 +16,7 @@ from operators import DeviceNoise, NoiseSource
 from operators.common.randomness import check_seed
 from operators.common.registry import plain
 from operators.common.settings import Checked, Count, Range, check
+from operators.core.operator import Operator
 from priors.base import Prior
 from priors.diffusion.wrapped import Denoiser
 from priors.training.loop import fast_bfloat16
@@ -124,19 +125,29 @@ def solve(
         most = fitting if settings.batch is None else settings.batch
         drawing = Drawing(method, matched, sources, samples=samples, most=most, watch=watch, keep=keep)
         drawn = drawing.run(finished)
+        samples_drawn = within(problem.operator, drawn.samples)
     timing = Seconds(
         total=time.perf_counter() - began, network=matched.seconds, noise=drawn.noise_seconds, fit=matched.fit_seconds
     )
     return Reconstruction(
-        estimate=drawn.samples.mean(0),
-        samples=drawn.samples,
-        std=drawn.samples.std(0) if samples > 1 else None,
+        estimate=samples_drawn.mean(0),
+        samples=samples_drawn,
+        std=samples_drawn.std(0) if samples > 1 else None,
         trace=drawn.trace,
         nfe=drawn.calls,
         timing=timing,
         provenance={**_provenance(problem, method, matched, settings, seed, drawn), "settings_from": choice.origin},
         problem=problem,
     )
+
+
+def within(operator: Operator, x: torch.Tensor) -> torch.Tensor:
+    """Pictures (... x input_shape) with 0 where the operator says that there is nothing (`Operator.support`).
+
+    Where no coil sees anything, y says nothing of x, and what stands there would be the solver's invention.
+    """
+    support = operator.support
+    return x if support is None else torch.where(support.to(x.device), x, torch.zeros_like(x))
 
 
 def _ordinary(problem: Problem) -> Problem:

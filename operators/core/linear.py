@@ -208,6 +208,10 @@ class Composed(LinearOperator):
     def observed(self) -> Tensor | None:
         return self.outer.observed
 
+    @property
+    def support(self) -> Tensor | None:
+        return self.inner.support
+
 
 class Sum(LinearOperator):
     """A + B."""
@@ -299,6 +303,10 @@ class Scaled(LinearOperator):
     @property
     def observed(self) -> Tensor | None:
         return self.operator.observed
+
+    @property
+    def support(self) -> Tensor | None:
+        return self.operator.support
 
 
 class PartialIsometry(LinearOperator):

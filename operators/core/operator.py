@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..common.errors import BadInput, BadType
 from ..common.metadata import Facts, Hints
+from ..common.received import Received
 from ..common.settings import Checked
 from ..common.space import Space
 from .differentiation import full_precision
@@ -85,6 +86,22 @@ class Operator(Checked, nn.Module):
         None where it holds the picture itself. fixed: parameters that the user gave, which no file overrules.
         """
         return Hints()
+
+    @classmethod
+    def received(
+        cls, y: Tensor, arrays: Mapping[str, Tensor], settings: Mapping[str, Any], *, shape: Shape | None = None
+    ) -> Received:
+        """A measurement from elsewhere as this operator takes it; BadInput, with the remedy, for what it cannot be.
+
+        y: B x ..., as its file holds it. arrays: parameters that the user gave. settings: those of the task. shape: of
+        the picture, where the user said it.
+        """
+        return Received(y, dict(arrays))
+
+    @property
+    def support(self) -> Tensor | None:
+        """Boolean, broadcastable to B x input_shape: False where the picture is 0 by definition; None: nowhere."""
+        return None
 
     # -- what everybody calls -----------------------------------------------------------------------------------
 
@@ -214,6 +231,10 @@ class ComposedNonlinear(Operator):
     @property
     def observed(self) -> Tensor | None:
         return self.outer.observed
+
+    @property
+    def support(self) -> Tensor | None:
+        return self.inner.support
 
 
 def check_chain(outer: Operator, inner: Operator) -> None:

@@ -28,6 +28,14 @@ from ..common.settings import Count, Positive, check_room, checked
 
 WATER = 0.0193  # attenuation of water in 1/mm near 70 keV, the mean of a 120 kV scanner (Hubbell, Seltzer 1995)
 AIR_HU = -1000.0
+COARSE = 0.2  # radians between neighbouring views; sparse scans of more than two turns have smaller steps
+PHI = (1 + math.sqrt(5)) / 2
+# By how much each view goes on in scans by the golden angle: of half a turn, of a whole one, and the tiny ones after
+# S. Wundrak et al. 2015, doi:10.1109/TMI.2014.2382572, over half a turn and a whole one.
+GOLDEN = (
+    math.pi / PHI, math.pi * (1 - 1 / PHI), 2 * math.pi / PHI, 2 * math.pi * (1 - 1 / PHI),
+    *(turn * math.pi / (PHI + n - 1) for n in range(2, 11) for turn in (1, 2)),
+)  # fmt: skip
 Water = Annotated[Positive, "attenuation of water in 1/mm"]
 
 
@@ -153,12 +161,33 @@ def view_angles(angles: Sequence[float] | Any | None, *, views: Count, start: fl
         raise BadInput(f"angles has shape {directions.shape}", wanted="a list of at least one angle")
     if not np.isfinite(directions).all():
         raise BadInput(f"angles holds {int((~np.isfinite(directions)).sum())} NaN or infinite values")
-    if np.abs(directions).max() > 4 * math.pi:
+    if look_like_degrees(directions):
         warnings.warn(
-            f"an angle of {np.abs(directions).max():.4g} is more than two turns: angles are in radians, not degrees",
+            f"angles from {directions.min():.4g} to {directions.max():.4g} look like degrees: they are in radians",
             stacklevel=3,
         )
     return directions
+
+
+def look_like_degrees(angles: np.ndarray) -> bool:
+    """Whether angles (1-D, finite) that pass two turns are no plausible scan in radians.
+
+    In radians, a scan of many turns has small steps, or those of a golden angle, which nobody wraps. In degrees steps
+    of one or more are the rule, and together they cover half a turn or a whole one.
+    """
+    if np.abs(angles).max() <= 4 * math.pi:
+        return False
+    ordered = np.unique(angles)
+    steps = np.diff(ordered)
+    steps = steps[steps > 1e-9 * np.abs(ordered).max()]
+    if not len(steps):
+        return True
+    step = float(np.median(steps))
+    near = [golden for golden in GOLDEN if golden / 2 < step < 3 / 2 * golden]
+    if any(np.abs(steps / golden - np.rint(steps / golden)).max() < 1e-3 for golden in near):
+        return False
+    span = ordered[-1] - ordered[0] + step
+    return step > COARSE or min(abs(span - turn) for turn in (180.0, 360.0)) <= 1.5 * step
 
 
 def check_distances(grid: Grid, source: float, detector: float) -> None:

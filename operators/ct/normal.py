@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..common.errors import BadInput
 from ..common.metadata import Facts, Hints
+from ..common.received import Received
 from ..core.base import LinearOperator, Shape
 from . import informed
+from .arrived import sinogram
 
 LOWEST = 1e-3  # of the largest eigenvalue; below, the stand-in says more about the border than about the scan
 
@@ -48,6 +51,21 @@ class Tomography(LinearOperator):
             return informed.of_picture(meta, "DHW"[-cls.spatial :], settings, fixed)
         sizes = dict(zip(reversed(cls.measured_axes), reversed(output_shape), strict=False))
         return informed.of_views(meta, sizes, fixed, parallel=cls.parallel)
+
+    @classmethod
+    def received(
+        cls, y: Tensor, arrays: Mapping[str, Tensor], settings: Mapping[str, Any], *, shape: Shape | None = None
+    ) -> Received:
+        """Line integrals with their views and cells in their places, and a picture whose size is known."""
+        arrived = sinogram(y, arrays, axes=cls.measured_axes, parallel=cls.parallel)
+        if shape is None and not cls.parallel:
+            sizes = "C,D,H,W" if cls.spatial == 3 else "C,H,W"
+            raise BadInput(
+                "the size of the picture cannot be told from a beam that diverges: a small one near the source and a "
+                "large one far from it have the same sinogram",
+                do=f"Give it with --shape {sizes}, and the side of a pixel with --set operator.pixel=...",
+            )
+        return arrived
 
     def preconditioner(self, rho: Tensor) -> Callable[[Tensor], Tensor] | None:
         """The inverse of that convolution plus rho; None for few views, which leave gaps in the Fourier plane."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
+from ..common.received import Received
 from ..common.settings import Range, check
 from ..core.base import SVD, ComplexPictures, LinearOperator, Shape, check_rho, check_shape
 from ..core.diagonal import divide
-from . import fourier
+from . import arrived, fourier
 from .sampling import frame_masks, given_mask
 from .settings import Acceleration, Calibration, CenterFraction, Dimensions, Frames, KspaceMask, Sampling, Seeds
 
@@ -33,6 +34,13 @@ class Cartesian(LinearOperator):
         super().__init__(shape, (shape[0] * coils, *shape[1:]), complex_input=complex_values, complex_output=True)
         self.coils, self.dimensions = coils, dimensions
         self.register_buffer("keep", keep)
+
+    @classmethod
+    def received(
+        cls, y: Tensor, arrays: Mapping[str, Tensor], settings: Mapping[str, Any], *, shape: Shape | None = None
+    ) -> Received:
+        """Complex samples in the right order, of as many coils as the operator knows."""
+        return arrived.one_coil(y, arrays, shape, operator="mri-multicoil")
 
     # -- the map --------------------------------------------------------------------------------------------------
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.received import Received
 from ..common.settings import check, check_room
 from ..core.base import ComplexPictures, Shape
 from ..core.diagonal import divide
 from ..core.linear_solvers import spectral_norm
 from ..core.shapes import MOST
-from . import fourier
+from . import arrived, fourier
 from .cartesian import SETTINGS, Cartesian, build_mask, circulant, transformed_axes
 from .coils import birdcage, checked_maps, root_sum_of_squares
 from .settings import (
@@ -106,6 +107,18 @@ class MultiCoilMri(Cartesian):
         maps = estimate(kspace, **settings)
         keep = (kspace != 0).any(0) if mask is None else mask
         return cls((1, *kspace.shape[1:]), maps=maps, mask=keep)
+
+    @classmethod
+    def received(
+        cls, y: Tensor, arrays: Mapping[str, Tensor], settings: Mapping[str, Any], *, shape: Shape | None = None
+    ) -> Received:
+        """K-space of as many coils as there are maps, which must be given, and the shape of its picture."""
+        return arrived.many_coils(y, arrays, shape)
+
+    @property
+    def support(self) -> Tensor:
+        """Where any coil sees anything: D x H x W or less, True there."""
+        return (self.maps != 0).any(0)
 
     @property
     def _image_signs(self) -> bool:

@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 from ..common.metadata import Facts, Hints
+from ..common.received import Received
 from ..common.settings import OneOf, Range
 from ..core.base import ComplexPictures, LinearOperator, Shape, check_shape
 from ..core.diagonal import divide
 from ..core.linear_solvers import spectral_norm
+from . import arrived, fourier, toeplitz
 from . import density as compensation
-from . import fourier, toeplitz
 from .cartesian import circulant, transformed_axes
 from .coils import root_sum_of_squares
 from .multicoil import coil_maps
 from .plans import Nufft
 from .settings import Coils, Dimensions, Frames, Maps
-from .trajectories import Less, Power, Samples, Spokes, Trajectory, given_points, trajectory
+from .trajectories import Less, PointsUnit, Power, Samples, Spokes, Trajectory, given_points, trajectory
 
 STRAIGHT = ("radial", "golden", "kooshball")  # kinds whose density is |k|^(d - 1)
 CROWDED = 8  # densities that differ by this much are worth a preconditioner
@@ -34,7 +35,8 @@ class MriNufft(LinearOperator):
     input_shape: C x H x W or C x D x H x W. The measurement is complex, (C coils) x spokes x samples, or
     (C coils) x D x spokes x samples for a series of planes (dimensions 2).
 
-    Trajectories: see `trajectory`. Points of one's own are points x axes or spokes x samples x axes, from -pi to pi,
+    Trajectories: see `trajectory`. Points of one's own are points x axes or spokes x samples x axes, from -pi to pi
+    (or in `unit`; a little beyond is taken modulo 2 pi),
     the slowest axis of the picture first; with an axis for the frames in front, each frame has its own. A series whose
     frames differ goes on with the lines that follow. Coils as in `mri-multicoil`; one has sensitivity 1. Transforms in
     double precision have eps of at most 1e-12. Density "auto" is the ramp for straight lines and Pipe-Menon otherwise.
@@ -44,7 +46,7 @@ class MriNufft(LinearOperator):
     density-compensated adjoint A^H W y / sum |S_c|^2: near x where k-space is covered.
     """
 
-    beside_array = ("coils", "eps", "density", "dimensions", "complex_values")
+    beside_array = ("unit", "coils", "eps", "density", "dimensions", "complex_values")
     points: Tensor  # F x ... x axes, F 1 or the frames
     maps: Tensor | None
 
@@ -58,7 +60,8 @@ class MriNufft(LinearOperator):
         samples: Samples = None,
         power: Power = 1.0,
         frames: Frames = "same",
-        points: Annotated[Tensor | np.ndarray | list[Any] | None, "the trajectory itself, radians per pixel"] = None,
+        points: Annotated[Tensor | np.ndarray | list[Any] | None, "the trajectory itself"] = None,
+        unit: PointsUnit = None,
         coils: Coils = 1,
         maps: Maps = None,
         eps: Annotated[float, Range(above=0, below=1), "relative precision of transforms in single precision"] = 1e-6,
@@ -83,7 +86,7 @@ class MriNufft(LinearOperator):
             }
             places = torch.stack([trajectory(size, frame=i, **settings) for i in _frame_numbers(frames, count)])
         else:
-            kind, places = "array", given_points(points, axes)
+            kind, places = "array", given_points(points, axes, unit=unit, size=size)
             places = places if places.ndim == 4 and len(places) == count else places[None]
         sensitivities = None if maps is None and coils == 1 else coil_maps(shape, axes, maps, coils)
         receivers = 1 if sensitivities is None else len(sensitivities)
@@ -117,6 +120,18 @@ class MriNufft(LinearOperator):
             return Hints()
         note = f"points: the file's own trajectory of {len(stated)} (another with --array points=FILE)"
         return Hints(arrays={"points": stated}, notes={"points": note})
+
+    @classmethod
+    def received(
+        cls, y: Tensor, arrays: Mapping[str, Tensor], settings: Mapping[str, Any], *, shape: Shape | None = None
+    ) -> Received:
+        """Complex samples of one coil, or of several whose maps are given."""
+        return arrived.trajectory_scan(y, arrays, settings, shape)
+
+    @property
+    def support(self) -> Tensor | None:
+        """Where any coil sees anything; None for one coil, which sees everything."""
+        return None if self.maps is None else (self.maps != 0).any(0)
 
     def _forward(self, x: Tensor) -> Tensor:
         z = self._received(x, self._scaled_maps(x), self._scale)

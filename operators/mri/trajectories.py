@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,6 +18,14 @@ from ..core.base import Shape
 from .patterns import GOLDEN
 
 TURNS_PER_INTERLEAF = 8  # default length of a spiral
+UNITS = ("radians/pixel", "cycles/pixel", "cycles/field")
+CYCLES = 0.55  # a trajectory that reaches no further is in cycles per pixel: they end at 0.5, or a hair beyond
+CROWD = 8  # points that make a trajectory; a few may lie anywhere
+BEYOND = 1.05  # times pi, up to which points are rounding, delays or gradients a little too strong
+
+
+class TrajectoryWrapped(UserWarning):
+    """Points of a trajectory lay a little beyond pi and were taken modulo 2 pi."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,9 @@ Trajectory = Annotated[str, OneOf(KINDS), "of the trajectory"]
 Less = Annotated[Positive, "R, how many times less than Nyquist asks for"]
 Spokes = Annotated[Count | None, "lines, or interleaves of a spiral; none: what Nyquist asks for over R"]
 Samples = Annotated[Count | None, "per line; none: two per pixel"]
+PointsUnit = Annotated[
+    Annotated[str, OneOf(UNITS)] | None, "of the points; none: radians per pixel, refused where they look like cycles"
+]
 Power = Annotated[Positive, "of a spiral: 1 for even spacing, above 1 for a denser middle"]
 
 
@@ -139,8 +151,13 @@ def trajectory(
     return torch.from_numpy(np.ascontiguousarray(points))
 
 
-def given_points(points: Any, axes: int) -> Tensor:
-    """A trajectory array as float64, ... x axes; BadInput for another order or coordinates out of range."""
+def given_points(points: Any, axes: int, *, unit: str | None = None, size: Shape = ()) -> Tensor:
+    """A trajectory array as float64, ... x axes, in radians per pixel; BadInput for another order or unit.
+
+    unit: one of UNITS; None is radians per pixel, refused where the points cannot be meant so. size: spatial shape of
+    the picture, for cycles per field of view. k-space repeats itself after exactly 2 pi: points a little beyond pi
+    (BEYOND) are taken to their place inside, with a warning.
+    """
     values = np.asarray(points.detach().cpu() if isinstance(points, Tensor) else points)
     if values.dtype.kind not in "fiu":
         raise BadType(f"the trajectory holds {values.dtype}", wanted="real coordinates in radians per pixel")
@@ -153,13 +170,47 @@ def given_points(points: Any, axes: int) -> Tensor:
     if not np.isfinite(values).all():
         raise BadInput(f"the trajectory holds {int((~np.isfinite(values)).sum())} NaN or infinite coordinates")
     largest = float(np.abs(values).max())
-    if largest > np.pi * (1 + 1e-6):  # single precision rounds pi upwards
+    if unit == "cycles/pixel":
+        values *= 2 * np.pi
+    elif unit == "cycles/field":
+        values *= 2 * np.pi / np.array(size if len(size) == axes else (1.0,) * axes)
+    reached = float(np.abs(values).max())
+    if unit is None and values.size // axes > CROWD and 0 < largest <= CYCLES:
         raise BadInput(
-            f"the trajectory reaches {largest:.4g}",
-            wanted="radians per pixel from -pi to pi",
-            do="Multiply cycles per pixel by 2 pi, cycles per field of view by 2 pi / N.",
+            f"the trajectory reaches {largest:.4g}, the middle {100 * largest / np.pi:.0f} % of k-space: "
+            "these look like cycles per pixel",
+            wanted="radians per pixel, which reach pi",
+            do="Say so with unit='cycles/pixel' (--set operator.unit=cycles/pixel), or unit='radians/pixel'.",
         )
+    if reached > np.pi * BEYOND:
+        raise BadInput(
+            f"the trajectory reaches {largest:.4g}" + (f" {unit}" if unit else ""),
+            wanted="radians per pixel from -pi to pi, or another unit and its name",
+            do=f"{_likely(largest, size)}Points in 1/m are multiplied by the pixel's side in m to be cycles/pixel.",
+        )
+    values, note = wrapped(values)
+    if note:
+        warnings.warn(note, TrajectoryWrapped, stacklevel=2)
     return torch.from_numpy(values.copy())
+
+
+def wrapped(values: np.ndarray) -> tuple[np.ndarray, str]:
+    """Points (... x axes, radians per pixel) with those beyond pi modulo 2 pi, and a sentence on them; "" for none."""
+    outside = np.abs(values) > np.pi * (1 + 1e-6)  # single precision rounds pi upwards
+    if not outside.any():
+        return values, ""
+    inside = np.where(outside, np.mod(values + np.pi, 2 * np.pi) - np.pi, values)
+    return inside, (
+        f"{int(outside.any(-1).sum())} points of the trajectory lie beyond pi (up to {np.abs(values).max():.4g} "
+        "radians per pixel); k-space repeats itself after 2 pi, and they were taken to their place inside"
+    )
+
+
+def _likely(largest: float, size: Shape) -> str:
+    """The unit that a trajectory of this extent is probably in."""
+    if size and 0.5 * max(size) / 2 <= largest <= BEYOND * max(size) / 2:
+        return "Cycles per field of view are named by unit='cycles/field' (--set operator.unit=cycles/field). "
+    return "Units: " + ", ".join(UNITS) + " (--set operator.unit=NAME). "
 
 
 def _needed(size: Shape, kind: str, acceleration: float) -> int:

@@ -94,6 +94,10 @@ def _picture(source: Tensor | Path | None) -> Tensor | None:
         return source
     from .. import io
 
+    if source.suffix.lower() in (".npy", ".npz"):
+        array = io.read_array(source)
+        if array.ndim == 1:  # lines of a mask
+            return _as_stored(source)
     data = io.read(source, unit="counts").data
     opaque = data[:-1] if data.shape[0] in (2, 4) else data  # transparency says nothing here
     return opaque[0] if opaque.shape[0] == 1 else opaque
@@ -121,8 +125,8 @@ def _sigma(text: str) -> float | str:
 
 def _shape(text: str) -> tuple[int, ...]:
     parts = text.replace("x", ",").split(",")
-    if not all(part.strip().isdigit() for part in parts) or len(parts) != 3:
-        raise BadInput(f"--shape is {text!r}", wanted="C,H,W such as 3,256,256")
+    if not all(part.strip().isdigit() for part in parts) or len(parts) not in (3, 4):
+        raise BadInput(f"--shape is {text!r}", wanted="C,H,W such as 3,256,256, or C,D,H,W for a volume")
     return tuple(int(part) for part in parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from operators.noise import REGISTRY as NOISES
 from operators.noise import NoiseModel
 
 from ..problem import Problem
-from . import informing, measurement, units
+from . import informing, masks, measurement, units
 from .given import Given
 from .physics import Physics
 
@@ -31,7 +32,12 @@ def pose(physics: Physics, image: Any, statement: Given) -> Problem:
     picture = pictures.unit == "[0,1]"
     y = measurement.as_batch(image, what="the measurement", complex_values=not picture)
     notes: list[str] = []
-    arrays = _arrays(physics, y, statement, notes)
+    kind = REGISTRY.load(physics.sections.operator.name)
+    given = statement.parts
+    arrived = kind.received(y, given, physics.sections.operator.parameters, shape=statement.shape)
+    y, shape = arrived.y, arrived.input_shape if statement.shape is None else statement.shape
+    notes += arrived.notes
+    arrays = _arrays(physics, y, arrived.arrays, nan_as_mask=statement.nan_as_mask, notes=notes)
     if "mask" in arrays and _marks_pixels(physics):
         # Whatever stands in a hole (often NaN, white or the old picture) was not measured.
         y = torch.where(arrays["mask"].bool(), y, torch.zeros_like(y))
@@ -39,7 +45,7 @@ def pose(physics: Physics, image: Any, statement: Given) -> Problem:
     hints = informing.hints(physics, image, tuple(y.shape[1:]), arrays=arrays)
     physics = informing.stated(physics, hints, notes)
     arrays = {**informing.arrays(hints), **arrays}
-    physics, y, operator = _operator(physics, y, statement.shape, arrays, hints, notes)
+    physics, y, operator = _operator(physics, y, shape, arrays, hints, notes)
     if picture and len(operator.output_shape) == len(operator.input_shape):
         # A picture: noise may carry it out of [0, 1], another unit would carry it further.
         measurement.check_values(y, what="the measurement", low=-1.0, high=max(2.0, _brightest(image)))
@@ -61,11 +67,13 @@ def pose(physics: Physics, image: Any, statement: Given) -> Problem:
     return Problem(y, operator, noise, recipe=recipe)
 
 
-def _arrays(physics: Physics, y: Tensor, statement: Given, notes: list[str]) -> dict[str, Tensor]:
+def _arrays(
+    physics: Physics, y: Tensor, given: Mapping[str, Tensor], *, nan_as_mask: bool, notes: list[str]
+) -> dict[str, Tensor]:
     name = physics.sections.operator.name
     parameters = keyword_defaults(REGISTRY.load(name))
     arrays: dict[str, Tensor] = {}
-    for key, value in statement.parts.items():
+    for key, value in given.items():
         if key not in parameters:
             raise BadInput(f"{key} was given and task {physics.task!r} has no {key}", do=f"Leave {key} out.")
         arrays[key] = value
@@ -73,18 +81,18 @@ def _arrays(physics: Physics, y: Tensor, statement: Given, notes: list[str]) -> 
         arrays["kernel"] = _kernel(arrays["kernel"])
     elif "kernel" in parameters and name == "blur":
         notes.append("kernel: the task's own (give another with --kernel)")
-    if statement.nan_as_mask:
+    if nan_as_mask:
         if "mask" not in parameters:
             raise BadInput(
                 f"--nan-as-mask was given and task {physics.task!r} has no mask", do="Repair the NaN values."
             )
         there = ~torch.isnan(y).flatten(0, -3).any(0)
-        arrays["mask"] = there & (_mask(arrays["mask"], y, notes) if "mask" in arrays else True)
+        arrays["mask"] = there & (masks.of(arrays["mask"], y, notes) if "mask" in arrays else True)
     if not _marks_pixels(physics):
         if "mask" not in arrays:
             notes.append("mask: the task's own (give another with --mask)")
     elif "mask" in arrays:
-        arrays["mask"] = _mask(arrays["mask"], y, notes)
+        arrays["mask"] = masks.of(arrays["mask"], y, notes)
     elif "mask" in parameters:
         arrays["mask"] = measurement.detect_mask(torch.nan_to_num(y, nan=0.0))
         missing = 100 * (1 - float(arrays["mask"].double().mean()))
@@ -108,28 +116,6 @@ def _kernel(kernel: Tensor) -> Tensor:
     if total == 0:
         raise BadInput("the kernel sums to 0", wanted="a point spread function, which sums to 1")
     return flat / total
-
-
-def _mask(mask: Tensor, y: Tensor, notes: list[str]) -> Tensor:
-    """Which pixels were measured (H x W): those of a mask on the bright side of half its range, any above 0 of 0 and 1.
-
-    A mask drawn or stored as a picture has grey edges, compression noise, or black that is not quite 0.
-    """
-    values = mask.double()
-    dark, bright = (float(values.min()), float(values.max())) if values.numel() else (0.0, 0.0)
-    two_valued = dark == bright or bool(((values == dark) | (values == bright)).all())
-    keep = values != 0 if dark == bright else values > (dark + bright) / 2
-    keep = keep if keep.ndim == 2 else keep.reshape(-1, *keep.shape[-2:]).any(0) if keep.ndim == 3 else keep.squeeze()
-    if tuple(keep.shape) != tuple(y.shape[-2:]):
-        raise BadInput(
-            f"the mask has shape {tuple(mask.shape)}", wanted=f"{y.shape[-2]} x {y.shape[-1]}, as the measurement"
-        )
-    if not bool(keep.any()):
-        raise BadInput("the mask is 0 everywhere: nothing was measured", wanted="nonzero where a pixel was measured")
-    missing = int((~keep).sum())
-    edge = "" if two_valued else f"; it holds other values than {dark:g} and {bright:g}, which half its range decides"
-    notes.append(f"mask: {missing} of {keep.numel()} pixels are missing ({100 * missing / keep.numel():.1f} %){edge}")
-    return keep
 
 
 def _operator(
