@@ -17,6 +17,7 @@ from ..common.settings import Count, check
 
 Map = Callable[[Tensor], Tensor]
 RUN = 1024  # numbers
+LATE = 1e-2  # relative residual; a map with a wrong adjoint is met before it is that small, as a rule
 
 
 class Domain(Protocol):
@@ -94,10 +95,7 @@ def conjugate_gradients(
         image = matrix(direction)
         curvature = inner(direction, image)
         if bool((curvature < 0).any()) and _indefinite(direction, image, curvature, torch.finfo(single).eps):
-            raise Diverged(
-                "conjugate gradients met a direction of negative curvature",
-                do="The map must be self-adjoint and not negative: check the operator's adjoint with operators.check.",
-            )
+            raise _not_positive(float(_relative(misfit, norms)[curvature < 0].max()), tolerance)
         # A picture that has converged stays as it is, so that its result does not depend on its neighbours.
         active = (curvature > 0) & (energy > 0) & (misfit > limit)
         if not bool(active.any()):
@@ -112,7 +110,7 @@ def conjugate_gradients(
         direction = z + momentum * direction
         energy = fresh
         done += 1
-    relative = torch.sqrt(misfit / torch.where(norms > 0, norms, 1.0))
+    relative = _relative(misfit, norms)
     worst = float(relative.detach().max()) if relative.numel() else 0.0
     if not math.isfinite(worst):
         raise Diverged(
@@ -120,6 +118,25 @@ def conjugate_gradients(
             do="Look for NaN in the data, and check the operator with operators.check.",
         )
     return Solution(x, worst <= tolerance * 1.01, worst, done)
+
+
+def _relative(misfit: Tensor, norms: Tensor) -> Tensor:
+    return torch.sqrt(misfit / torch.where(norms > 0, norms, 1.0))
+
+
+def _not_positive(reached: float, rtol: float) -> Diverged:
+    """The error for negative curvature: an early one is the map's fault, a late one that of the precision asked for."""
+    if reached <= LATE:
+        return Diverged(
+            f"conjugate gradients met a direction of negative curvature at a residual of {reached:.1e}, asked for "
+            f"rtol = {rtol:.1e}",
+            do="The map is not exact enough for that (single precision, or the tolerance of non-uniform transforms): "
+            f"give rtol of at least {reached:.1e}, or compute in double precision with a smaller eps.",
+        )
+    return Diverged(
+        "conjugate gradients met a direction of negative curvature",
+        do="The map must be self-adjoint and not negative: check the operator's adjoint with operators.check.",
+    )
 
 
 def _indefinite(direction: Tensor, image: Tensor, curvature: Tensor, eps: float) -> bool:

@@ -55,7 +55,8 @@ def _lines(keep: Tensor, y: Tensor, notes: list[str]) -> Tensor:
     if lies or stands:
         fits = [name for name in fits if name == ("columns" if lies else "rows")]
     if len(fits) == 2 and bool((y == 0).any()):
-        fits = [name for name in fits if not _measured(y)[~ways[name][0]].any()]
+        told = [name for name in fits if not _measured(y)[~ways[name][0]].any()]
+        fits = told or fits
     if not fits:
         raise BadInput(
             f"the mask is a vector of {length}",
@@ -63,7 +64,7 @@ def _lines(keep: Tensor, y: Tensor, notes: list[str]) -> Tensor:
         )
     if len(fits) == 2:
         raise BadInput(
-            f"the mask is a vector of {length}, and the measurement {height} x {width}: rows or columns?",
+            f"the mask is a vector of {length}, which may be rows or columns of the measurement",
             do="Store it as H x W, as 1 x W for columns, or as H x 1 for rows.",
         )
     notes.append(f"mask: its {length} entries are the {fits[0]} of the measurement")
@@ -81,8 +82,8 @@ def _check_against(keep: Tensor, y: Tensor, notes: list[str]) -> None:
     empty = float((~there)[keep].double().mean())
     if empty <= EMPTY or not bool(there.any()):
         return
-    turned = keep.T if keep.shape[0] == keep.shape[1] else None
-    if turned is not None and float((~there)[turned].double().mean()) <= EMPTY:
+    square = keep.shape[0] == keep.shape[1]
+    if square and float((~there)[keep.T].double().mean()) < empty / 4:
         raise BadInput(
             f"k-space is exactly 0 at {100 * empty:.0f} % of the points that the mask calls measured, and not so for "
             "the transposed mask",

@@ -182,3 +182,14 @@ def test_solve_takes_one_rho_per_picture_and_refuses_bad_ones(laws):
     for bad in (-1.0, math.inf, math.nan, torch.tensor([1.0, 2.0, 3.0])):
         with pytest.raises(BadInput, match="rho"):
             operator.solve(rhs, bad)
+
+
+def test_negative_curvature_is_the_maps_fault_early_and_that_of_the_tolerance_late():
+    exact = torch.tensor([3.0, 2.0, 1.0, 0.0], dtype=torch.float64)
+    rough = exact - torch.tensor([0, 0, 0, 1e-6], dtype=torch.float64)  # as by transforms of a tolerance of 1e-6
+    rhs = torch.tensor([[1.0, 1.0, 1.0, 1e-5]], dtype=torch.float64)
+    assert conjugate_gradients(lambda x: rough * x, rhs, rtol=1e-4).converged
+    with pytest.raises(Diverged, match=r"rtol = 1\.0e-12.*not exact enough.*give rtol of at least"):
+        conjugate_gradients(lambda x: rough * x, rhs, rtol=1e-12)
+    with pytest.raises(Diverged, match="adjoint"):
+        conjugate_gradients(lambda x: -exact * x, rhs, rtol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ import operators
 from operators import BadInput, BadType, MissingExtra
 from operators.mri import birdcage, pipe_menon, ramp, trajectory
 from operators.mri.plans import Nufft
+from operators.mri.trajectories import TrajectoryWrapped
 
 PHANTOM_SIDE = 32
 
@@ -173,3 +175,45 @@ def test_a_missing_gpu_library_names_its_extra(monkeypatch):
     like = torch.empty(1, 4, 4, dtype=torch.complex64, device="meta")
     with pytest.raises(MissingExtra, match=r"restore\[cuda\]"):
         transform._make(2, 1, like, 0)
+
+
+def spokes_of(side: int) -> torch.Tensor:
+    return operators.build("mri-nufft", (1, side, side), spokes=7, samples=2 * side).points[0]
+
+
+def test_points_in_other_units_are_taken_by_their_name_and_refused_without() -> None:
+    side, points = 24, spokes_of(24)
+    right = operators.build("mri-nufft", (1, side, side), points=points)
+    x = torch.rand(1, 1, side, side, dtype=torch.complex128)
+    for unit, factor in (("cycles/pixel", 2 * math.pi), ("cycles/field", 2 * math.pi / side), ("radians/pixel", 1.0)):
+        named = operators.build("mri-nufft", (1, side, side), points=points / factor, unit=unit)
+        torch.testing.assert_close(named(x), right(x))
+    with pytest.raises(BadInput, match=r"look like cycles per pixel.*unit='cycles/pixel'"):
+        operators.build("mri-nufft", (1, side, side), points=points / (2 * math.pi))
+    with pytest.raises(BadInput, match="unit='cycles/field'"):
+        operators.build("mri-nufft", (1, side, side), points=points * side / (2 * math.pi))
+    with pytest.raises(BadInput, match="1/m are multiplied by the pixel's side"):
+        operators.build("mri-nufft", (1, side, side), points=points / (2 * math.pi) / 1e-3)
+    oblong = operators.build(
+        "mri-nufft", (1, 16, 32), points=points * torch.tensor([16, 32]) / (2 * math.pi), unit="cycles/field"
+    )
+    torch.testing.assert_close(oblong.points[0], points)
+    near = operators.build("mri-nufft", (1, side, side), points=0.1 * points, unit="radians/pixel")
+    torch.testing.assert_close(near.points[0], 0.1 * points)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_points_a_little_beyond_pi_repeat_after_exactly_two_pi(dtype) -> None:
+    side, points = 24, (spokes_of(24) * 1.04).to(dtype)
+    x = torch.rand(1, 1, side, side, dtype=torch.complex128)
+    with pytest.warns(TrajectoryWrapped, match="beyond pi"):
+        a = operators.build("mri-nufft", (1, side, side), points=points)
+    assert float(a.points.abs().max()) <= math.pi
+    grid = torch.arange(side, dtype=torch.float64) - side // 2
+    rows, columns = torch.meshgrid(grid, grid, indexing="ij")
+    k = points.double().reshape(-1, 2)
+    phase = k[:, :1] * rows.flatten() + k[:, 1:] * columns.flatten()
+    dense = (torch.exp(-1j * phase) @ x.flatten()) / side
+    torch.testing.assert_close(a(x).flatten(), dense, rtol=0, atol=1e-9)
+    with pytest.raises(BadInput, match="reaches"):
+        operators.build("mri-nufft", (1, side, side), points=spokes_of(24) * 1.06)
