@@ -40,6 +40,7 @@ __all__ = [
     "Natural",
     "NotNegative",
     "OneOf",
+    "Photons",
     "Positive",
     "Range",
     "Seed",
@@ -57,6 +58,7 @@ NotNegative = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1)]
 Natural = Annotated[int, Range(0)]
+Photons = Annotated[float, Range(1e-9, 1e15)]  # what a generator of counts can draw, and its square hold
 Seed = Annotated[int, Range(0, 2**63 - 1, text="0 to 2^63 - 1"), "seed of all random choices"]
 
 ROOM = 2**25  # numbers of an array that settings ask for: 256 MB in double precision

@@ -9,18 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.errors import BadInput
 from ..common.settings import Count, Positive
 from ..core.base import Shape
 from .detector import CellRow
 from .fan import Orbit, full_span
-from .filters import padded, ramp
+from .filtering import FilteredScan
 from .footprint import position
 from .geometry import Grid, Views, cone_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
-from .normal import Tomography
-from .redundancy import AngleCoverage
+from .parallel import picture_shape
 from .settings import (
     Angles,
     DetectorDistance,
@@ -37,7 +35,7 @@ from .settings import (
 )
 
 
-class ConeCT(Tomography):
+class ConeCT(FilteredScan):
     """y(t, v, u) = integral of x along the line from the source at angle t to the cell (v, u), by Joseph's method.
 
     input_shape: (C, D, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, rows, detectors).
@@ -72,9 +70,7 @@ class ConeCT(Tomography):
         pixel: Pixel = 1.0,
         filter: Window = "ram-lak",
     ) -> None:
-        shape = tuple(int(n) for n in tuple(input_shape))
-        if len(shape) < 3:
-            raise BadInput(f"input_shape is {shape}", wanted="(C, D, H, W)")
+        shape = picture_shape(input_shape, wanted="(C, D, H, W)", least=3)
         grid = Grid(shape[-3:], float(pixel))
         orbit = Orbit(grid, source, detector)
         width = orbit.magnification * grid.pixel if spacing is None else float(spacing)
@@ -94,7 +90,7 @@ class ConeCT(Tomography):
         self.detectors, self.spacing, self.shift = cells, width, float(shift)
         self.rows, self.row_spacing, self.row_shift = lines, height, float(row_shift)
         self.register_buffer("angles", torch.from_numpy(directions))
-        self._grid, self._orbit = grid, orbit
+        self._grid, self._orbit, self._magnification = grid, orbit, orbit.magnification
         self._row = orbit.continued(CellRow(cells, width, shift))
         self._matrix = ScanMatrix(self._views(self._row.row), grid, line_weights, taps=4)
 
@@ -108,33 +104,18 @@ class ConeCT(Tomography):
             detector=self.detector,
         )
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._matrix.forward(x.reshape(-1, *self.input_shape[-3:])).reshape(x.shape[0], *self.output_shape)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._matrix.transposed(y.reshape(-1, *self.output_shape[-3:])).reshape(y.shape[0], *self.input_shape)
-
     def direct(self, y: Tensor) -> Tensor:
         """Filtered back-projection of Feldkamp, Davis and Kress 1984, doi:10.1364/JOSAA.1.000612.
 
         y: B x output_shape; returns B x input_shape. Exact in the middle plane, nearly so for small cone angles. Lists
         of angles and detectors pushed aside as for the fan beam.
         """
-        self._check(y, self.output_shape, False, "measurement")
-        weight = self.derived("weight", self._weight, y)
-        transfer = self.derived("transfer", self._transfer, y)
-        self._row.caution(y, opposite=not self._coverage().holes)
-        length, cells = padded(self._row.wide.cells), self._row.wide.cells
-        flat = (self._row(y) * weight).reshape(-1, *self.output_shape[-3:-1], cells)
-        filtered = torch.fft.irfft(torch.fft.rfft(flat, n=length) * transfer, n=length)[..., :cells]
-        volume = y.new_zeros(flat.shape[0], *self._grid.shape)
+        filtered = self._filtered(y)
+        volume = y.new_zeros(filtered.shape[0], *self._grid.shape)
         views = self._views(self._row.wide)
         for view in range(len(views)):
             volume += self._spread(filtered[:, view], views.at(np.array([view])))
         return volume.reshape(y.shape[0], *self.input_shape)
-
-    def _coverage(self) -> AngleCoverage:
-        return AngleCoverage(self.get_buffer("angles").cpu().double().numpy(), period=2 * math.pi)
 
     def _spread(self, picture: Tensor, view: Views) -> Tensor:
         """One filtered view, N x rows x cells, read where each voxel's shadow falls: N x D x H x W."""
@@ -156,10 +137,6 @@ class ConeCT(Tomography):
         v = CellRow(self.rows, self.row_spacing, self.row_shift).offsets()[:, None] / self._orbit.magnification
         tilt = np.hypot(self.source, s) / np.sqrt(self.source**2 + s**2 + v**2)
         return torch.from_numpy(flat[:, None] * tilt)
-
-    def _transfer(self) -> Tensor:
-        spacing = self.spacing / self._orbit.magnification
-        return torch.from_numpy(ramp(self._row.wide.cells, spacing=spacing, window=self.filter))
 
     def extra_repr(self) -> str:
         return (

@@ -126,4 +126,4 @@ class Continued:
 
     @staticmethod
     def _warn(text: str) -> None:
-        warnings.warn(f"{text}.", TruncatedScan, stacklevel=4)
+        warnings.warn(f"{text}.", TruncatedScan, stacklevel=5)

@@ -13,12 +13,11 @@ from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
 from .detector import CellRow, Continued
-from .filters import padded, ramp
+from .filtering import FilteredScan
 from .footprint import area_weights
 from .geometry import Grid, Views, check_distances, fan_views, view_angles
 from .joseph import line_weights
 from .matrix import ScanMatrix
-from .normal import Tomography
 from .parallel import picture_shape
 from .redundancy import AngleCoverage, shares
 from .settings import (
@@ -39,7 +38,7 @@ from .settings import (
 PROJECTORS = ("footprint", "joseph")
 
 
-class FanCT(Tomography):
+class FanCT(FilteredScan):
     """y(t, k) = integral of x along the line from the source at angle t to cell k, for each channel.
 
     input_shape: (C, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, detectors), without a unit.
@@ -85,7 +84,7 @@ class FanCT(Tomography):
         self.source, self.detector = orbit.source, orbit.detector
         self.detectors, self.spacing, self.shift, self.pixel = cells, width, float(shift), grid.pixel
         self.register_buffer("angles", torch.from_numpy(directions))
-        self._orbit = orbit
+        self._orbit, self._magnification = orbit, orbit.magnification
         self._row = orbit.continued(CellRow(cells, width, shift))
 
         def rays(row: CellRow) -> Views:
@@ -96,12 +95,6 @@ class FanCT(Tomography):
         self._matrix = ScanMatrix(rays(self._row.row), grid, weights, taps=3)
         self._sampling = ScanMatrix(rays(self._row.wide), grid, sampling_weights, taps=2)
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._matrix.forward(x.reshape(-1, *self.input_shape[-2:])).reshape(x.shape[0], *self.output_shape)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._matrix.transposed(y.reshape(-1, *self.output_shape[-2:])).reshape(y.shape[0], *self.input_shape)
-
     def direct(self, y: Tensor) -> Tensor:
         """Filtered back-projection for a flat fan (Kak, Slaney 1988, equation 3.107).
 
@@ -109,26 +102,12 @@ class FanCT(Tomography):
         full turn, short scan, anything between and beyond, a detector pushed aside. Lines that the scan does not hold
         are not made up; TruncatedScan warns where the object is wider than what was seen of it.
         """
-        self._check(y, self.output_shape, False, "measurement")
-        weight = self.derived("weight", self._weight, y)
-        transfer = self.derived("transfer", self._transfer, y)
-        self._row.caution(y, opposite=not self._coverage().holes)
-        cells = self._row.wide.cells
-        length = padded(cells)
-        filtered = torch.fft.irfft(torch.fft.rfft(self._row(y) * weight, n=length) * transfer, n=length)[..., :cells]
-        x = self._sampling.transposed(filtered.reshape(-1, self.output_shape[-2], cells))
+        x = self._sampling.transposed(self._filtered(y))
         return x.reshape(y.shape[0], *self.input_shape)
-
-    def _coverage(self) -> AngleCoverage:
-        return AngleCoverage(self.get_buffer("angles").cpu().double().numpy(), period=2 * math.pi)
 
     def _weight(self) -> Tensor:
         """V x cells: the cosine of each ray, the share of its line, and the angle of its view."""
         return torch.from_numpy(self._orbit.weights(self._coverage(), self._row))
-
-    def _transfer(self) -> Tensor:
-        spacing = self.spacing / self._orbit.magnification
-        return torch.from_numpy(ramp(self._row.wide.cells, spacing=spacing, window=self.filter))
 
     def extra_repr(self) -> str:
         return (

@@ -17,21 +17,20 @@ from ..common.settings import OneOf
 from ..core.base import Shape
 from .backproject import sampling_weights
 from .detector import CellRow, Continued
-from .filters import padded, ramp
+from .filtering import FilteredScan
 from .footprint import area_weights
 from .fourier import FourierSlice
 from .geometry import Grid, parallel_views, view_angles
 from .informed import square
 from .joseph import line_weights
 from .matrix import ScanMatrix, Weights
-from .normal import Tomography
-from .redundancy import AngleCoverage, shares
+from .redundancy import shares
 from .settings import Angles, Detectors, Pixel, Shift, Spacing, Span, Start, ViewCount, Window
 
 PROJECTORS = ("fourier", "strip", "joseph")
 
 
-class ParallelCT(Tomography):
+class ParallelCT(FilteredScan):
     """y(t, k) = integral of x along x cos t + y sin t = s_k, s_k = (k - (n - 1)/2) ds + shift, for each channel.
 
     input_shape: (C, H, W), attenuation in 1/mm where `pixel` is in mm. Output (C, views, detectors), without a unit.
@@ -68,7 +67,7 @@ class ParallelCT(Tomography):
         super().__init__(input_shape, (*shape[:-2], len(directions), cells))
         self.projector, self.filter = projector, filter
         self.detectors, self.spacing, self.shift = cells, width, float(shift)
-        self.pixel = grid.pixel
+        self.pixel, self._magnification = grid.pixel, 1.0
         self.register_buffer("angles", torch.from_numpy(directions))
         self._row = Continued(
             CellRow(cells, width, shift), reach=grid.radius, distance=np.asarray, radii=(grid.inner_radius, grid.radius)
@@ -108,14 +107,14 @@ class ParallelCT(Tomography):
         return replace(hints, input_shape=shape, notes={"input_shape": note, **hints.notes})
 
     def _forward(self, x: Tensor) -> Tensor:
-        flat = x.reshape(-1, *self.input_shape[-2:])
-        y = self._fourier.forward(flat) if self.projector == "fourier" else self._matrix.forward(flat)
-        return y.reshape(x.shape[0], *self.output_shape)
+        if self.projector != "fourier":
+            return super()._forward(x)
+        return self._fourier.forward(x.reshape(-1, *self.input_shape[-2:])).reshape(x.shape[0], *self.output_shape)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        flat = y.reshape(-1, *self.output_shape[-2:])
-        x = self._fourier.adjoint(flat) if self.projector == "fourier" else self._matrix.transposed(flat)
-        return x.reshape(y.shape[0], *self.input_shape)
+        if self.projector != "fourier":
+            return super()._adjoint(y)
+        return self._fourier.adjoint(y.reshape(-1, *self.output_shape[-2:])).reshape(y.shape[0], *self.input_shape)
 
     def direct(self, y: Tensor) -> Tensor:
         """Filtered back-projection with the filter named at construction; B x output_shape -> B x input_shape.
@@ -126,15 +125,7 @@ class ParallelCT(Tomography):
         pixel: within the band limit ("fourier"), linearly between cells ("strip"), or along the projector's own lines
         ("joseph", whose result is ASTRA's).
         """
-        self._check(y, self.output_shape, False, "measurement")
-        weight = self.derived("weight", self._weight, y)
-        transfer = self.derived("transfer", self._transfer, y)
-        self._row.caution(y, opposite=not self._coverage().holes)
-        flat = self._row(y).reshape(-1, self.output_shape[-2], self._row.wide.cells) * weight
-        length = padded(self._row.wide.cells)
-        filtered = torch.fft.irfft(torch.fft.rfft(flat, n=length) * transfer, n=length)
-        x = self._back_projected(filtered[..., : self._row.wide.cells])
-        return x.reshape(y.shape[0], *self.input_shape)
+        return self._back_projected(self._filtered(y)).reshape(y.shape[0], *self.input_shape)
 
     def _back_projected(self, filtered: Tensor) -> Tensor:
         """Filtered views N x V x cells at the places of the pixels, summed over views: N x H x W."""
@@ -144,10 +135,10 @@ class ParallelCT(Tomography):
             return self._sampling.transposed(filtered)
         return self._wide_matrix.transposed(filtered) * (self.spacing / self.pixel**2)
 
-    def _coverage(self) -> AngleCoverage:
-        """Of half a turn, as views from across are mirror images; of a whole one where the detector is pushed aside."""
-        angles = self.get_buffer("angles").cpu().double().numpy()
-        return AngleCoverage(angles, period=2 * math.pi if self._row.displaced else math.pi)
+    @property
+    def _period(self) -> float:
+        """Half a turn, as views from across are mirror images; a whole one where the detector is pushed aside."""
+        return 2 * math.pi if self._row.displaced else math.pi
 
     def _weight(self) -> Tensor:
         """V x cells: the angle that each view stands for, and the share of each ray in its line."""
@@ -158,9 +149,6 @@ class ParallelCT(Tomography):
         share = shares(coverage, bend=np.zeros_like(place), place=place, ends=self._row.measured)
         return torch.from_numpy(coverage.weights[:, None] * share)
 
-    def _transfer(self) -> Tensor:
-        return torch.from_numpy(ramp(self._row.wide.cells, spacing=self.spacing, window=self.filter))
-
     def extra_repr(self) -> str:
         return (
             f"{super().extra_repr()}, spacing={self.spacing:g}, shift={self.shift:g}, pixel={self.pixel:g}, "
@@ -168,9 +156,8 @@ class ParallelCT(Tomography):
         )
 
 
-def picture_shape(input_shape: Any) -> tuple[int, ...]:
-    """(..., H, W) as whole numbers, or BadInput."""
-    shape = tuple(int(n) for n in tuple(input_shape))
-    if len(shape) < 2:
-        raise BadInput(f"input_shape is {shape}", wanted="(C, H, W)")
-    return shape
+def picture_shape(input_shape: Shape, *, wanted: str = "(C, H, W)", least: int = 2) -> Shape:
+    """The shape, or BadInput for one of fewer axes than a picture or a volume has."""
+    if len(input_shape) < least:
+        raise BadInput(f"input_shape is {input_shape}", wanted=wanted)
+    return input_shape

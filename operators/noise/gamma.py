@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from ..common.settings import Positive
+from ..common.settings import Photons
 from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative
 
 FLOOR = 1e-6  # intensity; a mean of zero has no density
@@ -23,7 +23,7 @@ class Gamma(NoiseModel):
 
     counts: ClassVar[bool] = True
 
-    looks: Annotated[Positive, "averaged looks"] = 4.0
+    looks: Annotated[Photons, "averaged looks"] = 4.0
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         def speckle(generator: np.random.Generator, mean: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from ..common.settings import Positive
+from ..common.settings import Photons
 from .base import STREAM, NoiseModel, floored, refuse_complex, refuse_negative
 
 FLOOR = 1e-3  # counts; keeps the likelihood finite where an estimate is dark, and its gradient pointing up
@@ -23,7 +23,7 @@ class Poisson(NoiseModel):
 
     counts: ClassVar[bool] = True
 
-    peak: Annotated[Positive, "expected photons where z = 1"] = 30.0
+    peak: Annotated[Photons, "expected photons where z = 1"] = 30.0
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         def counts(generator: np.random.Generator, mean: np.ndarray) -> np.ndarray:

@@ -136,6 +136,76 @@ def test_an_object_that_leaves_the_detector_on_both_sides_is_warned_of() -> None
         whole.direct(whole(disc()))
 
 
+def half_seen(angles: np.ndarray, *, shift: float) -> Any:
+    """A detector of 24 cells of which the picture's shadow needs 57."""
+    return scan("parallel", angles, detectors=24, shift=shift)
+
+
+def test_a_detector_aside_without_views_from_across_is_warned_of() -> None:
+    aside = half_seen(turn(60, math.pi), shift=9.0)
+    with pytest.warns(TruncatedScan, match="on one side, and the scan has no view from across"):
+        aside.direct(aside(disc()))
+    across = half_seen(turn(120, 2 * math.pi), shift=9.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        across.direct(across(disc()))
+
+
+def test_a_detector_that_hardly_passes_the_axis_is_warned_of() -> None:
+    """24 cells pushed aside by 11 or 9.5 cells pass the axis by 1 or 2.5 of them; 2 are wanted."""
+    barely = half_seen(turn(120, 2 * math.pi), shift=11.0)
+    with pytest.warns(TruncatedScan, match=r"reaches 1\.0 cells beyond the axis of rotation.*rings"):
+        barely.direct(barely(disc(0.5)))
+    enough = half_seen(turn(120, 2 * math.pi), shift=9.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        enough.direct(enough(disc(0.5)))
+
+
+@pytest.mark.parametrize("kind", ["fan", "cone"])
+def test_a_diverging_beam_warns_of_the_same_at_the_callers_line(kind: str) -> None:
+    aside = scan(kind, turn(40, math.pi), detectors=24, shift=9.0)
+    x = disc() if kind == "fan" else disc()[:, :, None].expand(1, 1, 3, SIDE, SIDE)
+    with pytest.warns(TruncatedScan, match="on one side") as seen:
+        aside.direct(aside(x))
+    assert seen[0].filename == __file__
+
+
+RADIANS = {
+    "golden, of half a turn": np.arange(300) * math.pi / ((1 + math.sqrt(5)) / 2),
+    "golden, of a whole turn": np.arange(232) * GOLDEN,
+    "golden, a part of it": (np.arange(400) * GOLDEN)[150:],
+    "golden, shuffled": np.random.default_rng(0).permutation(np.arange(232) * GOLDEN),
+    "tiny golden": np.arange(300) * math.pi / ((1 + math.sqrt(5)) / 2 + 6),
+    "five turns": turn(600, 10 * math.pi),
+    "two turns and a little": turn(200, 4.2 * math.pi),
+}
+DEGREES = {
+    "every degree of half a turn": np.arange(180.0),
+    "both ends": np.arange(181.0),
+    "every half degree of a turn": np.arange(720) / 2,
+    "a tenth of a degree": np.arange(1800) / 10,
+    "signed": np.arange(-90.0, 90.0),
+    "sparse": np.arange(0, 180, 3.0),
+    "limited": np.arange(-60.0, 61.0),
+    "golden in degrees": np.arange(144) * 111.246117975,
+    "shuffled": np.random.default_rng(0).permutation(np.arange(360.0)),
+}
+
+
+@pytest.mark.parametrize("words", RADIANS)
+def test_many_turns_in_radians_are_not_talked_about(words: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scan("parallel", RADIANS[words])
+
+
+@pytest.mark.parametrize("words", DEGREES)
+def test_degrees_are_noticed_however_they_are_listed(words: str) -> None:
+    with pytest.warns(UserWarning, match="look like degrees"):
+        scan("parallel", DEGREES[words])
+
+
 @pytest.mark.parametrize(
     ("window", "quarter", "end"),
     [
