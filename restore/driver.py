@@ -15,7 +15,7 @@ import torch
 from operators import DeviceNoise, NoiseSource
 from operators.common.randomness import check_seed
 from operators.common.registry import plain
-from operators.common.settings import Checked, Count, Range, check
+from operators.common.settings import Checked, Count, Range, Steps, check
 from operators.core.operator import Operator
 from priors.base import Prior
 from priors.diffusion.wrapped import Denoiser
@@ -95,7 +95,7 @@ def solve(
     settings = settings if settings is not None else Settings()
     choice = choose(problem, None if prior is None else as_prior(prior), solver)
     method = choice.solver
-    check("samples", samples, Count)
+    check("samples", samples, Steps)
     check_seed(seed)
     chosen_prior = choose_prior(choice.prior, method, problem)
     problem, space = in_pictures(problem)

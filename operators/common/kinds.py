@@ -208,6 +208,11 @@ class Rule:
         """Whether the value is taken for a number."""
         return any(isinstance(kind, Number) and kind.judge(value) is Verdict.FITS for kind in self.kinds)
 
+    def is_whole(self, value: Any) -> bool:
+        """Whether the value is taken for a whole number, or for something that is no number at all."""
+        fitting = [kind for kind in self.kinds if kind.judge(value) is Verdict.FITS]
+        return not fitting or any(not isinstance(kind, Number) or kind.whole for kind in fitting)
+
     def constrained(self, by: Any) -> Rule:
         return replace(self, kinds=tuple(kind.constrained(by) for kind in self.kinds))
 

@@ -35,6 +35,7 @@ from .ranges import Length, OneOf, Range
 __all__ = [
     "Checked",
     "Count",
+    "Deviation",
     "Fraction",
     "Length",
     "Natural",
@@ -44,6 +45,8 @@ __all__ = [
     "Positive",
     "Range",
     "Seed",
+    "Steps",
+    "TrueDeviation",
     "above",
     "at_most",
     "check",
@@ -58,6 +61,9 @@ NotNegative = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1)]
 Natural = Annotated[int, Range(0)]
+Steps = Annotated[int, Range(1, 10**6, text="1 to a million")]  # of a loop: nobody waits for more
+Deviation = Annotated[float, Range(0, 1e15)]  # of noise: its square is a number in single precision
+TrueDeviation = Annotated[float, Range(above=0, high=1e15, text="above 0, at most 1e+15")]
 Photons = Annotated[float, Range(1e-9, 1e15)]  # what a generator of counts can draw, and its square hold
 Seed = Annotated[int, Range(0, 2**63 - 1, text="0 to 2^63 - 1"), "seed of all random choices"]
 
@@ -140,7 +146,9 @@ def _held(name: str, value: Any, allowed: Rule, *, where: str = "") -> Any:
     """The value, a plain number where it is one of numpy's or torch's; BadType or BadInput unless it is allowed."""
     verdict = allowed.judge(value)
     if verdict is Verdict.FITS:
-        return value.item() if getattr(value, "ndim", None) == 0 and allowed.is_number(value) else value
+        plain = value.item() if getattr(value, "ndim", None) == 0 and allowed.is_number(value) else value
+        # The square of a large whole number fits no array; as a number it does.
+        return float(plain) if type(plain) is int and abs(plain) >= 2**31 and not allowed.is_whole(plain) else plain
     error = BadType if verdict is Verdict.WRONG_KIND else BadInput
     message = f"{name} is {shown(value)}" + (f" for {where}" if where else "")
     near = closest(value, allowed.names) if isinstance(value, str) else ""

@@ -42,9 +42,9 @@ class Operator(Checked, nn.Module):
     mask_marks_pixels: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             setattr(cls, "__init__", with_checked_shape(cls.__init__))  # noqa: B010
+        super().__init_subclass__(**options)  # settings are checked first
 
     def __init__(
         self,

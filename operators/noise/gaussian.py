@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from ..common.settings import NotNegative
+from ..common.settings import Deviation
 from .base import STREAM, NoiseModel
 
 
@@ -18,7 +18,7 @@ from .base import STREAM, NoiseModel
 class Gaussian(NoiseModel):
     """y = z + sigma n; for complex data, sigma is the standard deviation of each of the two parts."""
 
-    sigma: Annotated[NotNegative, "standard deviation in the units of y; 0: a measurement without noise"] = 0.1
+    sigma: Annotated[Deviation, "standard deviation in the units of y; 0: a measurement without noise"] = 0.1
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         return clean + self.sigma * source.normal(STREAM, clean) if self.sigma > 0 else clean.clone()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from ..common.settings import Positive
+from ..common.settings import TrueDeviation
 from .base import STREAM, NoiseModel, refuse_broken, refuse_complex
 
 
@@ -19,7 +19,7 @@ from .base import STREAM, NoiseModel, refuse_broken, refuse_complex
 class Laplace(NoiseModel):
     """y = z + n with density exp(-|n| / b) / (2 b), b = sigma / sqrt(2)."""
 
-    sigma: Annotated[Positive, "standard deviation in the units of y"] = 0.1
+    sigma: Annotated[TrueDeviation, "standard deviation in the units of y"] = 0.1
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         scale = self.sigma / math.sqrt(2)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from ..common.settings import NotNegative, Photons
+from ..common.settings import Deviation, Photons
 from .base import NoiseModel, floored, refuse_complex
 from .poisson import FLOOR, Poisson
 
@@ -28,7 +28,7 @@ class PoissonGaussian(NoiseModel):
     counts: ClassVar[bool] = True
 
     peak: Annotated[Photons, "expected photons where z = 1"] = 30.0
-    sigma: Annotated[NotNegative, "standard deviation of the read-out noise in the units of y"] = 0.02
+    sigma: Annotated[Deviation, "standard deviation of the read-out noise in the units of y"] = 0.02
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         counted = Poisson(peak=self.peak).sample(clean, source)

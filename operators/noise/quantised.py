@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from ..common.settings import Positive, Range
+from ..common.settings import Range, TrueDeviation
 from .base import STREAM, NoiseModel, refuse_broken, refuse_complex
 
 FAR = 1e4  # standard deviations: the open end of the first and the last cell
@@ -25,7 +25,7 @@ class Quantised(NoiseModel):
     """
 
     bits: Annotated[int, Range(1, 16), "the levels are 2^bits"] = 8
-    sigma: Annotated[Positive, "standard deviation before rounding"] = 0.02
+    sigma: Annotated[TrueDeviation, "standard deviation before rounding"] = 0.02
 
     @property
     def step(self) -> float:

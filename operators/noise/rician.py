@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from ..common.settings import Positive
+from ..common.settings import TrueDeviation
 from .base import STREAM, NoiseModel, refuse_complex, refuse_negative
 
 IMAGINARY = "imaginary"
@@ -26,7 +26,7 @@ class Rician(NoiseModel):
 
     counts: ClassVar[bool] = True
 
-    sigma: Annotated[Positive, "standard deviation of each part"] = 0.05
+    sigma: Annotated[TrueDeviation, "standard deviation of each part"] = 0.05
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         real = refuse_negative(clean) + self.sigma * source.normal(STREAM, clean)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..common.randomness import NoiseSource
-from ..common.settings import Fraction, Positive
+from ..common.settings import Fraction, TrueDeviation
 from .base import STREAM, NoiseModel, refuse_broken, refuse_complex
 
 VALUES = "values"
@@ -27,7 +27,7 @@ class SaltAndPepper(NoiseModel):
     in_order: ClassVar[bool] = False  # who is hit is drawn for all entries before who turns white
 
     share: Annotated[Fraction, "of the entries that are replaced"] = 0.1
-    sigma: Annotated[Positive, "standard deviation of the noise on all entries"] = 0.02
+    sigma: Annotated[TrueDeviation, "standard deviation of the noise on all entries"] = 0.02
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         def replaced(generator: np.random.Generator, kept: np.ndarray) -> np.ndarray:

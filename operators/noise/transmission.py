@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..common.errors import BadInput
 from ..common.randomness import NoiseSource
-from ..common.settings import NotNegative, Photons
+from ..common.settings import Deviation, Photons
 from .base import STREAM, NoiseModel, refuse_complex
 
 LEAST = 1.0  # counts; fewer are read as this many, so that the logarithm exists
@@ -27,7 +27,7 @@ class Transmission(NoiseModel):
     """
 
     photons: Annotated[Photons, "expected counts of each cell without an object (I0)"] = 1e4
-    sigma: Annotated[NotNegative, "standard deviation of the read-out noise in counts"] = 0.0
+    sigma: Annotated[Deviation, "standard deviation of the read-out noise in counts"] = 0.0
 
     def sample(self, clean: Tensor, source: NoiseSource) -> Tensor:
         refuse_complex(clean)

@@ -16,7 +16,7 @@ import priors
 from operators import BadInput, Unavailable
 from operators.common.randomness import check_seed
 from operators.common.registry import plain
-from operators.common.settings import Count, check
+from operators.common.settings import Steps, check
 from operators.core.base import LinearOperator
 from priors.base import Prior
 
@@ -147,7 +147,7 @@ class Plan:
 def make(options: RunOptions) -> Plan:
     """The plan, with everything looked at and the first problem posed; BadInput for whatever cannot work."""
     check_seed(options.seed)
-    check("samples", options.samples, Count)
+    check("samples", options.samples, Steps)
     check_device(options.settings.device)
     task, solver = _method(options)
     if not options.measured:

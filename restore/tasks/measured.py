@@ -13,6 +13,7 @@ from torch import Tensor
 from operators import REGISTRY, BadInput, BadType
 from operators.common.metadata import Hints
 from operators.common.registry import keyword_defaults
+from operators.common.settings import Deviation, check
 from operators.common.space import Affine
 from operators.core.base import Operator
 from operators.noise import REGISTRY as NOISES
@@ -184,7 +185,7 @@ def _noise(physics: Physics, y: Tensor, operator: Operator, statement: Given, no
 def _sigma(physics: Physics, y: Tensor, operator: Operator, sigma: float | str | None, notes: list[str]) -> float:
     fixed = physics.sections.noise.parameters.get("sigma")
     if isinstance(sigma, int | float) and not isinstance(sigma, bool):
-        return _possible(_not_negative("sigma", float(sigma)), y, operator)
+        return _possible(check("sigma", float(sigma), Deviation), y, operator)
     if sigma is None and fixed is not None:
         notes.append(f"noise sigma: {fixed:.4g}, the task's own (give another with --sigma, or --sigma estimate)")
         return float(fixed)
@@ -233,12 +234,6 @@ def _bits(physics: Physics, image: Any) -> int | None:
     if meta is not None and str(meta.dtype).startswith("uint") and 1 <= meta.bits <= 16:
         return int(meta.depth)
     return physics.bits
-
-
-def _not_negative(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise BadInput(f"{name} is {value:g}", wanted="a finite number of at least 0")
-    return value
 
 
 def _positive(name: str, value: float) -> float:

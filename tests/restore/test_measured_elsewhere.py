@@ -11,6 +11,8 @@ from torch import Tensor
 
 import operators
 import restore
+from benchmarks.cases.planning import Context
+from benchmarks.runs.mapping.request import Request, prepare
 from operators import BadInput
 from operators.mri.fourier import centred_fft, centred_ifft
 from restore import tasks
@@ -293,3 +295,32 @@ def test_points_a_hair_beyond_pi_are_noted_and_mean_the_same() -> None:
 
 def test_the_inverse_transform_of_the_tests_is_right() -> None:
     torch.testing.assert_close(centred_ifft(centred_fft(head())), head())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("coils", "bench map has neither"), ("corner", "fftshift"), ("counts", "line_integrals")]
+)
+def test_a_map_refuses_before_any_piece_is_computed(tmp_path, name: str, words: str) -> None:
+    y = {
+        "coils": centred_fft(head() * coils()),
+        "corner": torch.fft.ifftshift(centred_fft(head()), dim=(-2, -1)),
+        "counts": 1e4 * torch.exp(-operators.build("ct-parallel", (1, 24, 24), views=20, pixel=0.05)(disc()[None])[0]),
+    }[name]
+    np.save(tmp_path / "y.npy", y.numpy())
+    known = "ct-sparse" if name == "counts" else "mri4x"
+    request = Request(known, tmp_path / "y.npy", reading={"axes": "CHW"}, measured=True, solver="direct", tile=0)
+    with pytest.raises(BadInput, match=words):
+        prepare(request, Context(settings={"device": "cpu", "dtype": "float32"}), tmp_path)
+
+
+def test_a_trajectory_in_cycles_is_named_on_the_way_in() -> None:
+    points = operators.build("mri-nufft", (1, SIDE, SIDE), spokes=9).points[0]
+    y = operators.build("mri-nufft", (1, SIDE, SIDE), points=points)(head()[None])
+    cycles = {"points": points / (2 * math.pi)}
+    with pytest.raises(BadInput, match=r"--set operator\.unit=cycles/pixel"):
+        tasks.load("mri-radial").measured(y, arrays=cycles, shape=(1, SIDE, SIDE))
+    named = tasks.load("mri-radial").override({"operator.unit": "cycles/pixel"})
+    problem = named.measured(y, arrays=cycles, shape=(1, SIDE, SIDE))
+    torch.testing.assert_close(problem.operator.points[0], points)
+    again = tasks.rebuild(problem.recipe, problem.y, problem.recipe.arrays)
+    torch.testing.assert_close(again.operator.points[0], points)

@@ -12,14 +12,16 @@ from typing import Any, Literal
 
 import torch
 
+from operators import REGISTRY
 from operators.common.errors import BadInput
 from operators.common.randomness import check_seed, image_id
 from operators.core.locality import Locality, locality
+from operators.core.operator import Operator
 from restore import io, tasks
 from restore.io.image import Metadata
 from restore.io.sizes import Extent
 from restore.metrics import canonical
-from restore.tasks import Task, informing
+from restore.tasks import Task, informing, measurement
 from restore.tasks.given import Given
 
 from ...cases import pictures, windows
@@ -84,6 +86,7 @@ def prepare(request: Request, context: Context, work: Path) -> Mapped:
         pixels_name(request.input, str(sorted(request.reading.items()))), lambda: picture_id(request, size)
     )
     posed = _posed(request)
+    _check_measured(request, task, size)
     stored = size
     fitted, size = _size(request, task, size)
     tiling, there = _tiling(request, fitted, size)
@@ -168,6 +171,23 @@ def _posed(request: Request) -> dict[str, Any]:
         "peak": request.given.peak,
         "kernel": None if kernel is None else str(kernel.resolve()),
     }
+
+
+def _check_measured(request: Request, task: Task, size: Extent) -> None:
+    """BadInput, before any piece is computed, where the operator cannot take the file for its measurement.
+
+    Only of operators that look at more than shapes, whose pictures are not cut: the first of them is read.
+    """
+    kind: Any = REGISTRY.load(task.sections.operator.name)
+    if not request.measured or kind.received.__func__ is Operator.received.__func__:  # type: ignore[attr-defined]
+        return
+    image = io.read(request.input, index=None if size.pictures is None else 0, **request.reading)
+    y = measurement.as_batch(image, what="the measurement", complex_values=True)
+    try:
+        kind.received(y, {}, task.sections.operator.parameters)
+    except BadInput as refusal:
+        more = " bench map has neither --array nor --shape: use restore run." if "--" in refusal.do else ""
+        raise BadInput(refusal.found, wanted=refusal.wanted, do=f"{refusal.do}{more}") from None
 
 
 def _file(given: Given, key: Literal["kernel", "mask"]) -> Path | None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import operators.noise
 from operators.common.randomness import Noise
-from operators.common.settings import Count, NotNegative, Positive
+from operators.common.settings import NotNegative, Positive, Steps
 from operators.common.space import Affine
 from priors.regularisers.tv import FIRST_SPATIAL
 
@@ -50,8 +50,8 @@ class Gradient(Solver):
     weight: Annotated[NotNegative | None, "w above; none: by Bayes' rule from sigma"] = None
     noise_free_weight: Annotated[NotNegative, "w where sigma is 0"] = 1e-4
     smoothing: Annotated[Positive, "e above, in units of the picture"] = 1e-3
-    steps: Annotated[Count, "iterations"] = 100
-    memory: Annotated[Count, "pairs that L-BFGS keeps"] = 8
+    steps: Annotated[Steps, "iterations"] = 100
+    memory: Annotated[Steps, "pairs that L-BFGS keeps"] = 8
     start: Start = "estimate"
 
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from operators import BadInput
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction, Range, above
+from operators.common.settings import Fraction, Range, Steps, above
 from operators.optics.fienup import Fienup
 from operators.optics.modulus import Modulus
 
@@ -41,10 +41,10 @@ class HIO(Solver):
     needs_linear: ClassVar[bool] = False
     needs_modulus: ClassVar[bool] = True
 
-    steps: Annotated[Count, "iterations of both"] = 400
+    steps: Annotated[Steps, "iterations of both"] = 400
     reduction: Annotated[Fraction, "share of them that is error reduction, at the end"] = 0.1
     beta: Annotated[float, Range(above=0, high=1), "feedback"] = 0.9
-    starts: Annotated[Count, "random starts"] = 4
+    starts: Annotated[Steps, "random starts"] = 4
     low: Annotated[float, "least value of the picture"] = 0.0
     high: Annotated[float, "largest value of the picture, above `low`"] = 1.0
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction, NotNegative
+from operators.common.settings import Fraction, NotNegative, Steps
 from operators.core.base import LinearOperator
 from operators.core.linear_solvers import conjugate_gradients
 from priors.regularisers.tv import divergence, gradient
@@ -46,8 +46,8 @@ class Tikhonov(Solver):
     rho: Annotated[NotNegative | None, "strength of the penalty; none: by the discrepancy principle"] = None
     penalty: Annotated[Penalty, "gradient: smooth pictures, identity: small ones"] = "gradient"
     noise_free_rho: Annotated[NotNegative, "strength where sigma is 0"] = 1e-3
-    steps: Annotated[Count, "most solves in the search for rho"] = 12
-    iterations: Annotated[Count, "most conjugate-gradient iterations in one solve"] = 60
+    steps: Annotated[Steps, "most solves in the search for rho"] = 12
+    iterations: Annotated[Steps, "most conjugate-gradient iterations in one solve"] = 60
     rtol: Annotated[Fraction, "relative residual at which a solve stops (noise-free: 1e-6)"] = 1e-3
 
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:

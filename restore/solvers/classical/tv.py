@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, NotNegative, Positive, Range
+from operators.common.settings import NotNegative, Positive, Range, Steps
 from priors.regularisers.tv import FIRST_SPATIAL, Kind, TotalVariation, divergence, gradient, gradient_norm
 
 from ..base import Mean, Solver, State
@@ -49,7 +49,7 @@ class TV(Solver):
 
     weight: Annotated[NotNegative | None, "w above, in units of the picture; none: by the discrepancy principle"] = None
     kind: Annotated[Kind, "how the gradients of the channels are summed"] = "vectorial"
-    steps: Annotated[Count, "iterations"] = 200
+    steps: Annotated[Steps, "iterations"] = 200
     balance: Annotated[
         Positive, "primal step, relative to the root mean square of the picture; changes the speed, not the answer"
     ] = 0.02

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, NotNegative
+from operators.common.settings import NotNegative, Steps
 from priors.regularisers.wavelet import Family, Wavelets, soft_threshold
 
 from ..base import Mean, Solver, State
@@ -46,9 +46,9 @@ class Wavelet(Solver):
     weight: Annotated[NotNegative | None, "w above; none: by the discrepancy principle"] = None
     noise_free_weight: Annotated[NotNegative, "w where sigma is 0, relative to the largest detail"] = 1e-3
     family: Family = "db4"
-    levels: Annotated[Count, "most levels"] = 4
-    steps: Annotated[Count, "most stages"] = 10
-    iterations: Annotated[Count, "FISTA iterations in a stage"] = 15
+    levels: Annotated[Steps, "most levels"] = 4
+    steps: Annotated[Steps, "most stages"] = 10
+    iterations: Annotated[Steps, "FISTA iterations in a stage"] = 15
 
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         frame = Frame(problem.operator.input_shape, self.family, self.levels)

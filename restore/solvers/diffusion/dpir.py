@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, NotNegative, Positive, at_most
+from operators.common.settings import NotNegative, Positive, Steps, at_most
 
 from ..base import Solver, State, expect_prior
 from ..parts.start import Start, start_picture, toward_measurement
@@ -58,7 +58,7 @@ class DPIR(Solver):
     }
 
     draws: ClassVar[bool] = False
-    steps: Annotated[Count, "levels"] = 30
+    steps: Annotated[Steps, "levels"] = 30
     first: Annotated[Positive, "highest noise level"] = 0.15
     last: Annotated[NotNegative, "lowest noise level, at most `first`; 0: the noise of y"] = 0.005
     lambda_: Annotated[Positive, "weight of the prior; 1: Bayes' rule"] = 1.0

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count
+from operators.common.settings import Steps
 from priors.residual.i2sb import I2SBProcess
 from priors.residual.prior import ResidualPrior
 
@@ -35,7 +35,7 @@ class I2SB(Solver):
     process = I2SBProcess
     needs_linear: ClassVar[bool] = False
 
-    steps: Annotated[Count, "network calls, evenly spaced over the schedule"] = 10
+    steps: Annotated[Steps, "network calls, evenly spaced over the schedule"] = 10
 
     def iterate(self, problem: Problem, prior: ResidualPrior | None, noise: Noise) -> Iterator[State]:
         prior, process = expect_residual(prior, self)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count
+from operators.common.settings import Steps
 from priors.residual.ir_sde import IRSDEProcess
 from priors.residual.prior import ResidualPrior
 
@@ -40,7 +40,7 @@ class IRSDE(Solver):
     needs_linear: ClassVar[bool] = False
 
     steps: Annotated[
-        Count | None, "times visited, spread over the whole span; none: all of the prior's (100), as published"
+        Steps | None, "times visited, spread over the whole span; none: all of the prior's (100), as published"
     ] = None
     sampler: Annotated[Literal["posterior", "sde", "ode"], "the reverse step"] = "posterior"
 

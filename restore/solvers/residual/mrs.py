@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction, Range
+from operators.common.settings import Fraction, Range, Steps
 from priors.residual.ir_sde import IRSDEProcess
 from priors.residual.prior import ResidualPrior
 from priors.residual.process import Prediction
@@ -58,7 +58,7 @@ class MRS(Solver):
         "paper": {"steps": 20, "order": 2, "equation": "sde", "prediction": "data", "formulas": "released"},
     }
 
-    steps: Annotated[Count, "network calls"] = 10
+    steps: Annotated[Steps, "network calls"] = 10
     order: Annotated[int, Range(1, 3), "of the integrator"] = 2
     equation: Annotated[Literal["ode", "sde"], "which of the two reverse equations"] = "sde"
     prediction: Annotated[Literal["data", "noise"], "what is extrapolated"] = "data"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction
+from operators.common.settings import Fraction, Steps
 from priors.residual.prior import ResidualPrior
 from priors.residual.rddm import RDDMProcess
 
@@ -38,7 +38,7 @@ class RDDM(Solver):
     process = RDDMProcess
     needs_linear: ClassVar[bool] = False
 
-    steps: Annotated[Count, "times visited"] = 5
+    steps: Annotated[Steps, "times visited"] = 5
     sampler: Annotated[Literal["implicit", "ancestral"], "implicit is published for restoration"] = "implicit"
     eta: Annotated[Fraction, "share of fresh noise in an implicit step"] = 0.0
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count
+from operators.common.settings import Steps
 from priors.residual.prior import ResidualPrior
 from priors.residual.regression import RegressionProcess
 
@@ -30,7 +30,7 @@ class Regression(Solver):
     needs_linear: ClassVar[bool] = False
 
     draws: ClassVar[bool] = False
-    steps: Annotated[Count, "most calls; one is all there is"] = 1
+    steps: Annotated[Steps, "most calls; one is all there is"] = 1
 
     @property
     def total(self) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count
+from operators.common.settings import Steps
 from priors.residual.prior import ResidualPrior
 from priors.residual.resfusion import ResfusionProcess
 
@@ -37,7 +37,7 @@ class Resfusion(Solver):
     process = ResfusionProcess
     needs_linear: ClassVar[bool] = False
 
-    steps: Annotated[Count | None, "times visited; none: all that the prior was trained on, as published"] = None
+    steps: Annotated[Steps | None, "times visited; none: all that the prior was trained on, as published"] = None
 
     @property
     def total(self) -> int:

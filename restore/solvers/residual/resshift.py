@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count
+from operators.common.settings import Steps
 from priors.residual.prior import ResidualPrior
 from priors.residual.resshift import ResShiftProcess
 
@@ -38,7 +38,7 @@ class ResShift(Solver):
     process = ResShiftProcess
     needs_linear: ClassVar[bool] = False
 
-    steps: Annotated[Count | None, "times visited; none: all the prior was trained on (4 or 15), as published"] = None
+    steps: Annotated[Steps | None, "times visited; none: all the prior was trained on (4 or 15), as published"] = None
     sampler: Annotated[Literal["ancestral", "deterministic"], "ancestral is published"] = "ancestral"
 
     @property
