@@ -60,7 +60,8 @@ def _check_dark(values: Tensor) -> None:
     ends = min(float(profile[:edge].mean()), float(profile[-edge:].mean()))
     quarter = len(profile) // 4
     middle = float(profile[quarter : len(profile) - quarter].mean())
-    if middle > 0 and ends > BRIGHT * middle:
+    below = float((values < 0).double().mean())  # light is not negative; the logarithm of air is, half of the time
+    if middle > 0 and ends > BRIGHT * middle and below < 0.01:
         raise BadInput(
             "the sinogram is brightest at both ends of the detector: these are counts, or transmitted shares",
             wanted="line integrals, -log((counts - dark) / (white - dark))",
@@ -79,7 +80,7 @@ def _check_axes(values: Tensor) -> None:
             f"the sums over the last axis differ by {100 * own:.0f} % and those over the one before by "
             f"{100 * other:.0f} %: views and cells are exchanged",
             wanted="views x cells",
-            do="Transpose the sinogram.",
+            do="Transpose the sinogram; where it is right as it is, give its angles with --array angles=FILE.",
         )
 
 

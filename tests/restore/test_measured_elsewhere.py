@@ -261,6 +261,13 @@ def test_counts_are_no_line_integrals() -> None:
             task("ct-fan", unit="magnitude").measured(light, shape=(1, 24, 24))
 
 
+def test_views_of_air_are_no_counts() -> None:
+    noise = torch.randn(1, 20, 24, generator=torch.Generator().manual_seed(0)).abs() * 1e-3
+    noise[..., ::2] *= -1
+    noise[..., [0, -1]] = 0.01
+    task("ct-parallel", unit="magnitude").measured(noise)
+
+
 def test_a_transposed_sinogram_is_refused() -> None:
     y = operators.build("ct-parallel", (1, 24, 24), views=20)(disc()[None])[0]
     parallel = task("ct-parallel", unit="magnitude")
