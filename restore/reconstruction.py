@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from operators import BadInput
+from operators.common import outside
+from operators.common.atomic import atomic_path
 
 from .calibration.origin import Origin, split, weight
 from .io import own_arrays
-from .io.atomic import atomic_path
 from .problem import Problem
 from .runs.verdict import findings
 
@@ -153,8 +154,7 @@ def read_result(path: str | Path) -> StoredResult:
     import h5py
 
     path = Path(path)
-    if not path.is_file():
-        raise BadInput(f"no result file at {path}", do="Name a result.h5 that `restore run` wrote.")
+    outside.checked(path)
     with own_arrays.reading(path, do="Run again: `restore run`.") as fail, h5py.File(path, "r") as file:
         if file.attrs.get("format") != FORMAT:
             raise BadInput(f"{path} is not a {FORMAT} file", do="Name a result.h5 that `restore run` wrote.")
@@ -164,7 +164,9 @@ def read_result(path: str | Path) -> StoredResult:
             if not isinstance(file.get("setup", getlink=True), h5py.HardLink):
                 raise fail("'setup' is a link to elsewhere")
             setup = {k: torch.as_tensor(v) for k, v in own_arrays.arrays(file["setup"], fail).items()}
-        attributes = {k: json.loads(v) for k, v in file.attrs.items() if k != "format"}
+        attributes = {
+            k: outside.json_value(v, where=f"{k!r} of {path}") for k, v in file.attrs.items() if k != "format"
+        }
         for name, kind in ATTRIBUTES.items():
             if name in attributes and not isinstance(attributes[name], kind):
                 raise fail(f"{name!r} is {type(attributes[name]).__name__}")

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from operators.common.errors import BadInput, RestoreError
 from operators.common.registry import Entry, Registry
 
-__all__ = ["REGISTRY", "open_case", "planner"]
+__all__ = ["REGISTRY", "open_case", "planner", "reopened"]
 
 REGISTRY = Registry(
     "kind of benchmark",
@@ -29,3 +30,16 @@ def planner(kind: str) -> Any:
 def open_case(item: Any) -> Any:
     """The case behind an item: its problem, and how it is answered and judged."""
     return planner(item.kind).open(item)
+
+
+def reopened(item: Any) -> Any:
+    """The case behind an item that a store tells of; BadInput where what stands there poses no problem."""
+    try:
+        return open_case(item)
+    except RestoreError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            f"the store poses no problem for {item.task}/{item.image} ({type(error).__name__}: {error})",
+            do="The store was not written by `restore bench`.",
+        ) from error

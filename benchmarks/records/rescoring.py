@@ -10,7 +10,7 @@ import torch
 from operators.common.errors import BadInput
 from restore.metrics import canonical
 
-from ..cases import open_case
+from ..cases import reopened
 from ..cases.methods import Answer
 from ..runs.work import score_rows
 from .item import Item
@@ -53,7 +53,7 @@ def rescore_row(store: Store, item: Item, row: Row, names: Sequence[str]) -> boo
         return False
     estimate = torch.from_numpy(arrays["estimate"])[None]
     samples = torch.from_numpy(arrays["samples"])[:, None] if "samples" in arrays else estimate[None]
-    case = open_case(item)
+    case = reopened(item)
     scores = score_rows(case, case.restored(Answer(estimate, samples)), {n: n for n in names})
     # A score that cannot be had here (its network is on another machine) does not take the place of one that was.
     store.put_scores(row.key, [s for s in scores if s.value is not None or s.flag or not _is_scored(row, s.metric)])

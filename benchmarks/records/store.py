@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from operators.common import outside
 from operators.common.errors import BadInput, Unavailable
 
 from .item import FAILED, OK, Item, Outcome, ScoreRow, digest
 
 SCHEMA = 1
 FILE = "results.sqlite"
+MAGIC = b"SQLite format 3\0"
 BUSY_SECONDS = 60.0
 _TABLES = """
 CREATE TABLE rows (
@@ -75,8 +78,10 @@ class Store:
     def __init__(self, folder: Path, *, create: bool = True) -> None:
         self.folder = Path(folder)
         path = self.folder / FILE
-        if not create and not path.is_file():
+        if not create and not os.path.lexists(path):
             raise BadInput(f"no results in {folder}", do="Name a folder that `restore bench --out` wrote.")
+        if os.path.lexists(path):
+            _check_file(path)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
@@ -96,6 +101,8 @@ class Store:
             self.folder.rmdir()
 
     def _prepare(self) -> None:
+        self._database.execute("PRAGMA trusted_schema=OFF")
+        self._check_tables()
         self._database.execute("PRAGMA journal_mode=WAL")
         # Full: a committed row survives a power cut. A commit costs about a millisecond.
         self._database.execute("PRAGMA synchronous=FULL")
@@ -112,6 +119,27 @@ class Store:
                     wanted=str(SCHEMA),
                     do="Use the version that wrote it.",
                 )
+
+    def _check_tables(self) -> None:
+        """BadInput for a store whose tables are not those of `restore bench`: a view or trigger may run anything."""
+        names = {f"{kind} {name}" for kind, name in self._query("SELECT type, name FROM sqlite_master")}
+        strange = sorted(name for name in names if not name.startswith(("table ", "index sqlite_autoindex_")))
+        for table, columns in _COLUMNS.items() if names else ():
+            found = {name for (name,) in self._query(f"SELECT name FROM pragma_table_xinfo('{table}')")}
+            strange += [f"table {table}"] if found != columns else []
+        if strange:
+            raise BadInput(f"{self.folder / FILE} holds another {strange[0]}", do=_NOT_OURS)
+
+    def _query(self, words: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query; BadInput where the file is damaged."""
+        try:
+            return self._database.execute(words, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):  # locked for too long, no such table
+                raise Unavailable(f"{self.folder / FILE} cannot be read ({error})", do="Try again.") from error
+            raise BadInput(f"{self.folder / FILE} is damaged ({error})", do=_NOT_OURS) from error
+        except sqlite3.DatabaseError as error:
+            raise BadInput(f"{self.folder / FILE} is damaged ({error})", do="Start in a new --out.") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -185,23 +213,23 @@ class Store:
 
     def pixels(self, name: str, compute: Callable[[], str]) -> str:
         """A hash remembered under `name`, computed once."""
-        row = self._database.execute("SELECT sha256 FROM pixels WHERE name = ?", (name,)).fetchone()
-        if row is None:
+        rows = self._query("SELECT sha256 FROM pixels WHERE name = ?", (name,))
+        if not rows:
             value = compute()
             with self._transaction():
                 self._database.execute("INSERT OR IGNORE INTO pixels VALUES (?, ?)", (name, value))
             return value
-        return str(row[0])
+        return str(rows[0][0])
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def __contains__(self, key: str) -> bool:
-        return self._database.execute("SELECT 1 FROM rows WHERE key = ?", (key,)).fetchone() is not None
+        return bool(self._query("SELECT 1 FROM rows WHERE key = ?", (key,)))
 
     def keys(self, status: str | None = None) -> set[str]:
         """Keys of the finished rows, failed ones among them."""
         where = "" if status is None else " WHERE status = ?"
-        return {k for (k,) in self._database.execute(f"SELECT key FROM rows{where}", (status,) if status else ())}
+        return {k for (k,) in self._query(f"SELECT key FROM rows{where}", (status,) if status else ())}
 
     def failures(self) -> set[str]:
         return self.keys(FAILED)
@@ -211,15 +239,13 @@ class Store:
 
         BadInput for a row that was changed by hand: its digest tells.
         """
-        cursor = self._database.execute("SELECT * FROM rows ORDER BY key")
-        names = [column[0] for column in cursor.description]
+        names = [name for (name,) in self._query("SELECT name FROM pragma_table_info('rows')")]
+        table = self._query("SELECT * FROM rows ORDER BY key")
         wanted = None if keys is None else {key: place for place, key in enumerate(keys)}
-        lines = [dict(zip(names, values, strict=True)) for values in cursor if wanted is None or values[0] in wanted]
+        lines = [dict(zip(names, values, strict=True)) for values in table if wanted is None or values[0] in wanted]
         scores: dict[str, dict[str, ScoreRow]] = {}
-        table = self._database.execute(
-            "SELECT key, metric, value, flag, reason, version, digest FROM scores ORDER BY key, place"
-        )
-        for key, metric, value, flag, reason, version, seal in table:
+        kept = self._query("SELECT key, metric, value, flag, reason, version, digest FROM scores ORDER BY key, place")
+        for key, metric, value, flag, reason, version, seal in kept:
             score = ScoreRow(metric, value, flag, reason, version)
             if seal != _score_digest(key, score):
                 raise BadInput(f"{metric} of row {key[:12]} in {self.folder / FILE} was edited", do=_EDITED)
@@ -235,14 +261,17 @@ class Store:
         """A bare item for each measurement, by its name: enough to open its case again."""
         items = {}
         columns = ", ".join((*_PROBLEM, "place"))
-        for line in self._database.execute(f"SELECT {columns} FROM problems ORDER BY problem"):
+        for line in self._query(f"SELECT {columns} FROM problems ORDER BY problem"):
             table = dict(zip((*_PROBLEM, "place"), line, strict=True))
             for name in ("task", "data_set", "image"):
                 if table[name]:
                     check_name(str(table[name]), f"{name} of a measurement in {self.folder / FILE}")
+            where = self._plain(table["place"], "place of a measurement")
+            if where.get("y"):  # a file of the store, wherever that was moved to: what is not there is written
+                where["y"] = str(self.folder.resolve() / check_name(Path(str(where["y"])).name, "the file of y"))
             identity = {
                 "task": [table["task"], table["task_version"]],
-                "physics": json.loads(table["physics"]),
+                "physics": self._plain(table["physics"], "physics of a measurement"),
                 "image": table["image_sha256"] or table["image"],
                 "seed": table["seed"],
             }
@@ -255,19 +284,27 @@ class Store:
                 prior="",
                 samples=1,
                 metrics={},
-                where=json.loads(table["place"]),
+                where=where,
                 identity=identity,
             )
         return items
 
     def last_run(self) -> dict[str, Any]:
         """The latest run: command, suite, plan, notes, machine."""
-        cursor = self._database.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1")
-        line = cursor.fetchone()
-        if line is None:
+        names = ("id", "date", "command", "suite", "plan", "notes", "machine")
+        lines = self._query(f"SELECT {', '.join(names)} FROM runs ORDER BY id DESC LIMIT 1")
+        if not lines:
             raise BadInput(f"nothing was run in {self.folder}")
-        table = dict(zip([column[0] for column in cursor.description], line, strict=True))
-        return {**table, **{key: json.loads(table[key]) for key in ("plan", "notes", "machine")}}
+        table = dict(zip(names, lines[0], strict=True))
+        return {**table, **{key: self._plain(table[key], f"{key} of a run", kind) for key, kind in _RUN.items()}}
+
+    def _plain(self, words: Any, what: str, kind: type = dict) -> Any:
+        """Plain data of a column; BadInput for anything else that somebody put there."""
+        where = f"the {what} in {self.folder / FILE}"
+        value = outside.json_value(words, where=where, do=_NOT_OURS)
+        if not isinstance(value, kind):
+            raise BadInput(f"{where} is {value!r:.60}", wanted=kind.__name__, do=_NOT_OURS)
+        return value
 
     def estimate_path(self, key: str) -> Path:
         """Where the arrays of a row are kept."""
@@ -277,15 +314,39 @@ class Store:
     def estimate(self, key: str) -> dict[str, np.ndarray] | None:
         """The arrays kept for a row, None where there are none (or the file is damaged: it is then computed again)."""
         path = self.estimate_path(key)
-        return read_arrays(path) if path.is_file() else None
+        return read_arrays(path) if os.path.lexists(path) else None
 
 
+_NOT_OURS = "The store was not written by `restore bench`."
+_RUN = {"plan": list, "notes": list, "machine": object}
 _EDITED = "Delete the row to have it computed again, or start in a new --out."
+
+
+def _columns(tables: str) -> dict[str, set[str]]:
+    """Name -> columns of the tables that these statements make."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(tables)
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            name: {column for (column,) in database.execute(f"SELECT name FROM pragma_table_xinfo('{name}')")}
+            for name in names
+        }
+
+
+_COLUMNS = _columns(_TABLES)
+
+
+def _check_file(path: Path) -> None:
+    """ReadError for a results file that is no database; one of no bytes is a new one."""
+    with outside.opened(path) as file:
+        head = file.read(len(MAGIC))
+    if head not in (b"", MAGIC):
+        raise outside.ReadError(path, "this is no store of results", do="Name a folder that `restore bench` wrote.")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
     """Arrays in one HDF5 file with checksums: whole, or not at all."""
-    from restore.io.atomic import atomic_path
+    from operators.common.atomic import atomic_path
     from restore.io.hdf5 import new_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -301,6 +362,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
     from restore.io import own_arrays
 
+    outside.checked(path)
     with own_arrays.reading(path, do="Delete it and its row, and run again.") as fail, h5py.File(path, "r") as file:
         return dict(own_arrays.arrays(file, fail))
 
@@ -312,7 +374,7 @@ def check_name(text: str, what: str) -> str:
     """
     parts = Path(text).parts
     if len(parts) != 1 or parts[0] in (".", "..") or any(c in text for c in "/\\\0") or not text.isprintable():
-        raise BadInput(f"{what} is {text!r}", wanted="a plain name", do="The store was not written by `restore bench`.")
+        raise BadInput(f"{what} is {text!r}", wanted="a plain name", do=_NOT_OURS)
     return text
 
 
@@ -355,11 +417,18 @@ def _row(item: Item, outcome: Outcome) -> dict[str, Any]:
 
 
 def _row_digest(values: Mapping[str, Any]) -> str:
-    return digest([values[name] for name in _HASHED])[:16]
+    return _sealed([values[name] for name in _HASHED])
+
+
+def _sealed(values: list[Any]) -> str:
+    try:
+        return digest(values)[:16]
+    except (TypeError, ValueError):  # bytes or NaN: no row of ours
+        return ""
 
 
 def _score_digest(key: str, score: ScoreRow) -> str:
-    return digest([key, score.metric, score.value, score.flag, score.version])[:16]
+    return _sealed([key, score.metric, score.value, score.flag, score.version])
 
 
 def _json(value: Any) -> str:

@@ -13,8 +13,9 @@ the unit of the task; .tif and the other formats that `restore.read` knows):
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ import torch
 from torch import Tensor
 
 from operators import image_id
+from operators.common import array_files, outside
 from operators.common.errors import BadInput, RestoreError
 from operators.common.registry import unknown_name
 from restore.metrics import parse
 
-from ..cases import open_case
+from ..cases import reopened
 from ..cases.methods import Answer
 from ..runs.work import score_rows
 from .item import BASELINE, OK, REFERENCE, SOLVER, SUBMITTED, Item, Outcome, failed
@@ -41,6 +43,7 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "nfe": (int,),
 }
 SHOWN = 5
+LONGEST = 300  # characters of a name or an address
 MOST_CLAIMED = 1e9  # seconds or network calls of one picture
 
 
@@ -70,11 +73,15 @@ def validate(folder: Path, store: Store) -> CheckedSubmission:
     for name, item in wanted.items():
         if not (folder / item.task).is_dir():
             continue  # a submission may serve some tasks only, but each of those completely
-        paths = sorted((folder / item.task / item.data_set).glob(f"{_escaped(item.image)}.*"))
+        paths = sorted(path for path in _listed(folder / item.task / item.data_set) if path.stem == item.image)
         if not paths:
             missing.append(f"{item.task}/{item.data_set}/{item.image}")
             continue
+        if len(paths) > 1:
+            problems.append(f"{len(paths)} files for {item.task}/{item.data_set}/{item.image}: {paths[1].name} too")
+            continue
         try:
+            _check_inside(paths[0], folder)
             _estimate(paths[0], item)
         except RestoreError as error:
             problems.append(str(error))
@@ -83,6 +90,9 @@ def validate(folder: Path, store: Store) -> CheckedSubmission:
     if missing:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         problems.append(f"missing: {', '.join(missing[:SHOWN])}{more}")
+    if strangers := _strangers(folder, wanted.values()):
+        more = f" and {len(strangers) - SHOWN} more" if len(strangers) > SHOWN else ""
+        problems.append(f"files of no picture of the run: {', '.join(strangers[:SHOWN])}{more}")
     if not files and not problems:
         problems.append(f"no folder of a task: {', '.join(sorted(tasks))}")
     return CheckedSubmission(
@@ -117,11 +127,11 @@ def measurements(store: Store, folder: Path) -> int:
     """How many measurements of the latest run were written: y as .npy, beside a JSON of its physics."""
     import json
 
-    from restore.io.atomic import atomic_path
+    from operators.common.atomic import atomic_path
 
     count = 0
     for item in _wanted(store).values():
-        case = open_case(item)
+        case = reopened(item)
         place = folder / item.task / (item.data_set or ".")
         place.mkdir(parents=True, exist_ok=True)
         with atomic_path(place / f"{item.image}.npy") as temporary:
@@ -135,23 +145,59 @@ def measurements(store: Store, folder: Path) -> int:
 
 def _table(folder: Path) -> dict[str, Any]:
     path = folder / "submission.toml"
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise BadInput(f"no submission.toml in {folder}", do="See docs/benchmarks.md for the form of a submission.")
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not TOML ({error})") from error
+    raw = outside.toml(outside.text(path), where=str(path), guide="docs/benchmarks.md")
     for key, value in raw.items():
         if key not in KEYS:
             raise unknown_name(f"key of {path.name}", key, KEYS)
         if not isinstance(value, KEYS[key]) or isinstance(value, bool):
-            raise BadInput(f"{key} of {path} is {value!r}", wanted=" or ".join(k.__name__ for k in KEYS[key]))
+            raise BadInput(f"{key} of {path} is {value!r:.60}", wanted=" or ".join(k.__name__ for k in KEYS[key]))
+        if isinstance(value, str) and not (len(value) <= LONGEST and value.isprintable()):
+            raise BadInput(f"{key} of {path} is {value!r:.60}", wanted=f"up to {LONGEST} printable characters")
     for key in ("seconds", "nfe"):
         if not 0 <= raw.get(key, 0) <= MOST_CLAIMED:  # NaN too is refused here
-            raise BadInput(f"{key} of {path} is {raw[key]}", wanted=f"0 to {MOST_CLAIMED:g}")
+            raise BadInput(f"{key} of {path} is {raw[key]:.4g}", wanted=f"0 to {MOST_CLAIMED:g}")
     if not str(raw.get("method", "")).strip():
         raise BadInput(f"{path} names no method")
     return {"source": "", "seconds": 0.0, "nfe": 0, **raw}
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, hidden files left out; nothing where there is no folder."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:  # a loop of links, no permission
+        raise outside.unreadable(folder, error) from error
+
+
+def _check_inside(path: Path, folder: Path) -> None:
+    """ReadError for a link out of the submission, one that leads nowhere, and all but plain files."""
+    outside.checked(path)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise outside.ReadError(path, "a link out of the submission", "a file", "Put the file itself there.")
+
+
+def _strangers(folder: Path, wanted: Iterable[Item]) -> list[str]:
+    """Files of a submission that answer no measurement, and folders that are no task's: most are misspelt."""
+    names: dict[str, dict[str, set[str]]] = {}
+    for item in wanted:
+        names.setdefault(item.task, {}).setdefault(item.data_set, set()).add(item.image)
+    strange = []
+    for task in (path for path in _listed(folder) if path.is_dir()):
+        if task.name not in names:
+            strange.append(task.name)
+            continue
+        for data_set in _listed(task):
+            images = names[task.name].get(data_set.name)
+            if images is None:
+                strange.append(f"{task.name}/{data_set.name}")
+            else:
+                files = _listed(data_set)
+                strange += [f"{task.name}/{data_set.name}/{p.name}" for p in files if p.stem not in images]
+    return [outside.shown(name) for name in strange]
 
 
 def _wanted(store: Store) -> dict[str, Item]:
@@ -171,20 +217,23 @@ def _metrics(store: Store, problem: str, plan: Any) -> dict[str, str]:
 
 def _estimate(path: Path, item: Item) -> Tensor:
     """The submitted picture, C x H x W in the file's unit; BadInput for a wrong shape or values that are not finite."""
-    truth = tuple(open_case(item).problem.operator.input_shape)
+    truth = tuple(reopened(item).problem.operator.input_shape)
+    source = outside.open_source(path)
     if path.suffix == ".npy":
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{path} cannot be read ({error})") from error
-        if values.dtype.kind not in "fc":
-            raise BadInput(f"{path} holds {values.dtype}", wanted="floating-point numbers")
+        if not source.head.startswith(array_files.NPY):
+            raise source.fail("this is no .npy file", do="Save it with numpy.save, or give it the suffix of its kind.")
+        header = array_files.npy_header(source)  # before anything of the size it claims is allocated
+        if header.dtype.kind not in "fc":
+            raise BadInput(f"{path} holds {header.dtype}", wanted="floating-point numbers")
+        if header.shape != truth:
+            raise BadInput(f"{path} has shape {header.shape}", wanted=" x ".join(map(str, truth)))
+        values = array_files.read_npy_file(source)
         kind = np.complex64 if values.dtype.kind == "c" else np.float32
         data = torch.from_numpy(np.ascontiguousarray(values, dtype=kind))
     else:
         from restore.io.reading import read
 
-        data = read(path).data
+        data = read(path, max_pixels=math.prod(truth)).data
     if tuple(data.shape) != truth:
         raise BadInput(f"{path} has shape {tuple(data.shape)}", wanted=" x ".join(map(str, truth)))
     flat = torch.view_as_real(data) if data.is_complex() else data
@@ -219,7 +268,7 @@ def _item(item: Item, checked: CheckedSubmission, label: str, path: Path, metric
 
 def _outcome(item: Item, checked: CheckedSubmission, path: Path) -> Outcome:
     estimate = _estimate(path, item)[None]
-    case = open_case(item)
+    case = reopened(item)
     try:
         scores = score_rows(case, case.restored(Answer(estimate, estimate[None])), item.metrics)
     except RestoreError as error:
@@ -234,10 +283,3 @@ def _outcome(item: Item, checked: CheckedSubmission, path: Path) -> Outcome:
         machine={"claimed": "seconds and NFE are the submitter's"},
         arrays={name: tensor.numpy() for name, tensor in arrays.items()},
     )
-
-
-def _escaped(name: str) -> str:
-    """A picture's name in a glob pattern."""
-    import glob
-
-    return glob.escape(name)

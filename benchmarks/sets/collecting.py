@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tarfile
@@ -10,6 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from operators.common import outside
 from operators.common.errors import BadInput, Unavailable
 from restore.metrics.download import download
 
@@ -21,7 +21,7 @@ def add(name: str, folder: Path) -> int:
 
     BadInput for a folder without pictures, a name that cannot be one, or the name of a known set for other pictures.
     """
-    from restore.io.atomic import atomic_path
+    from operators.common.atomic import atomic_path
 
     if not name or not all(c.isalnum() or c in "-_." for c in name):
         raise BadInput(f"{name!r} is not a name for a data set", wanted="letters, digits, '-', '_' and '.'")
@@ -30,7 +30,7 @@ def add(name: str, folder: Path) -> int:
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
         raise BadInput(f"no pictures in {folder}", wanted=", ".join(sorted(SUFFIXES)))
-    hashes = {p.name: _sha256(p) for p in files}
+    hashes = {p.name: outside.sha256(p) for p in files}
     _check_published(name, hashes)
     entries = {**user_entries(), name: {"folder": str(folder.resolve()), "images": len(files)}}
     home = user_folder()
@@ -74,7 +74,7 @@ def fetch(name: str, root: Path | None = None) -> Path:
         for number in range(1, data_set.images + 1):
             url = data_set.url.format(number)
             file = url.rpartition("/")[2]
-            if not (target / file).is_file() or _sha256(target / file) != hashes.get(file):
+            if not (target / file).is_file() or outside.sha256(target / file) != hashes.get(file):
                 download(url, target / file, sha256_prefix=hashes.get(file, ""))
     else:
         archive = download(data_set.url, target / data_set.url.rpartition("/")[2], sha256_prefix="")
@@ -88,14 +88,14 @@ def unpack(archive: Path, target: Path) -> list[Path]:
     written = []
     try:
         if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
+            with zipfile.ZipFile(outside.checked(archive)) as opened:
                 for info in opened.infolist():
                     if _wanted(info.filename) and not info.is_dir():
                         with opened.open(info) as source, (target / Path(info.filename).name).open("wb") as sink:
                             shutil.copyfileobj(source, sink)
                         written.append(target / Path(info.filename).name)
         else:
-            with tarfile.open(archive) as packed:
+            with tarfile.open(outside.checked(archive)) as packed:
                 for member in packed:
                     stream = packed.extractfile(member) if member.isfile() and _wanted(member.name) else None
                     if stream is not None:
@@ -110,8 +110,3 @@ def unpack(archive: Path, target: Path) -> list[Path]:
 def _wanted(name: str) -> bool:
     path = Path(name)
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

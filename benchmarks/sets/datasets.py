@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operators.common import outside
 from operators.common.errors import BadInput, Unavailable
 from operators.common.registry import unknown_name
 from restore.io import formats
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Files of a folder that are pictures; a BMP is one, and is refused by name when it is read.
 LINES = [formats.line(name) for name in formats.FORMATS]
 SUFFIXES = {suffix for line in LINES if not line.folder for suffix in line.suffixes} | {".bmp"}
+_MEND = "Mend it, or delete it and add the sets again."
 SHOWN = 3  # names listed in an error
 
 
@@ -151,7 +153,7 @@ class DataSet:
         listing = data_root(root, what=self.name) / self.listing
         if not listing.is_file():
             raise self._absent(f"no list {listing}")
-        lines = [line.split() for line in listing.read_text("utf-8").splitlines() if line.strip()]
+        lines = [line.split() for line in outside.text(listing).splitlines() if line.strip()]
         return {words[-1].rpartition("/")[2] for words in lines}
 
     def _absent(self, message: str) -> Unavailable:
@@ -217,11 +219,10 @@ def user_folder() -> Path:
 def user_entries() -> dict[str, dict[str, Any]]:
     """The user's own sets; BadInput for a list that cannot be read."""
     path = user_folder() / "datasets.toml"
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} cannot be read ({error})", do="Mend it, or delete it and add the sets again."
-        ) from error
+    table = outside.toml(outside.text(path), where=str(path))
+    for name, line in table.items():
+        if not isinstance(line, dict) or not {"folder", "images"} <= set(line) or not isinstance(line["images"], int):
+            raise outside.ReadError(path, f"[{name}] names no folder and number of images", do=_MEND)
+    return table

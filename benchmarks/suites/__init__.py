@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from operators.common import outside
 from operators.common.errors import BadInput
 from operators.common.registry import check_types, unknown_name
 from operators.common.settings import Checked, Count, Length, Positive, Range
@@ -80,9 +80,7 @@ def load(name: str) -> Suite:
     """A suite by name or from a TOML file; BadInput with a suggestion for an unknown one or an unknown key."""
     if name.endswith(".toml"):
         path = Path(name)
-        if not path.is_file():
-            raise BadInput(f"no suite file {path}", do="Check the path.")
-        return parse(path.read_text("utf-8"), name=path.stem)
+        return parse(outside.text(path), name=path.stem)
     if name not in names():
         raise unknown_name("suite", name, dict.fromkeys(names()))
     return parse(resources.files(__package__).joinpath(f"{name}.toml").read_text("utf-8"), name=name)
@@ -90,10 +88,7 @@ def load(name: str) -> Suite:
 
 def parse(text: str, *, name: str) -> Suite:
     """The text of a suite file, checked."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"suite {name!r} is not TOML ({error})", do="See docs/benchmarks.md for its form.") from error
+    raw = outside.toml(text, where=f"suite {name!r}", guide="docs/benchmarks.md")
     parts = raw.pop("part", [])
     limits = {f.name for f in fields(Part)}
     shared = {key: raw.pop(key) for key in list(raw) if key in limits and key != "solvers"}

@@ -8,7 +8,6 @@ they are no independent pictures. A method that failed on a picture has no rank:
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.common import outside
 from restore.metrics.directions import family, finite, measure
 
 from ..records.item import BASELINE, REFERENCE, SUBMITTED
@@ -317,7 +317,7 @@ def by_family(line: Line) -> dict[str, Cell]:
 
 def settings_text(line: Line) -> str:
     """The settings of a method in one line."""
-    table = json.loads(line.parameters)
+    table = outside.json_value(line.parameters, where=f"the settings of {line.method!r}")
     return ", ".join(f"{key}={value}" for key, value in table.items())
 
 

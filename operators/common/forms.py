@@ -6,7 +6,6 @@ imported by whoever declares a form, never when the command line starts.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
+from . import outside
 from .errors import BadInput, BadType, RestoreError
 from .kinds import closest
 
@@ -50,11 +50,7 @@ def read(form: type[AnyForm], text: str, *, where: str, guide: str) -> AnyForm:
 
     where: what the text is, such as "task 'mine'". guide: the document that shows the form.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{where} is not TOML ({error})", do=f"See {guide} for its form.") from error
-    return fill(form, table, where=where)
+    return fill(form, outside.toml(text, where=where, guide=guide), where=where)
 
 
 def fill(form: type[AnyForm], table: Mapping[str, Any], *, where: str) -> AnyForm:

@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from operators.common import outside
+from operators.common.atomic import atomic_path
 from operators.common.errors import BadInput, RestoreError, Unavailable
 from operators.common.registry import Entry, Registry
 
@@ -67,20 +69,16 @@ def save_network(
     tensors = {k: as_floats(v.detach(), dtype).contiguous().cpu() for k, v in network.state_dict().items()}
     header["digest"] = digest(tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    with temporary.open("wb") as file:
-        file.write(save(tensors, header))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(tensors, header))
 
 
 def load_network(path: Path) -> Checkpoint:
     """Rebuild the network in `path`; Unavailable where it is absent, BadInput where it is damaged or does not fit."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise Unavailable(f"no weights at {path}", do="Train them (restore train NAME) or name a file that exists.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(outside.checked(path), framework="pt") as file:
             header = file.metadata() or {}
             stored: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
@@ -133,10 +131,9 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 def _plain(path: Path, header: Mapping[str, str], key: str) -> dict[str, Any]:
     """A part of the header; BadInput unless it is a JSON object."""
-    try:
-        value = json.loads(header[key])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise BadInput(f"the header of {path} has no readable {key!r}", do="Fetch or train it again.") from error
+    if key not in header:
+        raise BadInput(f"the header of {path} has no {key!r}", do="Fetch or train it again.")
+    value = outside.json_value(header[key], where=f"{key!r} in the header of {path}", do="Fetch or train it again.")
     if not isinstance(value, dict):
         raise BadInput(f"{key!r} in the header of {path} is {value!r:.60}", wanted="a JSON object")
     return value

@@ -7,6 +7,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from operators.common import outside
 from operators.common.errors import BadInput, RestoreError
 
 from ..base import DiffusionPrior, Prior
@@ -66,7 +67,7 @@ def from_file(path: Path, *, name: str) -> Prior:
             f"the header of {path} describes no prior ({error})", do="Fetch or train the weights again."
         ) from error
     prior.name = name
-    prior.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    prior.sha256 = outside.sha256(path)
     return prior.eval()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,9 @@ from typing import Annotated, Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from operators.common import outside
+from operators.common.atomic import atomic_path
+from operators.common.errors import RestoreError
 from operators.common.settings import Checked, Count, Fraction, NotNegative, Positive, Range, Seed
 
 from .muon import load_moments, muon, split_parameters
@@ -165,7 +167,7 @@ class Trainer:
         self.step, self.seconds = step, seconds
 
     def save(self) -> None:
-        """Write the checkpoint whole under a temporary name, then rename."""
+        """Write the checkpoint, whole or not at all."""
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -175,20 +177,24 @@ class Trainer:
             "smoothed": self.smoothed,
         }
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.checkpoint.with_suffix(".part")
-        with temporary.open("wb") as file:
+        with atomic_path(self.checkpoint) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.checkpoint)
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            load_moments(optimiser, saved)
-        self.step, self.seconds, self.smoothed = state["step"], state["seconds"], state["smoothed"]
+        try:
+            state = torch.load(outside.checked(self.checkpoint), map_location=self.device, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+                load_moments(optimiser, saved)
+            self.step, self.seconds, self.smoothed = int(state["step"]), state["seconds"], state["smoothed"]
+        except RestoreError:
+            raise
+        except Exception as error:  # a damaged file fails in many ways, and so does one of another network
+            reason = outside.one_line(error, limit=120)
+            raise outside.ReadError(
+                self.checkpoint, f"no checkpoint of this recipe ({reason})", do="Delete it, or choose another --out."
+            ) from error
 
 
 def fast_bfloat16(device: str) -> bool:

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from operators.common import outside
 from operators.common.settings import Checked, Count, Fraction, Positive, Range
 
 from . import graphics, leaves
@@ -117,7 +118,7 @@ def _decode_folder(folder: Path, files: str) -> list[np.ndarray]:
         )
     pictures = []
     for path in paths:
-        with Image.open(path) as image:
+        with Image.open(outside.checked(path)) as image:
             pictures.append(np.asarray(image.convert("RGB")))
     return pictures
 

@@ -42,10 +42,11 @@ def run(
     as_json: options.Json = False,
 ) -> None:
     """`restore import`: a released checkpoint as a prior."""
-    from operators.common.errors import BadInput
+    from operators.common import outside
 
-    if not file.exists():  # said before torch is imported
-        raise BadInput(f"no file at {file}", do="Check the path.")
+    for named in (file, autoencoder):  # said before torch is imported
+        if named is not None and str(named) != "none":
+            outside.checked(named)
     from priors.files import store
     from priors.files.importing.convert import import_checkpoint
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .folders import Pairs, expand, holds_one, pair_by_stem
     from .formats import FORMATS
     from .image import Image, Metadata
-    from .parameters import read_array
+    from .numpy_arrays import read_array
     from .reading import read
     from .sizes import Extent, check_head, extent
     from .source import MAX_PIXELS
@@ -33,7 +33,7 @@ __getattr__, _, _ = lazy_loader.attach(
         "folders": ["Pairs", "expand", "holds_one", "pair_by_stem"],
         "formats": ["FORMATS"],
         "image": ["Image", "Metadata"],
-        "parameters": ["read_array"],
+        "numpy_arrays": ["read_array"],
         "reading": ["read"],
         "source": ["MAX_PIXELS"],
         "writing": ["write", "write_native"],

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.common import outside
 from operators.common.errors import RestoreError
 from operators.common.metadata import Facts, Geometry, parts_from_dict
 
@@ -72,7 +73,7 @@ def _facts(source: Source, attributes: Mapping[str, Any]) -> Facts:
     try:
         if not isinstance(text, str) or len(text) > LONGEST:
             raise ValueError("no text, or too much of it")
-        return Facts(**parts_from_dict(json.loads(text)))
+        return Facts(**parts_from_dict(outside.json_value(text, where="the typed metadata")))
     except (ValueError, TypeError, AttributeError, RestoreError) as error:
         raise source.fail(f"typed metadata that make no sense ({error})", do="Write the file again.") from error
 

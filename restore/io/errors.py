@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
 
 from operators.common.errors import BadInput, MissingExtra
+from operators.common.outside import ReadError, WriteError, one_line, shown
 
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """A path as one printable line: bytes that are not UTF-8 and control characters become escapes."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def one_line(text: object, *, limit: int = 300) -> str:
-    """Another library's message without line breaks, cut to a length a terminal can show."""
-    line = " ".join(str(text).split())
-    line = "".join(c if c.isprintable() else "?" for c in line)
-    return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-class _FileError(BadInput):
-    """A BadInput about one file."""
-
-    def __init__(self, path: str | os.PathLike[str], found: str, wanted: str = "", do: str = "") -> None:
-        self.path = Path(path)
-        self._arguments = (path, found, wanted, do)
-        super().__init__(f"{shown(path)}: {one_line(found)}", wanted=one_line(wanted), do=one_line(do, limit=600))
-
-    def about(self, path: str | os.PathLike[str]) -> Self:
-        """The same finding under the name the user knows the file by."""
-        return type(self)(path, *self._arguments[1:])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._arguments
-
-
-class ReadError(_FileError):
-    """A file that cannot be read: (path, found, wanted, do). Every reader's own exception ends up here."""
-
-
-class WriteError(_FileError):
-    """A file that cannot be written: (path, found, wanted, do). What was there before is intact."""
+__all__ = ["ReadError", "WriteError", "as_read_error", "one_line", "shown"]
 
 
 @contextmanager

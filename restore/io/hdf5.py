@@ -200,7 +200,7 @@ def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
         split[pair[0]], split[pair[1]] = stored.real, stored.imag
         stored = split
     with new_file(path) as file:
-        name = str(spec.fields.get("dataset") or "image")
+        name = spec.member or "image"
         data = file.create_dataset(name, data=stored, chunks=True, fletcher32=True)
         write_declared(data.attrs, spec)
 

@@ -150,7 +150,7 @@ def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
     """A MATLAB file of version 5 with one variable, compressed."""
     import scipy.io
 
-    name = str(spec.fields.get("dataset") or "image").rsplit(".", 1)[-1]
+    name = (spec.member or "image").rsplit(".", 1)[-1]
     scipy.io.savemat(path, {name: stored}, do_compression=True, appendmat=False)
 
 

@@ -13,11 +13,13 @@ from typing import IO
 
 import numpy as np
 
+from operators.common.array_files import NpyHeader, check_length, read_header
+
 from .decoded import Decoded
 from .format import Format, Sized
 from .inside import choose_name
 from .layout import plan
-from .numpy_arrays import NpyHeader, check_length, decoded, read_header
+from .numpy_arrays import decoded
 from .source import Options, Source, check_whole
 from .write_spec import Spec
 
@@ -85,7 +87,7 @@ def _member_header(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipIn
 
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
     """A .npz file with one array under the name `dataset`."""
-    name = str(spec.fields.get("dataset") or "image")
+    name = spec.member or "image"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(f"{name}.npy", "w") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(stored), allow_pickle=False)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .atomic import atomic_folder, atomic_path
+from operators.common.atomic import atomic_folder, atomic_path
+
 from .errors import WriteError
 from .format import Format
 from .formats import line, load

@@ -6,11 +6,11 @@ hyperstacks; our own writer leaves the typed metadata in the JSON that tifffile 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from operators.common import outside
 from operators.common.errors import RestoreError
 from operators.common.metadata import Camera, Facts, Geometry, parts_from_dict
 
@@ -89,7 +89,7 @@ def _of_imagej(tags: Mapping[str, Any], page: Any) -> Geometry | None:
 
 def _of_ours(source: Source, text: str, page: Any) -> Facts:
     try:
-        table = json.loads(text)
+        table = outside.json_value(text, where="the description")
     except ValueError:
         return Facts()
     if not isinstance(table, dict) or "facts" not in table:

@@ -10,6 +10,8 @@ import numpy as np
 
 from operators.common.metadata import Facts
 
+LONGEST = 200  # characters of the name of an array
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -29,3 +31,11 @@ class Spec:
     unit: str | None = None
     facts: Facts = field(default_factory=Facts)
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def member(self) -> str:
+        """The name of the array in a file that names arrays, "" for none; one that leads elsewhere is not handed on."""
+        name = str(self.fields.get("dataset") or "")
+        parts = name.split("/")
+        plain = len(name) <= LONGEST and name.isprintable() and "\\" not in name and not {"", ".", ".."} & set(parts)
+        return name if plain else ""

@@ -80,7 +80,7 @@ def _arrays(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:
     """One array in a store; one with a name lies in a group of the store."""
     zarr = import_extra("zarr", do=_EXTRA)
-    name = str(spec.fields.get("dataset") or "")
+    name = spec.member
     if name:
         zarr.open_group(str(path), mode="w")
     chunks = tuple(min(n, CHUNK) for n in stored.shape)

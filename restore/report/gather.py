@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from operators import BadInput, BadType
+from operators.common import outside
 
 from .page import Page
 
@@ -180,12 +181,7 @@ def _adjoint(problem: Problem, y: Tensor) -> Tensor | None:
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
-    try:
-        table: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise BadInput(
-            f"no metrics.json at {path}", do="Keep it beside result.h5, as `restore run` wrote it."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} is damaged ({error})", do="Run again: `restore run`.") from error
+    if not os.path.lexists(path):
+        raise BadInput(f"no metrics.json at {path}", do="Keep it beside result.h5, as `restore run` wrote it.")
+    table: dict[str, Any] = outside.json_value(outside.text(path), where=str(path), do="Run again: `restore run`.")
     return table

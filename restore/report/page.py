@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from operators import BadInput
+from operators.common.atomic import atomic_path
 
-from ..io.atomic import atomic_path
 from . import numbers, panels, plot
 
 TEMPLATE = "page.html.j2"

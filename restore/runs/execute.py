@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from operators import BadInput, RestoreError
+from operators.common import outside
 
 from .. import io
 from ..calibration.applied import apply
@@ -169,7 +169,8 @@ def _done(plan: Plan, item: RunItem) -> dict[str, Any] | None:
         raise BadInput(
             f"{item.out} holds a result of other settings", do="Choose another --out, or add --overwrite to replace it."
         )
-    metrics: dict[str, Any] = json.loads((item.out / "metrics.json").read_text("utf-8"))
+    path = item.out / "metrics.json"
+    metrics: dict[str, Any] = outside.json_value(outside.text(path), where=str(path))
     return metrics
 
 

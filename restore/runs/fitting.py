@@ -17,11 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from operators.common.atomic import atomic_path
 from operators.common.randomness import Noise, NoiseSource
 from operators.core.operator import Operator
 from priors.base import Prior
 
-from ..io.atomic import atomic_path
 from ..io.errors import WriteError
 from ..problem import Problem
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from operators.common.atomic import atomic_folder, atomic_path
+
 from .. import io, report
-from ..io.atomic import atomic_folder, atomic_path
 from ..io.writing import shows_whole
 from ..reconstruction import Reconstruction
 from ..tasks.units import shown_unit

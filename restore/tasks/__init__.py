@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from operators.common.errors import BadInput
+from operators.common import outside
 from operators.common.registry import plain, unknown_name
 
 from .physics import rebuild
@@ -70,11 +70,7 @@ def load(name: str | Path) -> Task:
     if not str(name).endswith(".toml"):
         return REGISTRY[str(name)]
     path = Path(name)
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read task file {path} ({getattr(error, 'strerror', None) or 'not text'})") from error
-    return Task(path.stem, parse(text, where=str(path)))
+    return Task(path.stem, parse(outside.text(path), where=str(path)))
 
 
 def _folder() -> Any:

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from operators.common import outside
+from operators.common.atomic import atomic_path
 from operators.common.errors import BadInput
 from priors.tiling import ramp_window
-from restore.io.atomic import atomic_path
 from restore.io.errors import WriteError
 from restore.io.layout import disarrange
 
@@ -71,10 +72,10 @@ def facts(path: Path) -> dict[str, Any] | None:
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
-            table: dict[str, Any] = json.loads(str(file.attrs["restore"]))
-            return table
-    except (OSError, KeyError, ValueError):
+        with h5py.File(outside.checked(path), "r") as file:
+            table = outside.json_value(str(file.attrs["restore"]), where=str(path))
+            return table if isinstance(table, dict) and isinstance(table.get("scores"), dict) else None
+    except (OSError, KeyError, ValueError, RuntimeError):
         return None
 
 

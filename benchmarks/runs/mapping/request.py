@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from operators import REGISTRY
+from operators.common import outside
 from operators.common.errors import BadInput
 from operators.common.randomness import check_seed, image_id
 from operators.core.locality import Locality, locality
@@ -280,7 +281,9 @@ def _item(
         place += " rows {}-{} columns {}-{}".format(*where["window"])
     files = {key: posed.get(key) or where.get(key) for key in ("kernel", "mask")}
     hashes = {
-        key: context.hashed(pixels_name(Path(file), key), partial(_digest, file)) for key, file in files.items() if file
+        key: context.hashed(pixels_name(Path(file), key), partial(outside.sha256, file))
+        for key, file in files.items()
+        if file
     }
     measured = {"sigma": posed.get("sigma"), "peak": posed.get("peak")} if request.measured else None
     first = {} if request.measured else dict(list(task.metrics.items())[:1])
@@ -303,8 +306,3 @@ def _item(
             "keep": True,
         },
     )
-
-
-def _digest(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

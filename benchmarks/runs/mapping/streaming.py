@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from operators import BadInput, NoiseSource
+from operators.common.atomic import atomic_path
 from restore import io
-from restore.io.atomic import atomic_path
 from restore.tasks import Task, measurement, units
 
 from ...records.store import write_arrays

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from operators import BadInput
+from operators.common import outside
 
 from ...records.store import Store
 
@@ -21,7 +21,7 @@ def write(store: Store, *, intersect: bool = False) -> list[Path]:
     Shown is the latest plan; rows of other versions stay in the store and out of the tables.
     intersect: rank over the pictures that all methods have, where some failed.
     """
-    from restore.io.atomic import atomic_path
+    from operators.common.atomic import atomic_path
 
     from . import page, tables
 
@@ -40,4 +40,4 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / "leaderboard.json"
     if not path.is_file():
         raise BadInput(f"no {path}", do="Name a folder that `restore bench` wrote.")
-    return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]
+    return outside.json_value(outside.text(path), where=str(path))  # type: ignore[no-any-return]

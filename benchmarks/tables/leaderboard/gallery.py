@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 
+from operators.common import outside
 from operators.common.errors import BadInput
 from restore.report.embed import data_uri, shrink
 from restore.report.panels import looks
@@ -53,7 +53,11 @@ def _panels(store: Store, members: list[Row]) -> list[dict[str, Any]]:
             pictures[row.method] = torch.from_numpy(arrays["estimate"])
     if not pictures:
         return []
-    unit = json.loads(members[0].physics).get("input", {}).get("unit", "[0,1]")
+    unit = (
+        outside.json_value(members[0].physics, where=f"the physics of row {members[0].key[:12]}")
+        .get("input", {})
+        .get("unit", "[0,1]")
+    )
     shown = looks({**beside, **pictures}, unit=unit)
     return [_panel(name, look.pixels, look.rule) for name, look in shown.items()]
 

@@ -6,6 +6,7 @@ Angles are in degrees, counter-clockwise from the row direction pointing right; 
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,8 @@ from typing import Annotated, Any
 import numpy as np
 from torch import Tensor
 
+from ...common import outside
+from ...common.array_files import read_array
 from ...common.errors import BadInput, BadType
 from ...common.registry import check_keywords
 from ...common.settings import OneOf, check
@@ -87,22 +90,14 @@ def from_file(path: str | Path, *, normalise: bool = True) -> np.ndarray:
             wanted=", ".join(FILES),
             do="Read a picture with restore.read and give its array.",
         )
+    if path.suffix.lower() not in (".txt", ".csv"):
+        return from_array(read_array(path), normalise=normalise)
+    rows = io.StringIO(outside.text(path))
     try:
-        if path.suffix.lower() in (".txt", ".csv"):
-            values = np.loadtxt(path, delimiter="," if path.suffix.lower() == ".csv" else None, ndmin=2)
-        else:
-            loaded = np.load(path, allow_pickle=False)
-            values = loaded if isinstance(loaded, np.ndarray) else _only_array(loaded, path)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"the kernel file {path.name!r} cannot be read ({error})") from None
+        values = np.loadtxt(rows, delimiter="," if path.suffix.lower() == ".csv" else None, ndmin=2)
+    except ValueError as error:
+        raise outside.ReadError(path, f"no rows of numbers ({error})", "one row of the kernel in each line") from None
     return from_array(values, normalise=normalise)
-
-
-def _only_array(archive: Mapping[str, np.ndarray], path: Path) -> np.ndarray:
-    names = list(archive)
-    if len(names) != 1:
-        raise BadInput(f"{path.name!r} holds {len(names)} arrays", wanted="one", do="Store the kernel alone.")
-    return archive[names[0]]
 
 
 def fingerprint(kernel: np.ndarray) -> str:

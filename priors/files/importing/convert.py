@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from operators.common import outside
+from operators.common.atomic import atomic_path
 from operators.common.errors import BadInput
 from operators.common.registry import unknown_name
 
@@ -77,7 +78,7 @@ def import_checkpoint(
     notes = {
         "format": layout.name,
         "file": file.name,
-        "file_sha256": _sha256(file),
+        "file_sha256": outside.sha256(file),
         "found_in": release.where,
         "weights": release.kind,
         "chosen": list(parts.chosen),
@@ -87,7 +88,7 @@ def import_checkpoint(
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     if autoencoder is not None and str(autoencoder) != NONE:
-        notes.update(autoencoder=autoencoder.name, autoencoder_sha256=_sha256(autoencoder))
+        notes.update(autoencoder=autoencoder.name, autoencoder_sha256=outside.sha256(autoencoder))
     path = folder / f"{stem}{store.SUFFIX}"
     save_network(
         path,
@@ -103,7 +104,8 @@ def import_checkpoint(
         dtype=torch.float32,
     )
     card = path.with_suffix(".md")
-    card.write_text(card_of(stem, layout, notes=notes, shape=shape, process=process), encoding="utf-8")
+    with atomic_path(card) as temporary:
+        temporary.write_text(card_of(stem, layout, notes=notes, shape=shape, process=process), encoding="utf-8")
     return Imported(stem, path, card, tuple(assumptions), parts.chosen)
 
 
@@ -202,8 +204,3 @@ def _marks(file: Path, layout: ReleasedLayout, shape: Mapping[str, Any]) -> int:
         inputs = "sees no measurement: it generates pictures" if left < 0 else f"sees {left} channels beside it"
         raise BadInput(f"the network in {file} {inputs}", wanted="a network that restores a measurement")
     return left
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from operators.common import outside
 from operators.common.errors import BadInput
 
 
@@ -40,9 +41,7 @@ def read(path: Path) -> Any:
     BadInput, and nothing has been run: no such file, another kind of file, a damaged one, an archive that unpacks to
     more than its size, a pickle that names anything outside the plain containers (each such name is told).
     """
-    if not path.is_file():
-        raise BadInput(f"no file at {path}" if not path.exists() else f"{path} is not a file", do="Check the path.")
-    with path.open("rb") as file:
+    with outside.opened(path) as file:
         head = file.read(16)
     if head[:2] == b"PK":
         return _zipped(path)
@@ -59,14 +58,14 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        return load_file(outside.checked(path))
     except SafetensorError as error:
         raise BadInput(f"{path} is not a whole safetensors file ({error})", do="Fetch it again.") from error
 
 
 def _zipped(path: Path) -> Any:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(outside.checked(path)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise BadInput(f"{path} is truncated or damaged ({error})", do="Fetch it again.") from error
@@ -80,11 +79,11 @@ def _zipped(path: Path) -> Any:
         raise BadInput(f"{path} is an archive without weights", wanted="a file of torch.save")
     with torch.serialization.safe_globals(list(PLAIN)):
         try:
-            outside = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+            strange = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         except Exception as error:  # a damaged pickle fails in many ways
             raise BadInput(f"{path} is damaged ({type(error).__name__}: {error})", do="Fetch it again.") from error
-    if outside:
-        raise refused(path, outside)
+    if strange:
+        raise refused(path, strange)
     return _unpickled(path)
 
 
@@ -92,7 +91,7 @@ def _unpickled(path: Path) -> Any:
     with torch.serialization.safe_globals(list(PLAIN)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pickles that another protocol wrote: they are read or refused below
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(outside.checked(path), map_location="cpu", weights_only=True)
         except Exception as error:
             names = _GLOBAL.findall(str(error)) or _globals_named(path)
             if names:
@@ -108,7 +107,7 @@ def _globals_named(path: Path) -> list[str]:
     names: list[str] = []
     words: list[str] = []
     try:
-        with path.open("rb") as file:
+        with outside.opened(path) as file:
             for opcode, argument, _ in pickletools.genops(file):
                 if opcode.name == "GLOBAL":
                     names.append(str(argument).replace(" ", "."))

@@ -144,7 +144,7 @@ def test_a_full_disk_at_the_last_moment_keeps_the_old_result(fast, picture, here
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("restore.io.atomic._sync", full)
+    monkeypatch.setattr("operators.common.atomic._sync", full)
     ended = fast("--task", "sr4x", "--input", picture, "--out", "out", "--seed", 1, "--overwrite")
     assert ended.status == 2 and ended.err.count("\n") == 1 and "the disk is full" in ended.err
     assert {p.name: p.read_bytes() for p in (here / "out").iterdir()} == before

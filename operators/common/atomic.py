@@ -1,0 +1,131 @@
+"""Files that are written whole or not at all: a temporary name in the same folder, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .outside import WriteError, one_line
+
+# What the place of writing is to blame for; any other OSError from the body is the body's own and passes unchanged.
+_PLACE = {
+    errno.ENOSPC: ("the disk is full", "Free some space or write elsewhere."),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space or write elsewhere."),
+    errno.EROFS: ("the file system is read-only", "Write elsewhere."),
+    errno.EACCES: ("no permission to write here", "Change the permissions or write elsewhere."),
+    errno.EPERM: ("no permission to write here", "Change the permissions or write elsewhere."),
+    errno.ENOENT: ("its folder does not exist", "Create the folder first."),
+    errno.ENOTDIR: ("a part of its path is a file, not a folder", "Name another place."),
+    errno.ENAMETOOLONG: ("the name is too long for this file system", "Choose a shorter name."),
+    errno.EFBIG: ("the file is too large for this file system", "Write elsewhere."),
+}
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
+    """A block's temporary path beside `path`: on success it takes that name, on any exception it is removed.
+
+    The temporary name ends in the same suffix, since writers look at it. A file that was there before stays intact
+    until the new one is complete and on disk; its permissions and a symbolic link that leads to it are kept.
+
+    Raises
+    ------
+    WriteError
+        The place cannot be written: missing folder, permission, full disk, a folder or device of that name,
+        or an existing file with `overwrite=False`.
+    """
+    place = Path(path)
+    if "\0" in os.fspath(place):
+        raise WriteError(place, "the name holds a zero byte", do="Choose another name.")
+    target = Path(os.path.realpath(place))
+    temporary = target.with_name(f".restore-{secrets.token_hex(6)}{target.suffix[:20]}")
+    try:
+        mode = _existing_mode(place, target, overwrite=overwrite)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        raise _place_error(place, error) from error
+    try:
+        yield temporary
+        if mode is not None:
+            temporary.chmod(mode)
+        _sync(temporary)
+        temporary.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno in _PLACE and error.errno != errno.ENOENT:
+            raise _place_error(place, error) from error
+        raise
+    with suppress(OSError):  # some network drives cannot sync a folder; the file itself is safe by now
+        _sync(target.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A block's empty folder beside `path`: on success it takes that name, on any exception it is removed.
+
+    A folder that was there before stays intact until the new one is complete, and is gone after that. WriteError where
+    the place cannot be written.
+    """
+    target = Path(path)
+    try:
+        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        stage.chmod(0o755)  # mkdtemp makes it private; results are ordinary files
+    except OSError as error:
+        raise _place_error(target, error) from error
+    try:
+        yield stage
+        _swap(stage, target)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _swap(stage: Path, target: Path) -> None:
+    if not target.exists():
+        stage.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    target.rename(old / "kept")
+    try:
+        stage.rename(target)
+    except BaseException:
+        (old / "kept").rename(target)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _existing_mode(place: Path, target: Path, *, overwrite: bool) -> int | None:
+    """Permissions of the file that will be replaced, None where there is none."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device or pipe"
+        raise WriteError(place, f"this is {kind}", wanted="a file name", do="Name a file.")
+    if not overwrite:
+        raise WriteError(place, "it exists already", do="Choose another name or allow overwriting.")
+    return stat.S_IMODE(mode)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _place_error(path: Path, error: OSError) -> WriteError:
+    message, do = _PLACE.get(
+        error.errno or 0, (f"cannot write ({one_line(error.strerror or error)})", "Write elsewhere.")
+    )
+    return WriteError(path, message, do=do)
