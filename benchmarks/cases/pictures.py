@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from operators import image_id
+from operators.common import outside
 from operators.common.errors import BadInput
 from operators.common.metadata import Facts, parts_from_dict
 from operators.common.registry import plain
@@ -172,7 +173,9 @@ def of_file(
     if not informing.listens(task.physics):
         return {}
     text = context.hashed(f"facts {name}", lambda: json.dumps(meta().parts_as_dict(), sort_keys=True))
-    hints = informing.hints(task.physics, Facts(**parts_from_dict(json.loads(text))), output_shape)
+    hints = informing.hints(
+        task.physics, Facts(**parts_from_dict(outside.json_value(text, where=f"what is known of {name}"))), output_shape
+    )
     stated = {**hints.settings, **hints.arrays}
     return {"file": plain(stated)} if stated else {}
 

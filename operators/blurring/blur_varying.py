@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput, BadType
+from ..common.intake import finite, numbers
 from ..common.settings import Count, Positive, Range, check_room
 from ..core.base import LinearOperator, Shape, check_shape
 from . import kernels as shapes
@@ -97,17 +98,10 @@ class SpatiallyVaryingBlur(LinearOperator):
 
 def _stack(values: Any, name: str) -> np.ndarray:
     """K x h x w in float64; BadType or BadInput for anything else."""
-    try:
-        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-    except ValueError:
-        raise BadInput(f"{name} is a ragged list", wanted="arrays of one size") from None
-    if array.dtype.kind not in "biuf":
-        raise BadType(f"{name} holds {array.dtype}", wanted="real numbers")
+    array = numbers(values, what=name)
     if array.ndim != 3 or array.size == 0:
         raise BadInput(f"{name} has shape {array.shape}", wanted="K x h x w")
-    if not np.isfinite(array).all():
-        raise BadInput(f"{name} holds {int((~np.isfinite(array)).sum())} NaN or infinite values")
-    return array.astype(np.float64)
+    return finite(array, what=name)
 
 
 def _lens(picture: tuple[int, int], count: int, sigma: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:

@@ -11,8 +11,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 
 from .outside import WriteError, one_line
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # systems without such locks
+    fcntl = None
 
 # What the place of writing is to blame for; any other OSError from the body is the body's own and passes unchanged.
 _PLACE = {
@@ -23,6 +30,8 @@ _PLACE = {
     errno.EPERM: ("no permission to write here", "Change the permissions or write elsewhere."),
     errno.ENOENT: ("its folder does not exist", "Create the folder first."),
     errno.ENOTDIR: ("a part of its path is a file, not a folder", "Name another place."),
+    errno.ELOOP: ("a symbolic link that leads to itself", "Name another place."),
+    errno.EEXIST: ("a file, or a link that leads nowhere, lies in its path", "Name another place."),
     errno.ENAMETOOLONG: ("the name is too long for this file system", "Choose a shorter name."),
     errno.EFBIG: ("the file is too large for this file system", "Write elsewhere."),
 }
@@ -76,7 +85,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     try:
-        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        stage = Path(tempfile.mkdtemp(prefix=_prefix(target, "new"), dir=target.parent))
         stage.chmod(0o755)  # mkdtemp makes it private; results are ordinary files
     except OSError as error:
         raise _place_error(target, error) from error
@@ -87,11 +96,90 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
+@contextmanager
+def claimed(path: str | os.PathLike[str]) -> Iterator[None]:
+    """A block during which no other run writes to `path`; WriteError where one does so now.
+
+    The claim is a lock on a file beside it, which the system lifts when a run is killed. What a killed run left beside
+    `path` is cleared away then, and a folder that it was about to replace is put back.
+    """
+    target = Path(path)
+    lock = target.with_name(f".{target.name}.lock")
+    made = _make_parents(target)
+    try:
+        handle = _locked(target, lock)
+        try:
+            _clear(target)
+            yield
+        finally:
+            with suppress(OSError):
+                lock.unlink()
+            os.close(handle)
+    finally:
+        for folder in made:  # that nothing was put into after all
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _make_parents(target: Path) -> list[Path]:
+    """Make the folders that `target` lies in; those that were not there, the innermost first."""
+    made = []
+    for folder in target.absolute().parents:
+        if os.path.lexists(folder):
+            break
+        made.append(folder)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _place_error(target, error) from error
+    return made
+
+
+def _locked(target: Path, lock: Path) -> int:
+    """The handle of the lock file, held; WriteError where another process holds it."""
+    while True:
+        try:
+            handle = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        except OSError as error:
+            raise _place_error(target, error) from error
+        try:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock.stat().st_ino == os.fstat(handle).st_ino:
+                return handle
+        except FileNotFoundError:  # its holder was done between the two calls
+            pass
+        except OSError as error:
+            os.close(handle)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise WriteError(target, "another run is writing it now", do="Choose another --out.") from error
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise _place_error(target, error) from error
+            return os.open(lock, os.O_RDONLY | os.O_CLOEXEC)  # a drive without locks
+        os.close(handle)
+
+
+def _prefix(target: Path, what: str) -> str:
+    return f".{target.name}.restore-{what}-"
+
+
+def _clear(target: Path) -> None:
+    """Remove the stages that killed runs left, and put back what one of them had moved aside."""
+    with suppress(OSError):
+        entries = list(target.parent.iterdir())
+        for old in (entry for entry in entries if entry.name.startswith(_prefix(target, "old"))):
+            if (old / "kept").is_dir() and not os.path.lexists(target):
+                (old / "kept").rename(target)
+            shutil.rmtree(old, ignore_errors=True)
+        for stage in (entry for entry in entries if entry.name.startswith(_prefix(target, "new"))):
+            shutil.rmtree(stage, ignore_errors=True)
+
+
 def _swap(stage: Path, target: Path) -> None:
     if not target.exists():
         stage.rename(target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    old = Path(tempfile.mkdtemp(prefix=_prefix(target, "old"), dir=target.parent))
     target.rename(old / "kept")
     try:
         stage.rename(target)

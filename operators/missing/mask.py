@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.errors import BadInput, BadType
+from ..common.errors import BadInput
+from ..common.intake import binary
 from ..common.settings import Count, Length, OneOf, Range, Seed
 from ..core.base import SVD, ComplexPictures, PartialIsometry, Shape, check_rho, check_shape
 from ..core.diagonal import divide
@@ -66,7 +67,7 @@ class Mask(PartialIsometry):
             hole = Hole(plane, missing=missing, box=box, width=width, period=period, direction=direction, seed=seed)
             keep = draw(kind, hole)
         else:
-            keep = _binary(mask)
+            keep = binary(mask)
             kind = "array"
         if not keep.any():
             raise BadInput("the mask removes every pixel", wanted="at least one that is measured")
@@ -123,23 +124,3 @@ class Mask(PartialIsometry):
 
     def extra_repr(self) -> str:
         return f"{self.input_shape}, kind={self.kind!r}, missing={self.missing:.4f}, seed={self.seed}"
-
-
-def _binary(mask: Any) -> np.ndarray:
-    """The mask as booleans; BadInput unless it is made of true and false, or of 0 and 1."""
-    try:
-        values = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
-    except ValueError:
-        raise BadInput("the mask is a ragged list", wanted="rows of equal length") from None
-    if values.dtype.kind not in "biuf":
-        raise BadType(f"the mask holds {values.dtype}", wanted="true and false, or 0 and 1")
-    if values.size == 0:
-        raise BadInput(f"the mask has shape {values.shape}", wanted="at least one pixel")
-    strange = (values != 0) & (values != 1)
-    if strange.any():
-        raise BadInput(
-            f"the mask holds {int(strange.sum())} values other than 0 and 1, such as {values[strange].flat[0]}",
-            wanted="1 where a pixel was measured, 0 elsewhere",
-            do="Make it binary first: mask > 0.",
-        )
-    return values.astype(bool)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ..common.errors import BadInput
+from ..common.intake import binary
 from ..common.randomness import check_seed
 from ..common.settings import Range, check, checked
 from ..core.base import Shape
-from ..missing.mask import _binary
 from .lines import LINES, Lines, centre, magic_low
 from .patterns import PATTERNS, Pattern
 from .settings import Acceleration, Calibration, CenterFraction, Frames, Sampling, Seeds
@@ -51,7 +51,7 @@ def sampling_mask(
 
 def given_mask(mask: Any, size: Shape, channels: int) -> Tensor:
     """A mask array as C' x spatial, C' 1 or the channels; BadInput for one that does not fit or measures nothing."""
-    keep = _binary(mask)
+    keep = binary(mask)
     if not keep.any():
         raise BadInput("the mask measures nothing", wanted="at least one point of k-space")
     while keep.ndim > len(size) + 1 and keep.shape[0] == 1:

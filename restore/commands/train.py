@@ -52,6 +52,7 @@ def train(
 ) -> None:
     """`restore train`: a prior, trained from its recipe."""
     from operators import BadInput
+    from operators.common.atomic import claimed
     from priors.files.checkpoints import load_network
     from priors.training import recipe as recipes
 
@@ -79,7 +80,10 @@ def train(
             )
 
     try:
-        path = recipes.train(recipe, batches, out=folder, device=device, report=report, origin=origin, weights=weights)
+        with claimed(folder / recipe.name):
+            path = recipes.train(
+                recipe, batches, out=folder, device=device, report=report, origin=origin, weights=weights
+            )
     except KeyboardInterrupt:
         sys.stderr.write(f"restore: stopped; the checkpoint is in {folder}. The same command continues.\n")
         raise typer.Exit(INTERRUPTED) from None

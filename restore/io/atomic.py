@@ -1,5 +1,5 @@
 """`atomic_path` and `atomic_folder` for those who write files of pictures; the priors need them too."""
 
-from operators.common.atomic import atomic_folder, atomic_path
+from operators.common.atomic import atomic_folder, atomic_path, claimed
 
-__all__ = ["atomic_folder", "atomic_path"]
+__all__ = ["atomic_folder", "atomic_path", "claimed"]

@@ -1,7 +1,8 @@
 """JPEG through Pillow, after a walk over its markers that no truncated file passes.
 
 Pillow accepts a file whose last bytes are missing, depending on a global switch that other libraries set; the walk
-does not. There is no checksum in the format: a flipped bit inside the data shows in the picture only.
+does not, and `jpeg_scans` holds the size in the header against the data that fill it. There is no checksum in the
+format: a flipped bit inside the data shows in the picture only.
 Format: ITU-T T.81, annex B.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import jpeg_scans
 from .decoded import Decoded, arrays_only, orientation_notes, upright
 from .format import Format
 from .source import Options, Source, check_pixels
@@ -30,15 +32,17 @@ def read(source: Source, options: Options) -> Decoded:
 
     arrays_only(source, options, "JPEG picture")
     data = source.content()
-    depth, height, width = _walk(source, data)
-    check_pixels(source, width * height, options, what="the JPEG header promises a picture that")
-    if depth != 8:
-        raise source.fail(f"a JPEG of {depth} bits", wanted="8 bits", do="Export it as a 16-bit PNG or TIFF.")
+    frame, scans = _walk(source, data)
+    check_pixels(source, frame.width * frame.height, options, what="the JPEG header promises a picture that")
+    if frame.depth != 8:
+        raise source.fail(f"a JPEG of {frame.depth} bits", wanted="8 bits", do="Export it as a 16-bit PNG or TIFF.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks about odd EXIF blocks, which only the orientation is taken from
         with JpegImageFile(io.BytesIO(data)) as picture:
             if picture.mode not in ("L", "RGB"):
                 raise source.fail(f"a {picture.mode} JPEG", wanted="gray or RGB", do="Convert it to RGB first.")
+            if found := jpeg_scans.fault(data, frame, scans):
+                raise source.fail(f"damaged JPEG: {found}", do="Get or export the file again.")
             orientation = int(picture.getexif().get(0x0112, 1))
             profile = "icc_profile" in picture.info
             stored = np.asarray(picture)
@@ -54,11 +58,13 @@ def read(source: Source, options: Options) -> Decoded:
     )
 
 
-def _walk(source: Source, data: bytes) -> tuple[int, int, int]:
-    """Follow the markers to the end of the picture; gives depth, height and width."""
+def _walk(source: Source, data: bytes) -> tuple[jpeg_scans.JpegFrame, list[jpeg_scans.JpegScan]]:
+    """Follow the markers to the end of the picture; its frame and scans."""
     truncated = source.fail("truncated JPEG: its end marker is missing", do="Get or export the file again.")
-    frame: tuple[int, int, int] | None = None
-    position = 2
+    frame: jpeg_scans.JpegFrame | None = None
+    scans: list[jpeg_scans.JpegScan | None] = []
+    tables: dict[int, bytes] = {}
+    position, restart = 2, 0
     while True:
         if position + 2 > len(data):
             raise truncated
@@ -76,18 +82,24 @@ def _walk(source: Source, data: bytes) -> tuple[int, int, int]:
         length = int.from_bytes(data[position : position + 2], "big")
         if length < 2 or position + length > len(data):
             raise truncated
-        if marker in FRAMES and length >= 8:
-            body = data[position + 2 : position + 7]
-            frame = body[0], int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+        body = data[position + 2 : position + length]
+        if marker in FRAMES and frame is None:
+            frame = jpeg_scans.frame_of(marker, body)
+        elif marker == 0xC4:
+            tables |= jpeg_scans.tables_of(body)
+        elif marker == 0xDD:
+            restart = int.from_bytes(body[:2], "big")
         position += length
         if marker == 0xDA:
             following = _MARKER.search(data, position)
             if following is None:
                 raise truncated
+            scans.append(jpeg_scans.scan_of(body, tables, (position, following.start()), restart))
             position = following.start()
-    if frame is None or 0 in frame:
+    whole = [scan for scan in scans if scan is not None]
+    if frame is None or not frame.width or not frame.height or not scans or len(whole) < len(scans):
         raise source.fail("damaged JPEG: no picture before its end marker", do="Get or export the file again.")
-    return frame
+    return frame, whole
 
 
 def write(path: Path, stored: np.ndarray, spec: Spec) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import threading
 from pathlib import Path
 
+from operators.common import outside
 from operators.common.errors import Unavailable
 
 CONNECT_SECONDS, READ_SECONDS = 3.0, 10.0
@@ -48,10 +48,9 @@ def download(url: str, target: Path, *, sha256_prefix: str) -> Path:
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's bytes; Unavailable where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be read ({error.strerror or error})") from error
+        return outside.sha256(path)
+    except outside.ReadError as error:
+        raise Unavailable(str(error)) from error
 
 
 def _reach(url: str) -> None:

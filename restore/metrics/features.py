@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from operators.common import outside
 from operators.common.errors import Unavailable
 
 from .download import download, file_sha256
@@ -147,8 +148,8 @@ def _stored(source: FeatureSource, path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise Unavailable(f"{path} is not there")
     try:
-        tensors = from_bytes(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        tensors = from_bytes(outside.content(path))
+    except (outside.ReadError, OSError, SafetensorError) as error:
         raise Unavailable(f"{path} cannot be read ({error})") from error
     digest = hashlib.sha256()
     for key in sorted(tensors):
@@ -167,7 +168,7 @@ def _published(source: FeatureSource, path: Path) -> dict[str, Tensor]:
     digest = file_sha256(path)
     if not digest.startswith(source.prefix):
         raise Unavailable(f"{path} is damaged (sha256 begins with {digest[:8]}, not {source.prefix})")
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = torch.load(outside.checked(path), map_location="cpu", weights_only=True)
     return {key: value for key, value in tensors.items() if key.startswith("features.")}
 
 

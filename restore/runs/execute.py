@@ -9,6 +9,7 @@ from typing import Any
 
 from operators import BadInput, RestoreError
 from operators.common import outside
+from operators.common.atomic import claimed
 
 from .. import io
 from ..calibration.applied import apply
@@ -18,7 +19,7 @@ from ..reconstruction import Reconstruction, read_result
 from ..tasks.units import shown_unit
 from . import outputs, partial
 from .judge import SCORES, judge, make_baseline, no_baseline
-from .plan import Plan, RunItem, nothing_to_do
+from .plan import Plan, RunItem, check_new, nothing_to_do
 from .progress import Bar, bar
 from .sampling import Finished, Interrupted
 
@@ -45,6 +46,13 @@ def execute(plan: Plan, *, quiet: bool, say: Callable[[str], None] = lambda _: N
     Raises Stopped after Ctrl-C, with finished samples kept beside the output folder. In a folder run a picture that
     fails is named and the run goes on; a single picture's error is raised.
     """
+    with claimed(plan.out):
+        if not plan.folder:  # another run may have filled it since the plan was made
+            check_new(plan.out, overwrite=plan.options.overwrite)
+        return _all(plan, quiet=quiet, say=say)
+
+
+def _all(plan: Plan, *, quiet: bool, say: Callable[[str], None]) -> RunOutcome:
     outcome = RunOutcome(skipped=dict(plan.skipped))
     for note in plan.notes:
         say(note)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from operators.common import outside
 from operators.common.atomic import atomic_path
 from operators.common.randomness import Noise, NoiseSource
 from operators.core.operator import Operator
@@ -125,7 +126,7 @@ def _bytes(array: Tensor) -> bytes:
 def _read(path: Path, prior: Prior) -> Fit | None:
     """The fit of a file; None where there is none, or it is damaged or of another prior."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(outside.checked(path), framework="pt") as file:
             counts: Mapping[str, str] = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         fitted = prior.fitted(state)

@@ -227,9 +227,8 @@ def _places(options: RunOptions, task: Task) -> tuple[Path, tuple[RunItem, ...],
     stem = SHIPPED_PICTURE if source is None else source.resolve().stem if single else source.resolve().name
     out = options.out if options.out is not None else DEFAULT_OUT / f"{task.name}-{stem}-{options.seed}"
     if source is None or single:
-        if out.is_dir() and any(out.iterdir()) and not options.overwrite:
-            raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
         check_replaceable(out)
+        check_new(out, overwrite=options.overwrite)
         return out, (RunItem(stem, source, out),), {}, False
     files, left_out = io.expand(source)
     items = tuple(RunItem(path.stem, path, out / path.stem) for path in files)
@@ -238,8 +237,16 @@ def _places(options: RunOptions, task: Task) -> tuple[Path, tuple[RunItem, ...],
     return out, items, {path.name: reason for path, reason in left_out}, True
 
 
+def check_new(out: Path, *, overwrite: bool) -> None:
+    """BadInput for a folder that holds something already, unless it is to be replaced."""
+    if not overwrite and out.is_dir() and any(out.iterdir()):
+        raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
+
+
 def check_replaceable(out: Path) -> None:
-    """BadInput for a folder that holds anything `restore run` did not write."""
+    """BadInput for a symbolic link, a file, and a folder that holds anything `restore run` did not write."""
+    if out.is_symlink():  # replacing it would leave what it leads to, and another folder in its place
+        raise BadInput(f"{out} is a symbolic link", do="Name the folder that it leads to, or choose another --out.")
     if not out.exists():
         return
     if not out.is_dir():
@@ -255,6 +262,8 @@ def check_writable(out: Path) -> None:
     """BadInput for a place where no folder can be made; nothing is created."""
     place = out.absolute()
     while not place.exists():
+        if place.is_symlink():
+            raise BadInput(f"{place} is a symbolic link that leads nowhere", do="Choose another --out.")
         place = place.parent
     if not place.is_dir():
         raise BadInput(f"{place} is a file, so {out} cannot be a folder", do="Choose another --out.")

@@ -196,7 +196,7 @@ def test_a_store_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "results.sqlite").write_text("hello, this is no database at all" * 40)
-    with pytest.raises(RestoreError, match="cannot be used"):
+    with pytest.raises(RestoreError, match="no store of results"):
         Store(tmp_path)
 
 

@@ -160,7 +160,9 @@ def test_an_unreadable_file_says_so(tmp_path: Path, monkeypatch) -> None:
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("operators.common.outside.os.open", denied)  # a superuser may read everything, so the refusal is staged
+    monkeypatch.setattr(
+        "operators.common.outside.os.open", denied
+    )  # a superuser may read everything, so the refusal is staged
     assert "permission" in refused(path)
 
 

@@ -36,6 +36,22 @@ def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return restore.write(tmp_path / "x.png", data)
 
 
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the PNG files that were decoded, in their order."""
+    from restore.io import png
+
+    names: list[str] = []
+
+    def noted(source: Any, options: Any) -> Any:
+        names.append(source.path.name)
+        return original.read(source, options)
+
+    original = png.FORMAT
+    monkeypatch.setattr(png, "FORMAT", dataclasses.replace(original, read=noted))
+    return names
+
+
 @pytest.mark.parametrize("name", ["denoise", "denoise-poisson", "sr4x", "inpaint-random", "deblur-gaussian"])
 def test_five_doors_give_the_same_measurement_bit_for_bit(name: str, picture: Path, tmp_path: Path) -> None:
     settings = {"operator.boundary": "reflect"} if name == "deblur-gaussian" else {}
@@ -143,18 +159,8 @@ def test_a_picture_too_large_for_one_piece_is_measured_in_bands_and_is_the_same(
 
 
 def test_a_map_decodes_a_picture_for_its_name_and_for_its_measurement_and_no_window_does(
-    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[str]
 ) -> None:
-    from restore.io import png
-
-    decoded: list[str] = []
-
-    def noted(source: Any, options: Any) -> Any:
-        decoded.append(source.path.name)
-        return original.read(source, options)
-
-    original = png.FORMAT
-    monkeypatch.setattr(png, "FORMAT", dataclasses.replace(original, read=noted))
     monkeypatch.setattr(streaming, "WHOLE", 0)
     monkeypatch.setattr(streaming, "BAND", 20)
     request = Request("denoise", picture, tile=64, halo=8, blend=4, solver="tikhonov")
@@ -213,23 +219,16 @@ def test_a_run_decodes_and_measures_its_picture_once(
     assert counts == {"read": 1, "measure": 1}
 
 
-def test_a_folder_is_decoded_picture_by_picture_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_decoded_picture_by_picture_and_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[str]
+) -> None:
     from restore.cli import main
-    from restore.io import png
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     for number in range(3):
         data = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(number))
         restore.write(tmp_path / "in" / f"{number}.png", data)
-    decoded: list[str] = []
-
-    def noted(source: Any, options: Any) -> Any:
-        decoded.append(source.path.name)
-        return original.read(source, options)
-
-    original = png.FORMAT
-    monkeypatch.setattr(png, "FORMAT", dataclasses.replace(original, read=noted))
     assert main(["run", "--task", "denoise", "--solver", "tikhonov", "--input", "in", "--out", "out", "--quiet"]) == 0
     assert decoded == ["0.png", "1.png", "2.png"]
 

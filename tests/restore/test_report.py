@@ -461,5 +461,5 @@ def test_metrics_are_read_from_the_file_beside_the_result(stored, tmp_path) -> N
     path.write_text(json.dumps(METRICS))
     assert report.page_from_result(result, path).metrics == METRICS
     path.write_text("{")
-    with pytest.raises(BadInput, match="damaged"):
+    with pytest.raises(BadInput, match="not JSON"):
         report.page_from_result(result, path)

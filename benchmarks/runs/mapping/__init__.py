@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operators.common.atomic import claimed
 from operators.common.errors import BadInput
 
 if TYPE_CHECKING:
@@ -63,35 +64,38 @@ def restore_file(
     from . import canvas
     from .request import prepare
 
+    if out.is_symlink():
+        raise BadInput(f"{out} is a symbolic link", do="Name the file that it leads to, or choose another --out.")
     if out.suffix.lower() not in (".h5", ".hdf5"):
         raise BadInput(f"--out {out}", wanted="a name that ends in .h5", do="Name an HDF5 file.")
     work = work_folder(out)
-    idle = not work.exists()  # nothing in it that somebody could want
-    store = Store(work)
-    try:
-        context.hashed = store.pixels
-        mapped = prepare(request, context, work)
-        key = digest([mapped.plan.keys, mapped.tiling.blend])
-        if out.exists() and (facts := canvas.facts(out)) is not None and facts.get("key") == key:
-            return FinishedMap(out, None, dict(facts["scores"]))
-        if out.exists() and not overwrite:
-            raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
-        if said is not None:
-            said(mapped)
-        idle = False
-        _measure(mapped, store)
-        store.drop(key for key in store.keys() & set(mapped.plan.keys) if _lost(store, key))
-        progress = runner.run(mapped.plan, store, executor, command=command, retry_failed=retry_failed, tell=tell)
-        if store.failures() & set(mapped.plan.keys):
-            return FinishedMap(None, progress, {})
-        scores = _scores(mapped, store)
-        canvas.write(out, mapped, store, {"key": key, "scores": scores, **_facts(mapped, command)})
-        idle = True
-        return FinishedMap(out, progress, scores)
-    finally:
-        store.close()
-        if idle:
-            shutil.rmtree(work, ignore_errors=True)
+    with claimed(out):
+        idle = not work.exists()  # nothing in it that somebody could want
+        store = Store(work)
+        try:
+            context.hashed = store.pixels
+            mapped = prepare(request, context, work)
+            key = digest([mapped.plan.keys, mapped.tiling.blend])
+            if out.exists() and (facts := canvas.facts(out)) is not None and facts.get("key") == key:
+                return FinishedMap(out, None, dict(facts["scores"]))
+            if out.exists() and not overwrite:
+                raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
+            if said is not None:
+                said(mapped)
+            idle = False
+            _measure(mapped, store)
+            store.drop(key for key in store.keys() & set(mapped.plan.keys) if _lost(store, key))
+            progress = runner.run(mapped.plan, store, executor, command=command, retry_failed=retry_failed, tell=tell)
+            if store.failures() & set(mapped.plan.keys):
+                return FinishedMap(None, progress, {})
+            scores = _scores(mapped, store)
+            canvas.write(out, mapped, store, {"key": key, "scores": scores, **_facts(mapped, command)})
+            idle = True
+            return FinishedMap(out, progress, scores)
+        finally:
+            store.close()
+            if idle:
+                shutil.rmtree(work, ignore_errors=True)
 
 
 def _measure(mapped: Mapped, store: Store) -> None:

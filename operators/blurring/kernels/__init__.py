@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from torch import Tensor
 
 from ...common import outside
 from ...common.array_files import read_array
-from ...common.errors import BadInput, BadType
+from ...common.errors import BadInput
+from ...common.intake import finite, numbers
 from ...common.registry import check_keywords
 from ...common.settings import OneOf, check
 from .parts import unit_sum
@@ -60,19 +60,10 @@ def named(name: str, **parameters: Any) -> np.ndarray:
 
 def from_array(values: Any, *, normalise: bool = True) -> np.ndarray:
     """A kernel of one's own (h x w: array, tensor or nested list) in float64, divided by its sum unless told not to."""
-    try:
-        kernel = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-    except ValueError:
-        raise BadInput("the kernel is a ragged list", wanted="rows of equal length") from None
-    if kernel.dtype.kind not in "biuf":
-        raise BadType(f"the kernel holds {kernel.dtype}", wanted="real numbers")
+    kernel = numbers(values, what="the kernel")
     if kernel.ndim != 2 or kernel.size == 0:
         raise BadInput(f"the kernel has shape {kernel.shape}", wanted="h x w")
-    kernel = kernel.astype(np.float64)
-    broken = ~np.isfinite(kernel)
-    if broken.any():
-        first = tuple(int(i) for i in np.argwhere(broken)[0])
-        raise BadInput(f"the kernel holds {int(broken.sum())} NaN or infinite values, the first at {first}")
+    kernel = finite(kernel, what="the kernel")
     return unit_sum(kernel) if normalise else kernel
 
 

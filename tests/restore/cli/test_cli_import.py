@@ -54,4 +54,4 @@ def test_a_refusal_is_one_line_with_status_2(tmp_path: Path, capsys: pytest.Capt
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and "is empty" in err
     assert main(["import", str(tmp_path / "none.pth"), "--format", "rddm"]) == 2
-    assert "no file at" in capsys.readouterr().err
+    assert "no such file" in capsys.readouterr().err
