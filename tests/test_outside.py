@@ -31,14 +31,11 @@ OPENERS = {
 METHODS = {"open", "read_text", "read_bytes"}  # of a path
 CHECKED = ("source.path", "outside.checked(", "checked(source.path)")  # the path went through the door
 OURS = "ships with the package"
-MADE = "a file that this program is writing"
 SYSTEM = "the system tells of itself"
 REPOSITORY = "a page of the repository, for those who work on it"
 ALLOWED = {
     ("operators/common/outside.py", "*"): "the door itself",
     ("operators/common/atomic.py", "*"): "files that are written",
-    ("restore/io/zarr_arrays.py", "zarr.open_group"): MADE,
-    ("restore/io/zarr_arrays.py", "zarr.open_array"): MADE,
     ("restore/io/npz.py", ".open"): "a member of an archive that came through the door",
     ("operators/common/array_files.py", ".open"): "a member of an archive that came through the door",
     ("benchmarks/sets/collecting.py", ".open"): "a member of an archive that came through the door",
