@@ -138,7 +138,7 @@ class Store:
             if "decode" not in str(error):  # locked for too long, no such table
                 raise Unavailable(f"{self.folder / FILE} cannot be read ({error})", do="Try again.") from error
             raise BadInput(f"{self.folder / FILE} is damaged ({error})", do=_NOT_OURS) from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError, OverflowError) as error:  # ValueError: a name that is no text
             raise BadInput(f"{self.folder / FILE} is damaged ({error})", do="Start in a new --out.") from error
 
     @contextmanager
@@ -156,6 +156,10 @@ class Store:
                 f"{self.folder / FILE} cannot be written ({error})",
                 do="Mend that and run the same command again: what is committed stays.",
             ) from error
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
+        except sqlite3.DatabaseError as error:
+            raise BadInput(f"{self.folder / FILE} is damaged ({error})", do="Start in a new --out.") from error
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
