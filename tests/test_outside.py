@@ -267,3 +267,14 @@ def test_every_option_that_names_a_file_refuses_what_is_none(
     told = capsys.readouterr().err
     assert told.startswith("restore: ") and told.count("\n") == 1 and "Traceback" not in told
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a device without end"])
+def test_a_chunk_of_a_zarr_store_that_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("zarr")
+    store = restore.write(tmp_path / "x.zarr", torch.rand(3, 16, 16))
+    chunk = max((path for path in store.rglob("*") if path.is_file()), key=lambda path: len(path.parts))
+    chunk.unlink()
+    STRANGE[kind](chunk)
+    with pytest.raises(outside.ReadError, match="plain files"):
+        restore.read(store)

@@ -6,6 +6,7 @@ Format: the Zarr specifications, zarr-specs.readthedocs.io.
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def extent(source: Source, options: Options) -> Sized:
 def chosen(source: Source, options: Options) -> tuple[Any, str, tuple[str, ...]]:
     """The array that the options name, or the only one; its name and notes on the choice."""
     zarr = import_extra("zarr", do=_EXTRA)
+    _check_parts(source)
     node = zarr.open(str(source.path), mode="r")
     notes: tuple[str, ...] = ()
     name, data = options.dataset or "", node
@@ -64,6 +66,17 @@ def chosen(source: Source, options: Options) -> tuple[Any, str, tuple[str, ...]]
         raise source.fail(f"{name or 'the array'!r} holds {data.dtype}", wanted="numbers")
     check_pixels(source, -(-math.prod(data.chunks) // 4), options, what="a Zarr chunk that")
     return data, name, notes
+
+
+def _check_parts(source: Source) -> None:
+    """ReadError for a store with a pipe or a device in it, or a link: its chunks are files, and of this folder."""
+    for part in source.path.rglob("*"):
+        mode = part.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            name = part.relative_to(source.path)
+            raise source.fail(
+                f"{name} in it is a link, a pipe or a device", "plain files", "Put the file itself there."
+            )
 
 
 def _arrays(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
