@@ -89,3 +89,8 @@ def test_enlarging_then_pinv_gives_the_picture_back(laws):
 def test_bad_settings_are_refused(settings, found):
     with pytest.raises((BadInput, BadType), match=found):
         operators.build("resize", (1, 8, 8), **settings)
+
+
+def test_a_factor_whose_taps_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(BadInput, match="reduced"):
+        operators.build("downsample", (3, 16, 16), factor=10**9)
