@@ -167,8 +167,6 @@ def _taps(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
     if 1 / axis.scale > MOST_REDUCED * axis.size_in:
         times = f"{1 / axis.scale:g} times"
         raise BadInput(f"a side of {axis.size_in} pixels is reduced {times}", wanted="a smaller factor")
-            f"a side of {axis.size_in} pixels is reduced {1 / axis.scale:g} times", wanted="a smaller factor"
-        )
     position, weight = _overlaps(axis) if axis.filter == "area" else _sampled(axis, KERNELS[axis.filter])
     if axis.boundary == "renormalise" or axis.filter == "area":
         inside = (position >= 0) & (position < axis.size_in)
