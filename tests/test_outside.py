@@ -54,6 +54,7 @@ ALLOWED = {
     ("benchmarks/records/machine.py", ".read_text"): SYSTEM,
     ("benchmarks/peers/memory.py", ".read_text"): SYSTEM,
     ("benchmarks/studies/fuzz.py", "*"): "files that it has made",
+    ("benchmarks/studies/kills.py", "*"): "files that it has made",
     ("benchmarks/records/versions.py", "*"): "the sources of the package",
     ("benchmarks/studies/structure.py", "*"): "the sources of the package",
     ("benchmarks/studies/mutants.py", "*"): "the sources of the package",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.errors import BadInput, BadType
+from ..common.errors import BadInput
 from ..common.intake import finite, numbers
 from ..common.settings import Count, Positive, Range, check_room
 from ..core.base import LinearOperator, Shape, check_shape

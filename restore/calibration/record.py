@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operators.common import outside
 from operators.common.errors import BadInput
 from operators.common.registry import plain
 
@@ -120,40 +121,33 @@ def _task(problem: Problem) -> str:
 
 def read(path: Path) -> Calibration:
     """The calibration of a file; BadInput where it is none, or is damaged."""
-    from ..io.source import check_there
-
-    check_there(path)
-    if path.stat().st_size > LARGEST:
-        raise _broken(path, f"{path.stat().st_size} bytes")
-    raw = path.read_bytes()
+    raw = outside.content(path, limit=LARGEST)
     try:
-        table = json.loads(raw)
-        if not isinstance(table, dict) or table.pop("format", None) != FORMAT:
-            raise _broken(path, f"no {FORMAT}")
-        quality = tuple(QualityBound(**entry) for entry in table.pop("quality"))
-        spread = table.pop("spread")
-        found = Calibration(
-            **{**table, "sizes": tuple(table["sizes"])},
-            quality=quality,
-            spread=None if spread is None else (float(spread[0]), math.nan if spread[1] is None else float(spread[1])),
-            digest=hashlib.sha256(raw).hexdigest(),
-        )
-        _check_types(found)
+        table = outside.json_value(raw, where=str(path))
+    except BadInput as error:
+        raise _broken(path, "no JSON") from error
+    if not isinstance(table, dict) or table.pop("format", None) != FORMAT:
+        raise _broken(path, f"no {FORMAT}")
+    try:
+        return _checked(table, hashlib.sha256(raw).hexdigest())
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise _broken(path, str(error).partition("\n")[0]) from error
-    return found
 
 
-def _check_types(found: Calibration) -> None:
+def _checked(table: dict[str, Any], digest: str) -> Calibration:
+    """The calibration of a file's table; any of Python's own errors where it is not what `write` writes."""
+    quality = tuple(QualityBound(**entry) for entry in table.pop("quality"))
+    factor = table.pop("spread")
+    spread = None if factor is None else (float(factor[0]), math.nan if factor[1] is None else float(factor[1]))
+    found = Calibration(**{**table, "sizes": tuple(table["sizes"])}, quality=quality, spread=spread, digest=digest)
     if not isinstance(found.identity, dict) or not 0 < found.level < 1 or not isinstance(found.pictures, int):
         raise ValueError("identity, level or pictures")
     if found.width not in ("std", "constant"):
         raise ValueError(f"width {found.width!r}")
-    numbers = [found.pixels, found.measured]
-    for bound in found.quality:
-        numbers += [bound.fixed, bound.margin]
+    numbers = [found.pixels, found.measured, *(n for bound in quality for n in (bound.fixed, bound.margin))]
     if any(number is not None and not math.isfinite(number) for number in numbers):
         raise ValueError("a bound that is no number")
+    return found
 
 
 def _finite(value: Any) -> Any:
