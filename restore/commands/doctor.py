@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +30,16 @@ def doctor(
         str | None,
         typer.Option("--operator", metavar="FILE:NAME", help="Check this operator of yours (its file is run)."),
     ] = None,
+    prior: Annotated[
+        str | None, typer.Option("--prior", help="Look at this prior: does it predict its own errors? With --input.")
+    ] = None,
+    input: Annotated[
+        Path | None, typer.Option("--input", help="A clean picture, or a folder of them.", callback=options.there)
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Pictures of the prior's kind, to compare with.", callback=options.there),
+    ] = None,
     fetch: Annotated[
         str | None, typer.Option("--fetch", help="Download what a metric needs: lpips, lpips-vgg.")
     ] = None,
@@ -39,6 +50,10 @@ def doctor(
 
     if operator is not None:
         findings = checkup.check_operator(operator)
+    elif prior is not None:
+        from ..runs import prior_checkup
+
+        findings = prior_checkup.examine_prior(prior, input, against)
     elif fetch is not None:
         findings = [checkup.fetch(fetch)]
     else:

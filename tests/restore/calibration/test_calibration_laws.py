@@ -85,7 +85,7 @@ def test_the_variance_of_denoising_is_exact_for_a_stationary_gaussian() -> None:
     variance = tweedie.denoised_variance(denoise, x, 0.5, stride=6)
     assert torch.allclose(variance.values, torch.full_like(x, 0.25 * 0.3), atol=1e-9) and variance.negative == 0
     crooked = tweedie.differential(lambda v: v.roll(1, -1), x, 0.5)
-    assert tweedie.asymmetry(crooked, x) > 0.5  # a shift is not symmetric
+    assert tweedie.asymmetry(crooked, x) > 1  # of a shift: sqrt(2)
 
 
 def test_combs_cover_every_pixel_once() -> None:

@@ -195,3 +195,11 @@ def test_training_writes_a_prior_that_loads(command, here, face, quick_recipes) 
     assert ended.status == 0, ended.err
     assert ended.out.strip() == "out/natural.safetensors"
     assert restore.priors.load(here / "out/natural.safetensors").channels is not None
+
+
+def test_the_doctor_looks_at_a_prior(command, tiny_prior, picture) -> None:
+    ended = command("doctor", "--prior", tiny_prior, "--input", picture, "--against", picture, "--json")
+    found = {row["name"]: row for row in json.loads(ended.out)}
+    assert {"sigma 0.1", "error bars", "symmetry", "domain"} <= set(found) and found["domain"]["state"] == "ok"
+    ended = command("doctor", "--prior", tiny_prior)
+    assert ended.status == 2 and "--input" in ended.err
