@@ -118,6 +118,7 @@ def check_fit(problem: Problem, method: Solver, space: Space = IDENTITY) -> None
             f"{type(method).__name__} needs a linear operator and {type(problem.operator).__name__} is not",
             do=f"Solvers that fit: {', '.join(_nonlinear(problem))}.",
         )
+    method.check_problem(problem)
 
 
 def _nonlinear(problem: Problem) -> list[str]:

@@ -34,6 +34,41 @@ REGISTRY = Registry(
             "ancestral sampling steered by the gradient of the data misfit through the prior",
             "Chung et al. 2023, arXiv 2209.14687",
         ),
+        "pigdm": Entry(
+            "restore.solvers.diffusion.pigdm:PiGDM",
+            "sampling guided by the pseudo-inverse, taken through the prior",
+            "Song et al. 2023, ICLR (PiGDM)",
+        ),
+        "ddrm": Entry(
+            "restore.solvers.diffusion.ddrm:DDRM",
+            "a diffusion in the singular vectors of the operator, each at its own noise level",
+            "Kawar et al. 2022, arXiv 2201.11793",
+        ),
+        "ddnm": Entry(
+            "restore.solvers.diffusion.ddnm:DDNM",
+            "range of the operator from the measurement, null space from the prior; DDNM+ where y is noisy",
+            "Wang, Yu, Zhang 2023, arXiv 2212.00490",
+        ),
+        "tmpd": Entry(
+            "restore.solvers.diffusion.tmpd:TMPD",
+            "guidance by the covariance that the denoiser's Jacobian gives: full, diagonal or row sums",
+            "Boys et al. 2024, arXiv 2310.06721",
+        ),
+        "score-sde": Entry(
+            "restore.solvers.diffusion.score_sde:ScoreSDE",
+            "predictor and corrector, each after the measured part was put back",
+            "Song et al. 2022, arXiv 2111.08005",
+        ),
+        "flowchef": Entry(
+            "restore.solvers.diffusion.flowchef:FlowChef",
+            "a rectified flow steered by gradients that skip the network",
+            "Patel et al. 2025, arXiv 2412.00100",
+        ),
+        "dds": Entry(
+            "restore.solvers.diffusion.dds:DDS",
+            "a few conjugate gradients toward the measurement at every step of a diffusion",
+            "Chung, Lee, Ye 2024, arXiv 2303.05754",
+        ),
         "resshift": Entry(
             "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",

@@ -105,6 +105,9 @@ class Solver(Checked):
         """Pictures that an iteration holds for each draw; the driver's batches are as much smaller."""
         return 1
 
+    def check_problem(self, problem: Problem) -> None:
+        """BadInput where these settings cannot take the problem; the driver asks before any work."""
+
     def iterate(self, problem: Problem, prior: Any, noise: Noise) -> Iterator[State]:
         """The states of the iteration, one after another; the last one's `estimate` is the answer.
 

@@ -79,6 +79,11 @@ def start_estimate(problem: Problem) -> Tensor:
     return smooth_solution(problem, rho=rho, start=constant_start(problem), iterations=30, rtol=rtol)
 
 
+def pull(problem: Problem, residual: Tensor, rho: float) -> Tensor:
+    """A^H (A A^H + rho)^-1 residual (B x input_shape): the move that explains a residual; A^+ of it where rho is 0."""
+    return problem.linear.pinv(residual) if rho == 0 else problem.linear.correction(residual, rho)
+
+
 def toward_measurement(problem: Problem, z: Tensor, rho: float) -> Tensor:
     """argmin_x |y - A x|^2 + rho |x - z|^2, as a correction of z: what A does not see stays exactly as it is."""
     return z + problem.linear.correction(problem.residual(z), rho)
