@@ -117,6 +117,10 @@ CASES = {
 #   (zeta 1) halves the error.
 # dps: |A|^2 and `prior_std` stand for the operator's and the prior's spectra; worst for an
 #   ill-conditioned operator.
+# pigdm: one `prior_std` stands for the prior's spectrum. tmpd: row sums for its covariance, worst where A mixes pixels.
+# ddrm, ddnm, dds, score-sde: exact where the measurement is worse than the state or does not speak; in between each
+#   coordinate of the measurement is weighed alone. flowchef: nothing is drawn after the start, so that what x_t leaves
+#   open at first is taken for white.
 # red-diff: a mode of an annealed objective under single-draw gradients, whose last weight is a quarter of Bayes'.
 RESIDUAL = {
     "resshift": 0.11,
@@ -132,6 +136,13 @@ ALLOWED: dict[str, dict[str, float]] = {
     "diffpir": dict(zip(CASES, (0.56, 1.0, 0.52, 0.26, 0.46), strict=True)),
     "dps": dict(zip(CASES, (1.1, 0.56, 0.3, 0.2, 0.22), strict=True)),
     "red-diff": dict(zip(CASES, (0.41, 0.64, 0.64, 0.16, 1.15), strict=True)),
+    "pigdm": dict(zip(CASES, (0.19, 0.53, 0.28, 0.19, 0.22), strict=True)),
+    "ddrm": dict(zip(CASES, (0.38, 0.73, 0.32, 0.21, 0.16), strict=True)),
+    "ddnm": dict(zip(CASES, (0.53, 0.54, 0.22, 0.19, 0.23), strict=True)),
+    "tmpd": dict(zip(CASES, (1.13, 0.56, 0.32, 0.22, 0.26), strict=True)),
+    "score-sde": dict(zip(CASES, (0.34, 0.73, 0.5, 0.3, 0.19), strict=True)),
+    "flowchef": dict(zip(CASES, (0.48, 0.9, 1.08, 0.48, 1.02), strict=True)),
+    "dds": dict(zip(CASES, (0.36, 0.38, 0.27, 0.17, 0.46), strict=True)),
     # Residual processes know p(x0 | x_t, y) here, so what is left is the mean over 40 chains: spread / sqrt(40).
     **{name: dict.fromkeys(CASES, bound) for name, bound in RESIDUAL.items()},
 }

@@ -7,10 +7,12 @@ x = x0 + l n, s(x, l) = (E[x0 | x] - x) / l^2. At every level:
     merge      y_l = y + l A z;   x = x + lam A^+ (y_l - A x)                                     (eq. 7 to 10)
     corrector  g = s(x, l), d = 2 (snr |z| / |g|)^2;   x = x + d g + sqrt(2 d) z                  (`corrections` times)
     merge      with its own z
-    predictor  x = x + (l^2 - l'^2) s(x, l) + sqrt(l^2 - l'^2) z, l' the next level, 0 after the last
+    predictor  x = x + (l^2 - l'^2) s(x, l) + b z, l' the next level, 0 after the last
 
 and at the end x = x + l_1^2 s(x, l_1), merged once more, with lam 1 and y itself. For A = P T with an invertible T the
 merge is the published blend in the space of T. Norms are each picture's own (published: means over a batch).
+predictor "reverse" has b^2 = l^2 - l'^2, which leaves more noise than l' says where levels are far apart; "ancestral"
+(default) b^2 = l'^2 (l^2 - l'^2) / l^2, which leaves as much as it says.
 
 Noisy y, data "merge": y carries noise already. In the singular vectors of A coordinate i of A^+ y has the level
 sigma / s_i; it is brought to l by what is missing while l is above that, and left alone below. (The paper has no such
@@ -50,10 +52,27 @@ class ScoreSDE(Solver):
     """Score-SDE. Published values: presets "paper" (brain MRI), "ct", and "port" (any linear operator)."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"steps": 1000, "corrections": 1, "snr": 0.517, "lam": 1.0, "first": 378.0, "start": "zero"},
-        "ct": {"steps": 1000, "corrections": 1, "snr": 0.246, "lam": 0.841, "first": 378.0, "start": "zero"},
+        "paper": {
+            "steps": 1000,
+            "predictor": "reverse",
+            "corrections": 1,
+            "snr": 0.517,
+            "lam": 1.0,
+            "first": 378.0,
+            "start": "zero",
+        },
+        "ct": {
+            "steps": 1000,
+            "predictor": "reverse",
+            "corrections": 1,
+            "snr": 0.246,
+            "lam": 0.841,
+            "first": 378.0,
+            "start": "zero",
+        },
         "port": {
             "steps": 2000,
+            "predictor": "reverse",
             "corrections": 1,
             "snr": 0.16,
             "lam": 1.0,
@@ -64,21 +83,23 @@ class ScoreSDE(Solver):
     }
 
     steps: Annotated[int, Range(1), "levels"] = 49
+    predictor: Annotated[Literal["ancestral", "reverse"], "noise of a step; reverse is published"] = "ancestral"
     corrections: Annotated[int, Range(0), "Langevin steps at each level, a network call each"] = 0
     snr: Annotated[Positive, "signal to noise ratio that sets the length of a Langevin step"] = 0.16
     lam: Annotated[Fraction, "how far a merge goes toward the measurement"] = 1.0
     data: Annotated[Literal["merge", "gradient"], "merge, or a gradient step of the misfit"] = "merge"
-    first: Annotated[Positive, "largest level, native units"] = 1.0
+    first: Annotated[Positive, "largest level, native units"] = 0.3
     last: Annotated[Positive, "smallest level, native units"] = 0.01
     start: Start = "estimate"
 
-    def levels(self) -> list[float]:
-        """Descending."""
-        return [float(v) for v in np.geomspace(self.first, min(self.last, self.first), self.steps)]
+    def levels(self, sigma: float) -> list[float]:
+        """Descending; sigma: noise of the measurement, twice which the first is at least, or y would not be used."""
+        first = max(self.first, 2 * sigma)
+        return [float(v) for v in np.geomspace(first, min(self.last, first), self.steps)]
 
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         prior = expect_prior(prior, self)
-        levels = self.levels()
+        levels = self.levels(problem.sigma)
         noisy = self.data == "merge" and problem.sigma > 0 and has_spectrum(problem.linear)
         parts = spectrum(problem, rtol=1e-6) if noisy else None
         begin = start_picture(problem, self.start)
@@ -91,7 +112,8 @@ class ScoreSDE(Solver):
             x = self.merged(problem, parts, x, level, noise, self.lam)
             x0 = prior.denoise(x, level)
             gap = level**2 - following**2
-            x = x + gap / level**2 * (x0 - x) + math.sqrt(gap) * noise.normal("predictor", like=x)
+            std = math.sqrt(gap) * (following / level if self.predictor == "ancestral" else 1.0)
+            x = x + gap / level**2 * (x0 - x) + std * noise.normal("predictor", like=x)
             if self.data == "gradient":
                 x = self.stepped(problem, x)
             estimate = x0

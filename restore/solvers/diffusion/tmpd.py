@@ -36,7 +36,18 @@ from operators.common.settings import Count, Fraction, NotNegative, Range
 from priors.schedules import eps_from_x0
 
 from ..base import Solver, State, expect_prior
-from ..parts.ladder import TIMES, Beginning, clipped, ddim_step, first_state, strided, with_next
+from ..parts.ladder import (
+    TIMES,
+    Beginning,
+    Renoising,
+    clipped,
+    ddim_step,
+    first_state,
+    renoised,
+    strided,
+    with_next,
+)
+from ..parts.start import met
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -59,6 +70,7 @@ class TMPD(Solver):
             "first_time": TIMES,
             "start": "noise",
             "floor": 0.0,
+            "meets": False,
             "sigma_floor": 0.0,
         },
     }
@@ -68,8 +80,10 @@ class TMPD(Solver):
     probes: Annotated[Count, "random signs of kind diagonal, a backward pass each"] = 4
     floor: Annotated[NotNegative, "least diagonal, as a share of its mean size; 0: none, as published"] = 0.05
     eta: Annotated[Fraction, "share of fresh noise; 1: ancestral, as published"] = 1.0
+    renoising: Renoising = "ddim"
     first_time: Annotated[int, Range(1, TIMES), "times lie below this one"] = 400
     start: Beginning = "estimate"
+    meets: Annotated[bool, "whether x0' is moved onto noise-free data (published: no)"] = True
     sigma_floor: Annotated[NotNegative, "least noise assumed in y, native units"] = 0.002
 
     def check_problem(self, problem: Problem) -> None:
@@ -89,7 +103,10 @@ class TMPD(Solver):
         for step, (t, u) in enumerate(with_next(times)):
             x0 = clipped(prior, self.projected(problem, prior, x, t, noise))
             e = eps_from_x0(x, x0, prior.alpha(t), prior.sigma(t))
-            x = ddim_step(prior, t, u, x0, e, self.eta, noise)
+            if self.renoising == "fresh":
+                x = renoised(prior, u, x0, e, 1.0, noise)
+            else:
+                x = ddim_step(prior, t, u, x0, e, self.eta, noise)
             yield State(x=x, x0=x0, estimate=x0, step=step, sigma=prior.sigma(u) / prior.alpha(u))
 
     def projected(self, problem: Problem, prior: DiffusionPrior, x: Tensor, t: int, noise: Noise) -> Tensor:
@@ -105,7 +122,8 @@ class TMPD(Solver):
                 return torch.autograd.grad(x0, point, operator.adjoint(y), retain_graph=True)[0]
 
             f = self.solved(problem, problem.residual(x0.detach()), transposed, level, noise)
-            return (x0 + transposed(f)).detach()
+            moved = (x0 + transposed(f)).detach()
+        return met(problem, moved, level) if self.meets else moved
 
     def solved(self, problem: Problem, residual: Tensor, transposed: Any, level: float, noise: Noise) -> Tensor:
         """f of the box above."""

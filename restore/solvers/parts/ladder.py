@@ -23,6 +23,10 @@ CLEAN = -1  # the time of the picture itself: alpha 1, sigma 0
 Spacing = Annotated[Literal["uniform", "quad"], "uniform: evenly spread times; quad: most of them at the clean end"]
 
 
+Renoising = Annotated[
+    Literal["ddim", "fresh"],
+    "ddim: by eta, a sample; fresh: all noise is drawn anew, which evens out what is uncertain: nearer to the mean",
+]
 Beginning = Annotated[
     Literal["estimate", "direct", "pinv", "zero", "biharmonic", "noise"],
     "the picture that noise is added to first, see Start; noise: no picture, N(0, I) as published",

@@ -84,6 +84,11 @@ def pull(problem: Problem, residual: Tensor, rho: float) -> Tensor:
     return problem.linear.pinv(residual) if rho == 0 else problem.linear.correction(residual, rho)
 
 
+def met(problem: Problem, x0: Tensor, rho: float) -> Tensor:
+    """x0 moved onto noise-free data, those left as they are that carry noise: of these a guided x0 has its share."""
+    return x0 + pull(problem, problem.residual(x0), rho) if problem.sigma == 0 else x0
+
+
 def toward_measurement(problem: Problem, z: Tensor, rho: float) -> Tensor:
     """argmin_x |y - A x|^2 + rho |x - z|^2, as a correction of z: what A does not see stays exactly as it is."""
     return z + problem.linear.correction(problem.residual(z), rho)
