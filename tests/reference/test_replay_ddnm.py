@@ -12,7 +12,7 @@ from operators.common.randomness import Tape
 from operators.noise import Gaussian
 from restore.problem import Problem
 from restore.solvers.diffusion.ddnm import DDNM, travelled
-from restore.solvers.parts.spectral import Spectrum
+from restore.solvers.parts.spectral import SpectralForm
 
 from .spectral_operators import means, packed_mask
 
@@ -30,7 +30,7 @@ class Unrotated(DDNM):
 
     record: ClassVar[dict[str, Any]] = {}
 
-    def coordinates(self, parts: Spectrum, e: Tensor) -> Tensor:
+    def coordinates(self, parts: SpectralForm, e: Tensor) -> Tensor:
         return patches(self.record).Vt(e)
 
 

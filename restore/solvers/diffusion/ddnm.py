@@ -41,7 +41,7 @@ from operators.common.settings import Count, Fraction, NotNegative, Range
 
 from ..base import Solver, State, expect_prior
 from ..parts.ladder import CLEAN, TIMES, Beginning, Spacing, first_state, ladder, prediction, renoised
-from ..parts.spectral import Spectrum, check_spectrum, spectrum
+from ..parts.spectral import SpectralForm, check_spectrum, spectrum
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -116,7 +116,7 @@ class DDNM(Solver):
             step += 1
 
     def noisy_step(
-        self, parts: Spectrum, prior: DiffusionPrior, sigma: float, u: int, x0: Tensor, e: Tensor, noise: Noise
+        self, parts: SpectralForm, prior: DiffusionPrior, sigma: float, u: int, x0: Tensor, e: Tensor, noise: Noise
     ) -> tuple[Tensor, Tensor]:
         """x0' and x_u of DDNM+."""
         level = prior.sigma(u)
@@ -137,7 +137,7 @@ class DDNM(Solver):
             noise.skip("step", x0)
         return parts.synthesise(rectified), parts.synthesise(ahead)
 
-    def coordinates(self, parts: Spectrum, e: Tensor) -> Tensor:
+    def coordinates(self, parts: SpectralForm, e: Tensor) -> Tensor:
         """V^H e (B x N)."""
         return parts.analyse(e)
 

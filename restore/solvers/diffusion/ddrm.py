@@ -35,7 +35,7 @@ from operators.common.settings import Fraction, NotNegative, Range
 
 from ..base import Solver, State, expect_prior
 from ..parts.ladder import TIMES, Spacing, ladder, prediction, with_next
-from ..parts.spectral import Spectrum, check_spectrum, spectrum
+from ..parts.spectral import SpectralForm, check_spectrum, spectrum
 from ..parts.start import Start, start_picture
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class DDRM(Solver):
             x = prior.alpha(u) * parts.synthesise(self.ahead(problem, parts, x0, e, level, noise))
             yield State(x=x, x0=x0, estimate=x if u < 0 else x0, step=step, sigma=level)
 
-    def first(self, problem: Problem, prior: DiffusionPrior, parts: Spectrum, t: int, noise: Noise) -> Tensor:
+    def first(self, problem: Problem, prior: DiffusionPrior, parts: SpectralForm, t: int, noise: Noise) -> Tensor:
         """x_T."""
         begin = start_picture(problem, self.start)
         level = prior.sigma(t) / prior.alpha(t)
@@ -98,7 +98,7 @@ class DDRM(Solver):
         x = parts.synthesise(mean + std * parts.analyse(noise.normal("start", like=begin)))
         return x / level if self.first_scale == "sigma" else prior.alpha(t) * x
 
-    def ahead(self, problem: Problem, parts: Spectrum, x0: Tensor, e: Tensor, level: float, noise: Noise) -> Tensor:
+    def ahead(self, problem: Problem, parts: SpectralForm, x0: Tensor, e: Tensor, level: float, noise: Noise) -> Tensor:
         """x_bar of the next time (B x N)."""
         sigma, s = problem.sigma, parts.s
         better = parts.measured & ((s * level > sigma) if self.ties == "free" else (s * level >= sigma))

@@ -62,8 +62,8 @@ class DDS(Solver):
     data: Annotated[Literal["proximal", "early-stopped", "projection"], "the data step, see above"] = "proximal"
     rho: Annotated[NotNegative, "weight of x0, 1 / gamma; 0: by Bayes' rule"] = 0.0
     prior_std: Annotated[Positive, "standard deviation s of pictures in native units, for Bayes' rule"] = 0.5
-    eta: Annotated[Fraction, "share of fresh noise in renoising"] = 0.85
-    first_time: Annotated[int, Range(1, TIMES), "times lie below this one"] = 400
+    eta: Annotated[Fraction, "share of fresh noise in renoising (published 0.85)"] = 1.0
+    first_time: Annotated[int, Range(1, TIMES), "times lie below this one"] = 200
     spacing: Spacing = "uniform"
     start: Beginning = "estimate"
     sigma_floor: Annotated[NotNegative, "least noise assumed in y, native units, for Bayes' rule"] = 0.002

@@ -38,7 +38,7 @@ from operators.common.randomness import Noise
 from operators.common.settings import Fraction, Positive, Range
 
 from ..base import Solver, State, expect_prior
-from ..parts.spectral import Spectrum, has_spectrum, spectrum
+from ..parts.spectral import SpectralForm, has_spectrum, spectrum
 from ..parts.start import Start, pull, start_picture
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class ScoreSDE(Solver):
             yield State(x=x, x0=x0, estimate=estimate, step=step, sigma=following)
 
     def merged(
-        self, problem: Problem, parts: Spectrum | None, x: Tensor, level: float, noise: Noise, lam: float
+        self, problem: Problem, parts: SpectralForm | None, x: Tensor, level: float, noise: Noise, lam: float
     ) -> Tensor:
         """x moved toward the measurement as it would be at this level."""
         if self.data == "gradient":
@@ -134,7 +134,7 @@ class ScoreSDE(Solver):
             return x + lam * pull(problem, problem.residual(x - level * z), (problem.sigma / level) ** 2)
         return self.blended(problem, parts, x, level * parts.analyse(z), level, lam)
 
-    def blended(self, problem: Problem, parts: Spectrum, x: Tensor, z: Tensor, level: float, lam: float) -> Tensor:
+    def blended(self, problem: Problem, parts: SpectralForm, x: Tensor, z: Tensor, level: float, lam: float) -> Tensor:
         """The measured coordinates of x that are worse than y, moved toward y brought to the level of z."""
         own = problem.sigma * parts.inverse / level
         better = parts.measured & (own <= 1)
@@ -152,7 +152,7 @@ class ScoreSDE(Solver):
         stride = 2 * (self.snr * length / slope.clamp_min(1e-12)) ** 2
         return x + stride * score + torch.sqrt(2 * stride) * z
 
-    def ended(self, problem: Problem, parts: Spectrum | None, x: Tensor, level: float) -> Tensor:
+    def ended(self, problem: Problem, parts: SpectralForm | None, x: Tensor, level: float) -> Tensor:
         """The clean picture merged with y itself."""
         if self.data == "gradient":
             return self.stepped(problem, x)

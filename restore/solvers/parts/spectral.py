@@ -19,7 +19,7 @@ DENSE_UP_TO = 1024  # unknowns: the singular vectors of such a matrix are 8 MiB 
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class SpectralForm:
     """A = U diag(s) V^H with y in its coordinates.
 
     s: N singular values, N numbers in a picture, 0 where nothing is measured. y: U^H y, B x N, 0 there too.
@@ -64,7 +64,7 @@ def check_spectrum(operator: LinearOperator, method: str, do: str = "") -> None:
         )
 
 
-def spectrum(problem: Problem, *, rtol: float) -> Spectrum:
+def spectrum(problem: Problem, *, rtol: float) -> SpectralForm:
     """The decomposition; singular values up to rtol times the largest count as 0. BadInput where there is none."""
     operator = problem.linear
     check_spectrum(operator, "this solver")
@@ -77,7 +77,7 @@ def spectrum(problem: Problem, *, rtol: float) -> Spectrum:
     rest = math.prod(operator.input_shape) - len(s)
     y = torch.where(s > 0, svd.Ut(problem.y), 0.0)
     pad = torch.nn.functional.pad
-    return Spectrum(s=pad(s, (0, rest)), y=pad(y, (0, rest)), svd=svd)
+    return SpectralForm(s=pad(s, (0, rest)), y=pad(y, (0, rest)), svd=svd)
 
 
 def _dense(operator: LinearOperator, y: Tensor) -> SVD:
