@@ -69,6 +69,11 @@ REGISTRY = Registry(
             "a few conjugate gradients toward the measurement at every step of a diffusion",
             "Chung, Lee, Ye 2024, arXiv 2303.05754",
         ),
+        "daps": Entry(
+            "restore.solvers.diffusion.daps:DAPS",
+            "decoupled annealing: flow to a clean picture, draw it anew given y, add noise again",
+            "Zhang et al. 2025, arXiv 2407.01521",
+        ),
         "resshift": Entry(
             "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",
