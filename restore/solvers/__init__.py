@@ -74,6 +74,16 @@ REGISTRY = Registry(
             "decoupled annealing: flow to a clean picture, draw it anew given y, add noise again",
             "Zhang et al. 2025, arXiv 2407.01521",
         ),
+        "sitcom": Entry(
+            "restore.solvers.diffusion.sitcom:SITCOM",
+            "the network's input is fitted by Adam until its output agrees with y, then noised anew",
+            "Alkhouri et al. 2025, arXiv 2410.04479",
+        ),
+        "pnp-dm": Entry(
+            "restore.solvers.diffusion.pnp_dm:PnPDM",
+            "split Gibbs: a draw given y alternates with a reverse diffusion from a falling level",
+            "Wu et al. 2024, arXiv 2405.18782",
+        ),
         "resshift": Entry(
             "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",

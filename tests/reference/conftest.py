@@ -164,3 +164,34 @@ def average_pool() -> Callable[..., LinearOperator]:
 @pytest.fixture
 def kept() -> Callable[..., LinearOperator]:
     return Kept
+
+
+class MatrixOperator(LinearOperator):
+    """A dense matrix on the flattened picture."""
+
+    def __init__(self, matrix: Tensor, shape: tuple[int, ...]) -> None:
+        super().__init__(shape, (len(matrix),))
+        self.register_buffer("matrix", matrix)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.constant("matrix", x).T
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return (y @ self.constant("matrix", y)).reshape(-1, *self.input_shape)
+
+
+@pytest.fixture
+def matrix_operator() -> Callable[..., LinearOperator]:
+    """An operator from a recorded matrix and the shape of the picture."""
+    return lambda matrix, shape: MatrixOperator(torch.as_tensor(matrix), shape)
+
+
+@pytest.fixture
+def more(reference) -> Callable[[str], dict[str, np.ndarray]]:
+    """One case of the recorded trajectories on Gaussian priors: array name -> array."""
+
+    def load(case: str) -> dict[str, np.ndarray]:
+        arrays = reference("posterior_more")
+        return {k.removeprefix(f"{case}__"): v for k, v in arrays.items() if k.startswith(f"{case}__")}
+
+    return load

@@ -37,8 +37,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from torch import Tensor
-
 from operators import BadInput
 from operators.common.randomness import Noise
 from operators.common.settings import Count, Fraction, NotNegative, Positive, at_most
@@ -47,7 +45,7 @@ from operators.noise import Gaussian
 from priors.schedules import karras_sigmas
 
 from ..base import Solver, State, expect_prior
-from ..parts.conditional import SafeRate, data_score, drawn_exactly
+from ..parts.conditional import drawn_exactly, wandered
 from ..parts.reverse import reversed_from
 from ..parts.start import Start, start_picture, toward_measurement
 
@@ -132,7 +130,18 @@ class DAPS(Solver):
                 z = drawn_exactly(problem, h, level, noise, sigma=tau, temperature=self.temperature)
             else:
                 falling = 1 + step / len(levels) * (self.lr_ratio - 1)
-                z = self.wander(problem, h, level, noise, inner=inner, tau=tau, falling=falling)
+                z = wandered(
+                    problem,
+                    h,
+                    level,
+                    noise,
+                    sigma=tau,
+                    steps=self.inner_steps,
+                    rate=None if self.lr is None else falling * self.lr,
+                    share=self.share,
+                    temperature=self.temperature,
+                    momentum=self.momentum if inner == "hmc" else None,
+                )
             estimate = toward_measurement(problem, h, tau**2 / level**2) if self._ends_in_mean(problem) else z
             x = z + following * noise.normal("step", like=z)
             yield State(x=x, x0=h, estimate=estimate, step=step, sigma=following)
@@ -147,25 +156,6 @@ class DAPS(Solver):
                 do="Take inner=langevin, or auto.",
             )
         return ("exact" if exact else "langevin") if self.inner == "auto" else self.inner
-
-    def wander(
-        self, problem: Problem, h: Tensor, std: float, noise: Noise, *, inner: str, tau: float, falling: float
-    ) -> Tensor:
-        """z after `inner_steps` of Langevin or Hamiltonian dynamics from h. falling: share of `lr` at this level."""
-        z = h
-        velocity = noise.normal("velocity", like=z) if inner == "hmc" else None
-        safe = SafeRate(tau, std, self.share)
-        for _ in range(self.inner_steps):
-            slope = data_score(problem, z, tau)
-            rate = falling * self.lr if self.lr is not None else safe.of(problem.residual(z), slope * tau**2)
-            drift = slope + (h - z) / std**2
-            fresh = self.temperature * noise.normal("inner", like=z)
-            if velocity is None:
-                z = z + rate * drift + (2 * rate) ** 0.5 * fresh
-            else:
-                velocity = self.momentum * velocity + rate**0.5 * drift + math.sqrt(2 * (1 - self.momentum)) * fresh
-                z = z + rate**0.5 * velocity
-        return z
 
     def _ends_in_mean(self, problem: Problem) -> bool:
         return self.answer == "mean" and self.way(problem) == "exact"

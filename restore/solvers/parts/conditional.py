@@ -58,3 +58,38 @@ class SafeRate:
         gain = (sizes[0] / sizes[1].clamp_min(TINY)).reshape(-1, *ones)
         self._gain = gain if self._gain is None else torch.maximum(gain, self._gain)
         return self.share / (2 * self._gain / self.sigma**2 + 1 / self.std**2)
+
+
+def wandered(
+    problem: Problem,
+    mean: Tensor,
+    std: float,
+    noise: Noise,
+    *,
+    sigma: float,
+    steps: int,
+    rate: float | None,
+    share: float = 0.5,
+    temperature: float = 1.0,
+    momentum: float | None = None,
+) -> Tensor:
+    """One approximate draw for each entry, after `steps` of Langevin dynamics from the mean; any operator and noise.
+
+    rate: the step length; None: `share` of the largest stable one (`SafeRate`). momentum: m of the Hamiltonian variant
+    with friction, v <- m v + sqrt(rate) g + sqrt(2 (1 - m)) n, z <- z + sqrt(rate) v; None: z <- z + rate g +
+    sqrt(2 rate) n. temperature: of n.
+    """
+    z = mean
+    velocity = None if momentum is None else noise.normal("velocity", like=z)
+    safe = SafeRate(sigma, std, share)
+    for _ in range(steps):
+        slope = data_score(problem, z, sigma)
+        length = rate if rate is not None else safe.of(problem.residual(z), slope * sigma**2)
+        drift = slope + (mean - z) / std**2
+        fresh = temperature * noise.normal("inner", like=z)
+        if velocity is None or momentum is None:
+            z = z + length * drift + (2 * length) ** 0.5 * fresh
+        else:
+            velocity = momentum * velocity + length**0.5 * drift + (2 * (1 - momentum)) ** 0.5 * fresh
+            z = z + length**0.5 * velocity
+    return z

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from priors.base import DiffusionPrior
 
 
+def in_range(prior: DiffusionPrior, x0: Tensor) -> Tensor:
+    """x0 kept in the prior's legal range, where it has one."""
+    return x0 if prior.clip is None else x0.clamp(*prior.clip)
+
+
 def clean(prior: DiffusionPrior, x: Tensor, sigma: float) -> Tensor:
     """E[x0 | x0 + sigma n = x], kept in the prior's legal range where it has one."""
-    x0 = prior.denoise(x, sigma)
-    return x0 if prior.clip is None else x0.clamp(*prior.clip)
+    return in_range(prior, prior.denoise(x, sigma))
 
 
 def reversed_from(
