@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import BadInput, BadType
@@ -36,6 +36,10 @@ class Space:
     def own_shape(self, picture: Shape) -> Shape:
         """The shape of z, without the batch, for pictures of that shape."""
         return picture
+
+    def sized(self, picture: Shape) -> Space:
+        """This space for pictures of that shape alone: a decoder that gives whole blocks is cut to it."""
+        return self
 
     @property
     def parts(self) -> tuple[Space, ...]:
@@ -95,7 +99,8 @@ class Latent(Space):
 
     encode, decode: maps of batches. Where decode is a LinearOperator, a linear problem stays linear in z. encode None:
     there is no way back, and BadInput where one is asked for. shape: of z without the batch, or a function that gives
-    it for the shape of a picture. offset: a number, or a picture (C x H x W).
+    it for the shape of a picture: then pictures of any size are taken, and `sized` cuts what is decoded at the bottom
+    and the right. offset: a number, or a picture (C x H x W).
 
     No one number takes the noise levels of z to those of pictures: `scale` is 1, and they are told as they are.
     """
@@ -117,6 +122,12 @@ class Latent(Space):
     def own_shape(self, picture: Shape) -> Shape:
         return tuple(self.shape(picture) if callable(self.shape) else self.shape)
 
+    def sized(self, picture: Shape) -> Latent:
+        """The same latents with pictures of that shape."""
+        if not callable(self.shape) or hasattr(self.decode, "adjoint"):  # a linear operator has the size it has
+            return self
+        return replace(self, decode=Cut(self.decode, tuple(picture)))
+
     @property
     def has_no_offset(self) -> bool:
         """Whether x = decode(z)."""
@@ -127,6 +138,20 @@ class Latent(Space):
         if isinstance(self.offset, int | float):
             return self.offset
         return self.offset.to(device=x.device, dtype=x.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A decoder whose pictures (B x C x H x W) are cut to the last axes of a shape, from the top left corner."""
+
+    decode: Callable[[Tensor], Tensor]
+    shape: Shape
+
+    def __call__(self, z: Tensor) -> Tensor:
+        x = self.decode(z)
+        for axis, side in enumerate(self.shape[1:], 2):
+            x = x.narrow(axis, 0, side)
+        return x
 
 
 @dataclass(frozen=True)
@@ -149,6 +174,13 @@ class Chain(Space):
         for link in self.links:
             picture = link.own_shape(picture)
         return picture
+
+    def sized(self, picture: Shape) -> Chain:
+        links = []
+        for link in self.links:
+            links.append(link.sized(picture))
+            picture = link.own_shape(picture)
+        return Chain(tuple(links))
 
     @property
     def parts(self) -> tuple[Space, ...]:

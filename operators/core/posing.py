@@ -15,6 +15,7 @@ class InSpace(Operator):
     """A'(z) = A(space.to(z)) for any operator A."""
 
     operator: Operator
+    space: Space
 
     def __init__(self, operator: Operator, space: Space) -> None:
         super().__init__(
@@ -54,7 +55,7 @@ class Decode(Operator):
 
     def __init__(self, space: Space, input_shape: Shape) -> None:
         super().__init__(space.own_shape(tuple(input_shape)), input_shape)
-        self.space = space
+        self.space = space.sized(tuple(input_shape))
 
     def _forward(self, x: Tensor) -> Tensor:
         return self.space.to(x)

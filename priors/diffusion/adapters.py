@@ -17,6 +17,7 @@ from operators.common.described import keyword_parameters
 from operators.common.errors import BadInput
 from operators.common.registry import Entry, Registry
 from operators.common.settings import above
+from operators.common.space import Affine
 
 from ..base import DiffusionPrior, Prior
 from ..files.words import WordPart, parse
@@ -163,6 +164,8 @@ def adapt(prior: Prior, adapter: str | WordPart | Mapping[str, Any]) -> Prior:
         return prior
     if not isinstance(prior, DiffusionPrior):
         raise BadInput(f"prior {prior.name!r} takes no adapter", wanted="a diffusion prior before the colon")
+    if not isinstance(prior.space, Affine):
+        raise BadInput(f"prior {prior.name!r} works on latents, not pictures", do="Leave the adapter out.")
     if type(prior).fit is not Prior.fit:
         raise BadInput(f"prior {prior.name!r} learns from the measurement as it is", do="Leave the adapter out.")
     if adapter.name not in REGISTRY:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,10 @@ class EDMPrior(DiffusionPrior):
         sigma_data: Positive = 0.5,
         shift: float = 0.5,
         scale: Positive = 0.5,
-        channels: tuple[Count, ...] = (1, 3),
+        native_clip: tuple[float, float] | None = (-1.0, 1.0),
+        channels: tuple[Count, ...] | None = (1, 3),
     ) -> None:
-        super().__init__(shift=shift, scale=scale, native_clip=(-1.0, 1.0), channels=channels)
+        super().__init__(shift=shift, scale=scale, native_clip=native_clip, channels=channels)
         self.network = network
         self.sigma_data = sigma_data
 
@@ -69,6 +70,7 @@ class EDMObjective(Checked):
     smooth pictures, whose errors are small, are not left to the textured ones; the floor bounds their weight.
     """
 
+    architecture: ClassVar[str] = "unet"
     sigma_data: Annotated[Positive, "standard deviation of clean pictures in native units"] = 0.5
     log_mean: Annotated[float, "mean of ln sigma"] = -1.4
     log_std: Annotated[Positive, "standard deviation of ln sigma"] = 1.1

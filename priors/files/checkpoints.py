@@ -24,6 +24,8 @@ ARCHITECTURES = Registry(
     "architecture",
     {
         "unet": Entry("priors.networks.unet:UNet", "noise-conditional residual U-Net on the pixel-unshuffled picture"),
+        "latent-coder": Entry("priors.networks.coder:Coder", "autoencoder on a grid four times coarser"),
+        "latent": Entry("priors.networks.coder:LatentNetwork", "autoencoder, and a U-Net on its latents"),
         "rddm": Entry("priors.networks.official.rddm:rddm", "released RDDM: one or two U-Nets, or a shared encoder"),
         "resfusion": Entry("priors.networks.official.resfusion:ResfusionUNet", "released Resfusion: U-Net"),
         "ir-sde": Entry("priors.networks.official.irsde:IRSDEUNet", "released IR-SDE: conditional U-Net"),

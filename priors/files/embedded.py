@@ -76,6 +76,15 @@ def _prior(path: Path, checkpoint: Checkpoint) -> Prior:
     kind = settings.pop("kind", None)
     if kind == "edm":
         return EDMPrior(checkpoint.network, **settings)
+    if kind == "latent":
+        from ..latent.prior import latent_prior
+        from ..networks.coder import LatentNetwork
+
+        if not isinstance(checkpoint.network, LatentNetwork):
+            raise BadInput(f"{path} holds no network of latents", do="Train it: restore train latent.")
+        return latent_prior(checkpoint.network, **settings)
+    if kind == "latent-coder":
+        raise BadInput(f"{path} holds a coder alone, which is no prior", do="Go on with restore train latent.")
     if kind == "residual":
         from ..residual.network import from_settings
 
@@ -84,4 +93,4 @@ def _prior(path: Path, checkpoint: Checkpoint) -> Prior:
         from .importing.prior import from_settings as released
 
         return released(checkpoint.network, settings)
-    raise BadInput(f"{path} holds preconditioning {kind!r}", wanted="'edm', 'residual' or 'released'")
+    raise BadInput(f"{path} holds preconditioning {kind!r}", wanted="'edm', 'latent', 'residual' or 'released'")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,9 @@ from .muon import load_moments, muon, split_parameters
 
 
 class Objective(Protocol):
-    """What a batch costs."""
+    """What a batch costs, and of which network (`architecture`, a name of `priors.files.checkpoints`)."""
+
+    architecture: ClassVar[str]
 
     def loss(self, network: nn.Module, clean: Tensor, generator: torch.Generator, /) -> Tensor:
         """Scalar loss of a batch on the network's device; all randomness from `generator`, on the CPU."""
@@ -159,6 +161,8 @@ class Trainer:
         decay = min(self.settings.ema, (self.step + 1) / (self.step + 10))
         for mean, parameter in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(parameter, 1 - decay)
+        for measured, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            measured.copy_(value)
 
     def go_on_from(self, weights: Mapping[str, Tensor], *, step: int, seconds: float) -> None:
         """Take weights alone for lack of a checkpoint: the optimisers' moments begin anew."""

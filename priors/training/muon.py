@@ -96,11 +96,16 @@ class GramMuon(torch.optim.Optimizer):
 
 
 def split_parameters(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """(matrices for Muon, the rest for AdamW): hidden convolutions; ends, biases and embeddings."""
+    """(matrices for Muon, the rest for AdamW): hidden convolutions; ends, biases, embeddings and depthwise ones.
+
+    Weights that need no gradient are in neither.
+    """
     matrices: list[Tensor] = []
     rest: list[Tensor] = []
     ends = ("enter.", "leave.")
     for name, parameter in network.named_parameters():
-        hidden = parameter.ndim == 4 and not any(end in name for end in ends)
+        if not parameter.requires_grad:
+            continue
+        hidden = parameter.ndim == 4 and parameter.shape[1] > 1 and not any(end in name for end in ends)
         (matrices if hidden else rest).append(parameter)
     return matrices, rest

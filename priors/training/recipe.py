@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,35 +19,40 @@ from operators.common.settings import Checked, Count
 
 from .. import residual
 from ..diffusion.edm import EDMObjective
-from ..files.checkpoints import load_network, save_network
+from ..files.checkpoints import ARCHITECTURES, load_network, save_network
 from ..files.embedded import weights_folder
-from ..networks.unet import UNet
+from ..networks.coder import Coder, LatentNetwork
 from ..residual.network import warm_start
+from .latent import AutoencoderObjective, LatentObjective
 from .loop import Progress, Trainer, TrainingSettings
 from .pairs import Batches
 from .photographs import Augmentation, CropSource, Photographs
 from .residual import ResidualObjective
 from .widening import widen
 
+AnyObjective = EDMObjective | ResidualObjective | AutoencoderObjective | LatentObjective
+NAMED = {"latent-coder": AutoencoderObjective, "latent": LatentObjective}  # objectives that a recipe names
+
 
 @dataclass(frozen=True)
 class TrainingRecipe(Checked):
     """Everything a training run depends on, as read from its TOML file.
 
-    network: settings of the U-Net before the objective adapts its channels. warm_start: name of a weights file of the
+    network: settings of the network before the objective adapts them. warm_start: name of a weights file of the
     package whose weights the network begins with where shapes allow, or "". widen: name of one whose whole function a
-    wider network begins with, or "".
+    wider network begins with, or "". coder: recipe of the coder whose latents are learned, or "".
     """
 
     name: str
     settings: TrainingSettings
     crop: Annotated[Count, "side of the crops in pixels"]
     network: Mapping[str, Any]
-    objective: EDMObjective | ResidualObjective
+    objective: AnyObjective
     augmentation: Augmentation
     sources: tuple[CropSource, ...]
     warm_start: str = ""
     widen: str = ""
+    coder: str = ""
 
     @property
     def needs_pairs(self) -> bool:
@@ -56,14 +61,14 @@ class TrainingRecipe(Checked):
 
     @property
     def network_settings(self) -> dict[str, Any]:
-        """Settings of the U-Net that is trained."""
+        """Settings of the network that is trained."""
         return self.objective.network_settings(self.network)
 
     def build_network(self) -> nn.Module:
         """The network with its start weights; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            network = UNet(**self.network_settings)
+            network: nn.Module = ARCHITECTURES.build(self.objective.architecture, **self.network_settings)
         if self.warm_start:
             warm_start(network, _shipped_weights(self.warm_start))
         if self.widen:
@@ -102,6 +107,7 @@ def load(name: str, *, steps: int | None = None, batch: int | None = None) -> Tr
         sources=tuple(_built(CropSource, s, f"[[sources]] of recipe {name!r}") for s in table.pop("sources")),
         warm_start=table.pop("warm_start", ""),
         widen=table.pop("widen", ""),
+        coder=table.pop("coder", ""),
     )
     if table:
         raise BadInput(f"recipe {name!r} has unknown keys {sorted(table)}")
@@ -118,9 +124,14 @@ def _table(name: str) -> dict[str, Any]:
     return {**base, **table}
 
 
-def _objective(table: dict[str, Any]) -> EDMObjective | ResidualObjective:
+def _objective(table: dict[str, Any]) -> AnyObjective:
     if "process" not in table:
-        return _built(EDMObjective, table.pop("objective"), "[objective]")
+        own = dict(table.pop("objective"))
+        kind = own.pop("name", "edm")
+        if kind not in {"edm", *NAMED}:
+            raise BadInput(f"unknown objective {kind!r}", do=f"Known: edm, {', '.join(NAMED)}.")
+        built: AnyObjective = _built(NAMED.get(kind, EDMObjective), own, "[objective]")
+        return built
     settings, objective = dict(table.pop("process")), table.pop("objective")
     check_keywords(ResidualObjective, objective, where="[objective]")
     return ResidualObjective(residual.build(settings.pop("name"), **settings), **objective)
@@ -148,9 +159,13 @@ def train(
     for the notes of the file. weights: a file of this recipe to go on from at the step it was written, where there is
     no checkpoint; BadInput for one of another network, or one that has seen all steps of the recipe.
     """
-    trainer = Trainer(
-        recipe.build_network(), recipe.objective, recipe.settings, checkpoint=out / f"{recipe.name}.ckpt", device=device
-    )
+    coder = find_coder(recipe.coder, out) if recipe.coder else None
+    if coder is not None:
+        recipe = replace(recipe, network={"coder": coder.settings, "denoiser": recipe.network})
+    network = recipe.build_network()
+    if isinstance(network, LatentNetwork) and coder is not None:
+        network.coder.load_state_dict(coder.state_dict())
+    trainer = Trainer(network, recipe.objective, recipe.settings, checkpoint=out / f"{recipe.name}.ckpt", device=device)
     if weights is not None and trainer.step == 0:
         _go_on_from(trainer, weights)
 
@@ -159,6 +174,20 @@ def train(
 
     progress = trainer.run(source, report)
     return export(recipe, trainer, out / f"{recipe.name}.safetensors", progress, origin=origin)
+
+
+def find_coder(name: str, folder: Path) -> Coder:
+    """The trained coder NAME.safetensors of a folder or, where it holds none, that of the embedded latent prior."""
+    own = folder / f"{name}.safetensors"
+    if own.is_file():
+        network = load_network(own).network
+    else:
+        with resources.as_file(weights_folder() / "latent.safetensors") as path:
+            network = load_network(path).network
+    coder = network.coder if isinstance(network, LatentNetwork) else network
+    if not isinstance(coder, Coder):
+        raise BadInput(f"{own} holds no coder", do=f"Make one: restore train {name} --out {folder}.")
+    return coder
 
 
 def _go_on_from(trainer: Trainer, path: Path) -> None:
@@ -188,13 +217,13 @@ def export(recipe: TrainingRecipe, trainer: Trainer, path: Path, progress: Progr
     }
     if origin:
         notes["data"] = origin
-    for key in ("warm_start", "widen"):
+    for key in ("warm_start", "widen", "coder"):
         if getattr(recipe, key):
             notes[key] = getattr(recipe, key)
     save_network(
         path,
         trainer.average,
-        architecture="unet",
+        architecture=recipe.objective.architecture,
         settings=recipe.network_settings,
         preconditioning=recipe.objective.preconditioning(),
         notes=notes,

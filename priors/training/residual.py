@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from ..residual.process import Process
 class ResidualObjective(Checked):
     """Times uniform over the schedule, one draw of noise for each pair, the process's own loss."""
 
+    architecture: ClassVar[str] = "unet"
     process: Process
     gain: Annotated[Positive, "standard deviation of y - x0 in the process's units (see CompactPrior)"] = 0.1
 

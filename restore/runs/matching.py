@@ -207,7 +207,7 @@ def match(
     if fit is None:
         return Match(suited.posed(space), space, None, None)
     meter = _metered(fit.prior.to(device), problem, autocast=autocast, tile=tile)
-    whole = space @ fit.prior.space
+    whole = (space @ fit.prior.space).sized(problem.operator.input_shape)
     return Match(suited.posed(whole), whole, fit, meter)
 
 

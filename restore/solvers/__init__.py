@@ -84,6 +84,16 @@ REGISTRY = Registry(
             "split Gibbs: a draw given y alternates with a reverse diffusion from a falling level",
             "Wu et al. 2024, arXiv 2405.18782",
         ),
+        "psld": Entry(
+            "restore.solvers.diffusion.psld:PSLD",
+            "latent diffusion steered by the measurement and glued to what the encoder knows; pictures too",
+            "Rout et al. 2023, arXiv 2307.00619",
+        ),
+        "stsl": Entry(
+            "restore.solvers.diffusion.stsl:STSL",
+            "latent diffusion with second-order Tweedie: inverted start, inner gradient steps; pictures too",
+            "Rout et al. 2024, arXiv 2312.00852",
+        ),
         "resshift": Entry(
             "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",
