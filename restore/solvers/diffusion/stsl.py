@@ -113,7 +113,8 @@ class STSL(Solver):
             z0, e = _moments(prior, z, t)  # line 4
             z = prior.alpha(u) * z0 + prior.sigma(u) * e
             level = prior.sigma(u) / prior.alpha(u)
-            distance = lengths(problem.residual(z0))
+            with torch.no_grad():  # a decoder of somebody else may have weights that ask for gradients
+                distance = lengths(problem.residual(z0))
             yield State(x=z, x0=z0, estimate=z0, step=step, sigma=level, info={"distance": Mean(distance)})
 
     def beginning(self, problem: Problem, prior: DiffusionPrior, times: list[int], noise: Noise) -> Tensor:
@@ -186,6 +187,7 @@ def inverted(prior: DiffusionPrior, z: Tensor, times: list[int]) -> Tensor:
     return z
 
 
+@torch.no_grad()
 def _moments(prior: DiffusionPrior, z: Tensor, t: int) -> tuple[Tensor, Tensor]:
     """z0h = E[z0 | z_t] and the noise prediction e that belongs to it."""
     z0 = prior.x0(z, t)

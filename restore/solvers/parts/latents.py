@@ -37,6 +37,7 @@ def of_pictures(problem: Problem) -> tuple[Problem, Space]:
     return (problem, IDENTITY) if space == IDENTITY else (replace(problem, operator=operator, space=IDENTITY), space)
 
 
+@torch.no_grad()
 def start_latent(problem: Problem, start: Start) -> Tensor:
     """E(start picture), B x the shape of z (see `start_picture`); the picture itself where z is one.
 
