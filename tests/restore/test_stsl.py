@@ -22,7 +22,7 @@ from restore.problem import Problem
 from restore.solvers.diffusion.dps import steer
 from restore.solvers.diffusion.psld import PSLD
 from restore.solvers.diffusion.stsl import STSL, inverted, mean_curvature
-from restore.solvers.parts.latents import glued, of_pictures, start_latent
+from restore.solvers.parts.latents import glued, of_pictures, slope_squared, start_latent
 
 SHAPE = (1, 4, 4)
 T = 300
@@ -135,13 +135,24 @@ def test_a_first_order_step_is_that_of_dps_before_the_transition(rule: str, powe
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_rule_variance_is_bayes_rule_of_dps() -> None:
-    problem, prior, z = measured(), mixture(), drawn(2, *SHAPE)
-    found = STSL(eta=0.0, prior_std=0.3).gradient(problem, prior, z, T, Tape([]), 1.0)
+def test_rule_variance_takes_the_whole_step_where_everything_is_open_and_the_noise_is_small() -> None:
+    """Under a wide Gaussian E[x0 | x_t] is x_t / alpha: one inner step brings x0 to the posterior mean given r_t."""
+    prior = GaussianPrior(torch.zeros(SHAPE, dtype=torch.float64), std=1e4)
+    problem, z = measured(sigma=0.3), drawn(2, *SHAPE)
+    moved = z - STSL(eta=0.0).gradient(problem, prior, z, T, Tape([]), 1.0)
     level = prior.sigma(T) / prior.alpha(T)
-    left_open = (level * 0.3) ** 2 / (level**2 + 0.3**2)
-    expected = prior.sigma(T) * level / (0.05**2 + left_open) * steer(problem, prior, z, T)[1]
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    x0, share = prior.x0(z, T), level**2 / (level**2 + problem.sigma**2)
+    expected = x0 + share * problem.linear.adjoint(problem.residual(x0))
+    torch.testing.assert_close(prior.x0(moved, T), expected, rtol=0, atol=1e-6)
+
+
+def test_the_slope_of_an_operator_is_its_norm_and_of_a_decoder_the_steepest_derivative() -> None:
+    linear, z = measured(), drawn(2, *SHAPE)
+    torch.testing.assert_close(slope_squared(linear, z), torch.ones(2, dtype=torch.float64))
+    problem = wide().posed(Affine(0.5, 0.5) @ Codec.space())
+    jacobian = torch.autograd.functional.jacobian(lambda p: problem.operator(p[None]).flatten(), z[0]).reshape(-1, 16)
+    expected = float(torch.linalg.matrix_norm(jacobian, 2)) ** 2
+    assert float(slope_squared(problem, z)[0]) == pytest.approx(expected, rel=0.15)
 
 
 def test_one_time_is_gradient_steps_and_then_the_denoised_latent() -> None:

@@ -23,8 +23,10 @@ term has no gradient, and STSL is of first order whatever eta.
 
 lambda is of the order of 1 / sigma_y^2 in the paper, whose values per task stand in an appendix; here `rule` says what
 `lambda_` multiplies. "square": L as above. "norm": lambda = lambda_ / (2 |y - A D(z0h)|) of each picture, the
-normalised step of DPS. "variance": lambda = lambda_ sigma_t^2 / (2 alpha_t (sigma_y^2 + |A|^2 r_t^2)), r_t the spread
-that z_t leaves to z0, as in our DPS: Bayes' rule for one inner step, and the same setting serves any number of steps.
+normalised step of DPS. "variance": lambda = lambda_ sigma_t^2 / (2 (sigma_y^2 + |A D|^2 r_t^2)), r_t = sigma_t /
+alpha_t: Bayes' rule in one inner step where z_t leaves r_t open, the most that Tweedie's covariance allows, so that an
+inner step is stable up to lambda_ = 2 and settings serve any number of steps. |A D| is the operator's norm, or of one
+that is not linear the steepest slope that a few power iterations find at the start.
 `glue` adds PSLD's gluing distance, which the paper's objective does not have.
 
 Calls: `steps` for the inversion, `steps` for step 4, and `steps` x `inner` x 2 for the gradients (x 1 with eta 0), each
@@ -45,13 +47,12 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import NotNegative, Positive, Range
-from operators.core.base import LinearOperator
+from operators.common.settings import NotNegative, Range
 from priors.schedules import eps_from_x0, score_from_x0
 
 from ..base import Mean, Solver, State, expect_prior
 from ..parts.ladder import TIMES, strided, with_next
-from ..parts.latents import check_glue, glued, lengths, start_latent
+from ..parts.latents import check_glue, glued, lengths, slope_squared, start_latent
 from ..parts.start import Start
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ class STSL(Solver):
     eta: Annotated[NotNegative, "weight of the second-order term; 0: first order"] = 0.02
     lambda_: Annotated[NotNegative, "weight of the measurement, see rule"] = 1.0
     rule: Annotated[Literal["variance", "norm", "square"], "what scales the measurement's weight"] = "variance"
-    prior_std: Annotated[Positive, "standard deviation of clean z in native units, for rule variance"] = 0.5
     glue: Annotated[NotNegative, "weight of the gluing distance of PSLD; published 0"] = 0.0
     begin: Annotated[
         Literal["inversion", "forward", "noise"],
@@ -104,9 +104,9 @@ class STSL(Solver):
         prior = expect_prior(prior, self)
         if self.glue > 0:
             check_glue(problem, "glue")
-        gain = self._gain(problem)
         times = self.times()
         z = self.beginning(problem, prior, times, noise)  # line 1
+        gain = slope_squared(problem, z) if self.rule == "variance" else torch.ones_like(z.flatten(1)[:, 0])
         for step, (t, u) in enumerate(with_next(times)):  # line 2
             for _ in range(self.inner):  # line 3
                 z = z - self.gradient(problem, prior, z, t, noise, gain)
@@ -129,9 +129,9 @@ class STSL(Solver):
         return inverted(prior, z, times)
 
     def gradient(
-        self, problem: Problem, prior: DiffusionPrior, z: Tensor, t: int, noise: Noise, gain: float = 1.0
+        self, problem: Problem, prior: DiffusionPrior, z: Tensor, t: int, noise: Noise, gain: Tensor | float = 1.0
     ) -> Tensor:
-        """grad L at z (B x the shape of z), each picture's own. gain: |A|^2, for rule variance."""
+        """grad L at z (B x the shape of z), each picture's own. gain: |A D|^2 (B), for rule variance."""
         with torch.enable_grad():
             point = z.detach().requires_grad_()
             z0 = prior.x0(point, t)
@@ -144,7 +144,7 @@ class STSL(Solver):
                 cost = cost + self.eta * mean_curvature(prior, point, z0, t, n)
             return torch.autograd.grad(cost.sum(), point)[0]
 
-    def weight(self, prior: DiffusionPrior, t: int, square: Tensor, sigma_y: float, gain: float) -> Tensor:
+    def weight(self, prior: DiffusionPrior, t: int, square: Tensor, sigma_y: float, gain: Tensor | float) -> Tensor:
         """lambda of each picture (B); square: |y - A D(z0h)|^2."""
         if self.rule == "square":
             return torch.full_like(square, self.lambda_)
@@ -152,15 +152,8 @@ class STSL(Solver):
             least = torch.finfo(square.dtype).tiny
             return torch.where(square > 0, self.lambda_ / (2 * square.clamp_min(least).sqrt()), 0.0)
         level = prior.sigma(t) / prior.alpha(t)
-        left_open = (level * self.prior_std) ** 2 / (level**2 + self.prior_std**2)
-        share = prior.sigma(t) * level / max(sigma_y**2 + gain * left_open, 1e-12)
-        return torch.full_like(square, self.lambda_ * share / 2)
-
-    def _gain(self, problem: Problem) -> float:
-        """|A|^2, where it is needed and known."""
-        if self.rule != "variance" or not isinstance(problem.operator, LinearOperator):
-            return 1.0
-        return problem.operator.norm() ** 2
+        variance = torch.as_tensor(gain, dtype=square.dtype) * level**2 + sigma_y**2
+        return self.lambda_ * prior.sigma(t) ** 2 / (2 * variance.clamp_min(1e-12).expand_as(square))
 
 
 def mean_curvature(prior: DiffusionPrior, z: Tensor, z0: Tensor, t: int, n: Tensor) -> Tensor:

@@ -19,6 +19,9 @@ from .start import Start, start_picture
 if TYPE_CHECKING:
     from ...problem import Problem
 
+POWER_ITERATIONS = 8
+DIFFERENCE = 0.1  # length of the step in z, whose numbers are of size one, that a derivative is taken over
+
 
 def of_pictures(problem: Problem) -> tuple[Problem, Space]:
     """(the problem for the pictures that z decodes to, the space of z seen from them).
@@ -72,6 +75,31 @@ def lengths(values: Tensor) -> Tensor:
     """|v| of each entry of the batch (B); its gradient where v = 0 is 0."""
     square = (values.abs() ** 2).flatten(1).sum(1)
     return torch.where(square > 0, torch.where(square > 0, square, torch.ones_like(square)).sqrt(), square)
+
+
+@torch.no_grad()
+def slope_squared(problem: Problem, z: Tensor) -> Tensor:
+    """|A'|^2 of each picture (B): of the linear operator, or of the derivative at z by power iteration.
+
+    Differences stand for products with the derivative; an operator whose derivative at z is 0 gives 1.
+    """
+    operator = problem.operator
+    if isinstance(operator, LinearOperator):
+        return torch.full_like(z.flatten(1)[:, 0], max(operator.norm() ** 2, 1e-12))
+    here = operator(z)
+    v = operator.vjp(z, problem.residual(z))
+    square = torch.ones_like(z.flatten(1)[:, 0])
+    for _ in range(POWER_ITERATIONS):
+        v = _unit(v)
+        change = (operator(z + DIFFERENCE * v) - here) / DIFFERENCE
+        v = operator.vjp(z, change)
+        square = lengths(v)
+    return torch.where(square > 0, square, torch.ones_like(square))
+
+
+def _unit(v: Tensor) -> Tensor:
+    size = lengths(v).reshape(-1, *[1] * (v.ndim - 1))
+    return torch.where(size > 0, v / torch.where(size > 0, size, torch.ones_like(size)), torch.zeros_like(v))
 
 
 def _ends_in(operator: Operator, decode: object) -> TypeGuard[Composed]:
