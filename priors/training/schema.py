@@ -7,9 +7,11 @@ from typing import Any
 from operators.common.described import schema
 
 from ..diffusion.edm import EDMObjective
+from ..networks.coder import Coder
 from ..networks.unet import UNet
 from .loop import TrainingSettings
 from .photographs import Augmentation, CropSource
+from .recipe import NAMED
 from .residual import ResidualObjective
 
 
@@ -19,6 +21,11 @@ def recipe_schema() -> dict[str, Any]:
     text = {"type": "string"}
     residual = schema(ResidualObjective)
     residual["properties"].pop("process", None)
+    named = []
+    for kind, objective in NAMED.items():
+        table = schema(objective)
+        table["properties"]["name"] = {"const": kind}
+        named.append({**table, "required": ["name"]})
     process = {"type": "object", "properties": {"name": text}, "required": ["name"]}
     properties: dict[str, Any] = {
         "name": {**text, "description": "of the recipe and of the weights that it makes"},
@@ -27,9 +34,10 @@ def recipe_schema() -> dict[str, Any]:
         "crop": {"type": "integer", "minimum": 1, "description": "side of a training picture in pixels"},
         "warm_start": {**text, "description": "weights file of the package that the network begins with"},
         "widen": {**text, "description": "weights file whose whole function a wider network begins with"},
-        "network": schema(UNet),
+        "coder": {**text, "description": "recipe of the autoencoder whose latents are learned"},
+        "network": {"anyOf": [schema(UNet), schema(Coder)]},
         "process": {**process, "description": "residual process, and its settings"},
-        "objective": {"anyOf": [schema(EDMObjective), residual]},
+        "objective": {"anyOf": [schema(EDMObjective), residual, *named]},
         "augmentation": schema(Augmentation),
         "sources": {"type": "array", "items": schema(CropSource), "minItems": 1},
     }
