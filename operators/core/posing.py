@@ -55,10 +55,10 @@ class Decode(Operator):
 
     def __init__(self, space: Space, input_shape: Shape) -> None:
         super().__init__(space.own_shape(tuple(input_shape)), input_shape)
-        self.space = space.sized(tuple(input_shape))
+        self.space = space
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self.space.to(x)
+        return self.space.sized(self.output_shape).to(x)
 
 
 def apart(operator: Operator) -> tuple[Operator, Space]:

@@ -97,7 +97,7 @@ def in_pictures(problem: Problem) -> tuple[Problem, Space]:
     operator, space = apart(problem.operator)
     if space == IDENTITY:
         return problem, IDENTITY
-    truth = None if problem.truth is None else space.to(problem.truth)
+    truth = None if problem.truth is None else space.sized(operator.input_shape).to(problem.truth)
     return replace(problem, operator=operator, truth=truth), space
 
 
@@ -204,10 +204,12 @@ def match(
     called; None: TILE above TILE_ABOVE pixels; 0: never.
     """
     suited = problem.gaussian() if method.needs_gaussian else problem
+    picture = problem.operator.input_shape
     if fit is None:
+        space = space.sized(picture)
         return Match(suited.posed(space), space, None, None)
     meter = _metered(fit.prior.to(device), problem, autocast=autocast, tile=tile)
-    whole = (space @ fit.prior.space).sized(problem.operator.input_shape)
+    whole = (space @ fit.prior.space).sized(picture)
     return Match(suited.posed(whole), whole, fit, meter)
 
 

@@ -73,3 +73,18 @@ def test_a_decoder_is_found_at_the_end_of_any_product() -> None:
 def test_a_space_is_no_factor_of_an_operator() -> None:
     with pytest.raises(BadType, match="Decode"):
         operators.Blur((1, 6, 8)) @ BLOCKS  # type: ignore[operator]
+
+
+def test_a_space_for_pictures_of_a_size_cuts_what_is_decoded() -> None:
+    def up(z: torch.Tensor) -> torch.Tensor:
+        return z.repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+    blocks = Latent(None, up, lambda shape: (shape[0], -(-shape[1] // 2), -(-shape[2] // 2)))
+    z = torch.rand(2, 1, 3, 4)
+    assert (Affine(0.1, 2.0) @ blocks).to(z).shape == (2, 1, 6, 8)
+    whole = (Affine(0.1, 2.0) @ blocks @ Affine(0.0, 3.0)).sized((1, 5, 7))
+    torch.testing.assert_close(whole.to(z), (0.1 + 2.0 * up(3.0 * z))[..., :5, :7])
+    assert whole.own_shape((1, 5, 7)) == (1, 3, 4)
+    decode = Decode(blocks, (1, 5, 7))
+    assert decode(z).shape == (2, 1, 5, 7) and apart(operators.Identity((1, 5, 7)) @ decode)[1] is blocks
+    assert BLOCKS.sized((1, 6, 8)).to(z).shape == (2, 1, 6, 8) and IDENTITY.sized((1, 6, 8)) is IDENTITY
