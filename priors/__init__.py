@@ -28,6 +28,11 @@ REGISTRY = PriorRegistry(
             "photographs, from drawn pictures and CC0 or public-domain photographs alone; clean licences",
             "EDM preconditioning: Karras et al. 2022, arXiv 2206.00364",
         ),
+        "latent": ShippedEntry(
+            "latent",
+            "photographs as latents on a grid four times coarser: a small autoencoder and diffusion; for stsl, psld",
+            "Latent diffusion: Rombach et al. 2022, arXiv 2112.10752",
+        ),
         "regression-sr4x": ShippedEntry("regression-sr4x", "super-resolution by 4 in one call; the control"),
         "rddm-sr4x": ShippedEntry(
             "rddm-sr4x",
