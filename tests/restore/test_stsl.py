@@ -255,6 +255,15 @@ def test_glue_through_a_linear_decoder_with_an_offset_is_that_of_the_pictures() 
     torch.testing.assert_close(glued(problem.posed(space), z), expected, rtol=0, atol=1e-9)
 
 
+def test_glue_by_the_adjoint_is_a_step_down_the_distance_to_the_measurement() -> None:
+    scaled = operators.from_matrix(0.5 * torch.eye(16, dtype=torch.float64), input_shape=SHAPE, output_shape=(16,))
+    z = drawn(2, *SHAPE)
+    problem = Problem(scaled(drawn(2, *SHAPE, seed=9)), scaled, operators.noise.Gaussian(sigma=0.1))
+    expected = z + 0.5 * problem.residual(z).reshape(z.shape)
+    torch.testing.assert_close(glued(problem, z, "adjoint"), expected)
+    torch.testing.assert_close(glued(problem, z), z + 2 * problem.residual(z).reshape(z.shape), rtol=1e-6, atol=1e-6)
+
+
 def test_without_an_encoder_there_is_no_glue_and_the_chain_begins_from_noise() -> None:
     space = Latent(None, Codec.decode, SHAPE)
     problem, prior = wide().posed(space), mixture()

@@ -13,8 +13,9 @@ and decoder leave alone once the picture agrees with y. Both norms are those of 
 them over the whole batch, so that there a picture's step depends on the others beside it.
 
 Where the release departs from the paper: its `transpose` is the identity for blur and nearest enlargement for
-super-resolution, neither of which is A^T. Glue needs a picture that agrees with y, so A^+ stands here, which for masks
-with values 0 and 1 is A^T. The release ends at time 0, a small noise above the clean latent (`last_time` 0, as in
+super-resolution, neither of which is A^T. Glue needs a picture that agrees with y, so A^+ stands here, which is the
+paper's A^T wherever A A^T = I (masks); `glue` "adjoint" puts A^T there for every operator, which for a blur asks for
+less than a deconvolution. The release ends at time 0, a small noise above the clean latent (`last_time` 0, as in
 preset "paper"); here the last step ends in z0.
 
 With a prior of pictures E and D are the identity. Any operator with gamma 0, a linear one otherwise. Cost: `steps`
@@ -36,7 +37,7 @@ from priors.schedules import eps_from_x0
 
 from ..base import Mean, Solver, State, expect_prior
 from ..parts.ladder import CLEAN, TIMES, ddim_step, strided
-from ..parts.latents import check_glue, glued, lengths
+from ..parts.latents import Glue, check_glue, glued, lengths
 
 if TYPE_CHECKING:
     from priors.base import DiffusionPrior
@@ -58,12 +59,21 @@ class PSLD(Solver):
     differentiates: ClassVar[bool] = True
     needs_linear: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"steps": 1000, "eta": 1.0, "omega": 0.1, "gamma": 0.1, "first_time": LAST_TIME, "last_time": 0},
+        "paper": {
+            "steps": 1000,
+            "eta": 1.0,
+            "omega": 0.1,
+            "gamma": 0.1,
+            "glue": "adjoint",
+            "first_time": LAST_TIME,
+            "last_time": 0,
+        },
     }
 
     steps: Annotated[int, Range(1, TIMES), "times visited, network calls"] = 50
     omega: Annotated[NotNegative, "weight of the distance to the measurement"] = 1.0
     gamma: Annotated[NotNegative, "weight of the gluing distance"] = 0.1
+    glue: Annotated[Glue, "what carries a residual back to a picture: A^+, or the paper's A^T"] = "pinv"
     eta: Annotated[Fraction, "fresh noise of a step; 0: deterministic, 1: ancestral"] = 1.0
     first_time: Annotated[int, Range(1, LAST_TIME), "where the diffusion begins"] = 400
     last_time: Annotated[int, Range(CLEAN, 0), "where it ends; -1: the clean latent"] = CLEAN
@@ -104,6 +114,6 @@ class PSLD(Solver):
             distance = lengths(problem.residual(z0))  # E1
             cost = self.omega * distance
             if self.gamma > 0:
-                cost = cost + self.gamma * lengths(glued(problem, z0) - z0)  # E2
+                cost = cost + self.gamma * lengths(glued(problem, z0, self.glue) - z0)  # E2
             slope = torch.autograd.grad(cost.sum(), point)[0]
         return z0.detach(), slope, distance.detach()

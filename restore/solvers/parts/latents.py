@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from .start import Start, start_picture
 if TYPE_CHECKING:
     from ...problem import Problem
 
+Glue = Literal["pinv", "adjoint"]
 POWER_ITERATIONS = 8
 DIFFERENCE = 0.1  # length of the step in z, whose numbers are of size one, that a derivative is taken over
 
@@ -52,11 +53,15 @@ def start_latent(problem: Problem, start: Start) -> Tensor:
     return space.back(start_picture(pictures, start))
 
 
-def glued(problem: Problem, z: Tensor) -> Tensor:
-    """E(D(z) + A^+ (y - A D(z))): z after its picture is made to agree with y. A must be linear (`check_glue`)."""
+def glued(problem: Problem, z: Tensor, by: Glue = "pinv") -> Tensor:
+    """E(D(z) + A^+ (y - A D(z))): z after its picture is made to agree with y. A must be linear (`check_glue`).
+
+    by: "adjoint" puts A^T in the place of A^+.
+    """
     pictures, space = of_pictures(problem)
     x = space.to(z)
-    return space.back(x + pictures.linear.pinv(pictures.residual(x)))
+    residual = pictures.residual(x)
+    return space.back(x + (pictures.linear.pinv(residual) if by == "pinv" else pictures.linear.adjoint(residual)))
 
 
 def check_glue(problem: Problem, setting: str) -> None:
