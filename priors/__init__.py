@@ -54,6 +54,11 @@ REGISTRY = PriorRegistry(
             "super-resolution by 4, ResShift's four steps",
             "Process: Yue, Wang, Loy 2023, arXiv 2307.12348",
         ),
+        "noise2score": Entry(
+            "priors.selfsupervised.noise2score:NoisyScore",
+            "the score of the noisy pictures at hand; learns from the measurement",
+            "Kim, Ye 2021, arXiv 2106.07009",
+        ),
     },
 )
 

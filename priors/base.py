@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,26 @@ class MeasuredProblem(Protocol):
         """The same problem in other units."""
 
 
+class Keeper(Protocol):
+    """A place for the state of a training that is not done, so that a killed run goes on from there."""
+
+    def read(self) -> Mapping[str, Tensor] | None:
+        """What was kept last, or None."""
+
+    def write(self, state: Mapping[str, Tensor]) -> None:
+        """Keep a state in place of the last one; nothing happens where nothing can be written."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A prior whose `fit` can be interrupted: `learn` is the same with a place for the state of an unfinished run."""
+
+    def learn(
+        self, problem: MeasuredProblem, noise: Noise, watch: Callable[[int, int], None], keeper: Keeper | None
+    ) -> Prior:
+        """As `Prior.fit`; state is kept in `keeper` from time to time and taken up from there."""
+
+
 class Prior(Checked, nn.Module):
     """What a solver's driver asks of any prior, whatever question it answers.
 
@@ -62,12 +82,14 @@ class Prior(Checked, nn.Module):
     numbers, numbers per picture, or what lies on a grid as the state does, and gives a tensor or a dataclass of tensors
     on the state's grid. Counting, timing, lower precision and tiles are put around these (`priors.calls.around`).
     network_axes: how many of the last axes a network sees together, and tiles cut: `spatial` unless a class says less.
+    any_axes: whether pictures with another number of axes are taken too, slice by slice.
     tile_tolerance: by how much tiles of 64 that share 32 differ from the whole, a mean over pixels, in widths of the
     range. differentiable: whether gradients pass through its calls.
     """
 
     calls: ClassVar[tuple[str, ...]] = ()
     network_axes: int = 2
+    any_axes: bool = False
     tile_tolerance: float = 0.005
     differentiable: bool = True
     kind: str = ""

@@ -25,7 +25,7 @@ from .problem import Problem
 from .reconstruction import Reconstruction, Seconds
 from .runs.choosing import choose
 from .runs.determinism import repeatable
-from .runs.fitting import Progress, Sources, fit
+from .runs.fitting import Progress, Sources, fit, learns
 from .runs.matching import Match, as_prior, check_fit, choose_prior, in_pictures, match
 from .runs.pieces import most_entries
 from .runs.sampling import Drawing, Drawn, Finished, Interrupted
@@ -71,6 +71,7 @@ def solve(
     settings: Settings | None = None,
     watch: Callable[[int, State, int], None] | None = None,
     watch_fit: Progress | None = None,
+    fitted: Callable[[Prior], None] | None = None,
     finished: Finished | None = None,
     keep: Callable[[Finished], None] | None = None,
 ) -> Reconstruction:
@@ -86,6 +87,7 @@ def solve(
     watch: called with (sample, state, total states) at every step; the state is that of a batch of draws (entry
     s * B + k: the s-th sample of the batch, picture k), and sample is the first of them, as many as are done already.
     watch_fit: called with (network calls done, of how many) while the prior learns from the measurement, if it does.
+    fitted: called with the prior once it has learned; not where it had nothing to learn.
     finished: what an earlier, interrupted run had done; of an interrupted run whole batches are kept.
     keep: called with the samples that are done, after every batch but the last: what a kill would otherwise cost.
 
@@ -105,16 +107,18 @@ def solve(
     with _plain_context(), repeatable(settings.deterministic):
         placed = _ordinary(problem).to(torch.device(settings.device))
         sources = _sources(settings, seed)
-        fitted = None
+        trained = None
         if chosen_prior is not None:
             try:
                 ready = chosen_prior.to(settings.device)
-                fitted = fit(ready, placed.posed(space), sources, seed=seed, watch=watch_fit)
+                trained = fit(ready, placed.posed(space), sources, seed=seed, watch=watch_fit)
             except KeyboardInterrupt:
                 raise Interrupted(finished) from None
+            if fitted is not None and learns(ready):
+                fitted(trained.prior)
         matched = match(
             placed,
-            fitted,
+            trained,
             method,
             space=space,
             device=settings.device,

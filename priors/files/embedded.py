@@ -93,4 +93,11 @@ def _prior(path: Path, checkpoint: Checkpoint) -> Prior:
         from .importing.prior import from_settings as released
 
         return released(checkpoint.network, settings)
-    raise BadInput(f"{path} holds preconditioning {kind!r}", wanted="'edm', 'latent', 'residual' or 'released'")
+    if kind == "self-supervised":
+        from ..selfsupervised.files import from_settings as learned
+
+        return learned(checkpoint.network, settings)
+    raise BadInput(
+        f"{path} holds preconditioning {kind!r}",
+        wanted="'edm', 'latent', 'residual', 'released' or 'self-supervised'",
+    )

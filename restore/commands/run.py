@@ -72,6 +72,10 @@ def run(
     prior: Annotated[
         str | None, typer.Option("--prior", help="Name of a prior (restore priors), or a safetensors file.")
     ] = None,
+    keep_prior: Annotated[
+        Path | None,
+        typer.Option("--keep-prior", help="Keep what was learned from the picture, as NAME.safetensors."),
+    ] = None,
     samples: Annotated[int, typer.Option("--samples", help="Posterior samples; the estimate is their mean.")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="0 to 2^63 - 1.")] = 0,
     set: options.Set = None,
@@ -131,6 +135,7 @@ def run(
         ),
         solver=solver,
         prior=prior,
+        keep_prior=keep_prior,
         samples=samples,
         seed=seed,
         set=tuple(set or ()),

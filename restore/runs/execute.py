@@ -10,6 +10,8 @@ from typing import Any
 from operators import BadInput, RestoreError
 from operators.common import outside
 from operators.common.atomic import claimed
+from priors.base import Prior
+from priors.selfsupervised.files import keep
 
 from .. import io
 from ..calibration.applied import apply
@@ -130,6 +132,7 @@ def _solve(
             settings=plan.options.settings,
             watch=display.watch,
             watch_fit=display.watch_fit,
+            fitted=_keeper(plan, item, say),
             finished=finished,
             keep=partial.Keeper(item.out, key=key),
         )
@@ -150,6 +153,19 @@ def _solve(
         "continued_after": continued,
     }
     return dataclasses.replace(result, provenance={**result.provenance, **extra})
+
+
+def _keeper(plan: Plan, item: RunItem, say: Callable[[str], None]) -> Callable[[Prior], None] | None:
+    """What writes the prior that learned from a picture; None where the user did not ask for it."""
+    path = plan.kept_prior(item)
+    if path is None:
+        return None
+
+    def keep_it(prior: Prior) -> None:
+        keep(path, prior, trained_on=item.name)
+        say(f"kept the prior: --prior {path}")
+
+    return keep_it
 
 
 def _waiting(plan: Plan, outcome: RunOutcome, say: Callable[[str], None]) -> list[RunItem]:

@@ -21,7 +21,7 @@ from operators.common import outside
 from operators.common.atomic import atomic_path
 from operators.common.randomness import Noise, NoiseSource
 from operators.core.operator import Operator
-from priors.base import Prior
+from priors.base import Prior, Resumable
 
 from ..io.errors import WriteError
 from ..problem import Problem
@@ -51,7 +51,7 @@ class Fit:
 
 def learns(prior: Prior) -> bool:
     """Whether a prior has something to learn from a measurement."""
-    return type(prior).fit is not Prior.fit
+    return type(prior).fit is not Prior.fit and not getattr(prior, "trained", False)
 
 
 def fit(prior: Prior, problem: Problem, sources: Sources, *, seed: int, watch: Progress | None = None) -> Fit:
@@ -62,7 +62,8 @@ def fit(prior: Prior, problem: Problem, sources: Sources, *, seed: int, watch: P
     """
     if not learns(prior):
         return Fit(prior)
-    path = None if prior.fit_key is None else folder() / f"{_key(prior, problem, seed)}.safetensors"
+    key = None if prior.fit_key is None else _key(prior, problem, seed)
+    path = None if key is None else folder() / f"{key}.safetensors"
     kept = None if path is None else _read(path, prior)
     if kept is not None:
         return kept
@@ -78,7 +79,11 @@ def fit(prior: Prior, problem: Problem, sources: Sources, *, seed: int, watch: P
     began = time.perf_counter()
     try:
         with torch.enable_grad():
-            fitted = prior.fit(problem, noise, counted)
+            if key is not None and isinstance(prior, Resumable):
+                unfinished = _Unfinished(folder() / f"{key}.unfinished.safetensors")
+                fitted = prior.learn(problem, noise, counted, unfinished)
+            else:
+                unfinished, fitted = None, prior.fit(problem, noise, counted)
     finally:
         if isinstance(noise, NoiseSource):
             noise.close()
@@ -86,6 +91,8 @@ def fit(prior: Prior, problem: Problem, sources: Sources, *, seed: int, watch: P
     result = Fit(fitted.eval(), done, time.perf_counter() - began)
     if path is not None:
         _write(path, result)
+    if unfinished is not None:
+        unfinished.path.unlink(missing_ok=True)
     return result
 
 
@@ -138,11 +145,32 @@ def _read(path: Path, prior: Prior) -> Fit | None:
 
 def _write(path: Path, fit: Fit) -> None:
     """Keep a fit; where nothing can be written it is made again the next time."""
-    state = {name: array.detach().cpu().contiguous() for name, array in fit.prior.state_dict().items()}
     counts = {"calls": str(fit.calls), "seconds": repr(fit.seconds)}
+    _save(path, fit.prior.state_dict(), counts)
+
+
+def _save(path: Path, state: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    arrays = {name: array.detach().cpu().contiguous() for name, array in state.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
-            save_file(state, temporary, metadata=counts)
+            save_file(arrays, temporary, metadata=metadata)
     except (OSError, WriteError):
         return
+
+
+@dataclass(frozen=True)
+class _Unfinished:
+    """The state of a training that was interrupted, in a file beside those of finished ones."""
+
+    path: Path
+
+    def read(self) -> Mapping[str, Tensor] | None:
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError):
+            return None
+
+    def write(self, state: Mapping[str, Tensor]) -> None:
+        _save(self.path, state)

@@ -11,6 +11,7 @@ import priors
 from operators import BadInput
 from operators.common.space import IDENTITY, Space
 from operators.core.base import LinearOperator
+from operators.core.identity import Identity
 from operators.core.posing import apart, keeps_linear
 from operators.optics.modulus import Modulus
 from priors.base import DiffusionPrior, Prior
@@ -49,7 +50,7 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
             do=f"Solvers that ask for none: {', '.join(_without_gradients(prior))}.",
         )
     shape = problem.operator.input_shape
-    if len(shape) - 1 != prior.spatial and len(shape) in (3, 4):
+    if len(shape) - 1 != prior.spatial and len(shape) in (3, 4) and not prior.any_axes:
         raise BadInput(
             f"the picture has {len(shape) - 1} axes beside its channels",
             wanted=f"{prior.spatial} for prior {prior.name or type(prior).__name__!r}",
@@ -108,6 +109,11 @@ def check_fit(problem: Problem, method: Solver, space: Space = IDENTITY) -> None
             f"{type(method).__name__} finds lost phases and {type(problem.operator).__name__} loses none",
             do="Choose another solver (restore solvers lists them).",
         )
+    if method.needs_identity and not isinstance(problem.operator, Identity):
+        raise BadInput(
+            f"{type(method).__name__} denoises and {type(problem.operator).__name__} does more than add noise",
+            do="Choose another solver (restore solvers lists them), or a task such as denoise-blind.",
+        )
     if method.needs_linear and isinstance(problem.operator, LinearOperator) and not keeps_linear(space):
         raise BadInput(
             f"{type(method).__name__} needs a linear operator, and the decoder of the latents is not",
@@ -125,7 +131,8 @@ def _nonlinear(problem: Problem) -> list[str]:
     """Names of the solvers that take an operator which is not linear."""
     table = {n: solvers.REGISTRY.load(n) for n in solvers.REGISTRY}
     lost = isinstance(problem.operator, Modulus)
-    return [n for n, s in table.items() if not s.needs_linear and (lost or not s.needs_modulus)]
+    table = {n: s for n, s in table.items() if not s.needs_linear and not s.needs_identity}
+    return [n for n, s in table.items() if lost or not s.needs_modulus]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from operators.common.registry import plain
 from operators.common.settings import Steps, check
 from operators.core.base import LinearOperator
 from priors.base import Prior
+from priors.files.store import SUFFIX
 
 from .. import __version__, io, tasks
 from ..calibration import record
@@ -29,6 +30,7 @@ from ..solvers import Solver, solver_name
 from ..tasks import Task
 from ..tasks.given import Given
 from ..tasks.units import check_file
+from .fitting import learns
 from .partial import settings_key
 
 DEFAULT_OUT = Path("restore-out")
@@ -47,6 +49,7 @@ class RunOptions:
     given: Given = field(default_factory=Given)
     solver: str | None = None
     prior: str | None = None
+    keep_prior: Path | None = None
     samples: int = 1
     seed: int = 0
     set: Sequence[str] = ()
@@ -93,6 +96,19 @@ class Plan:
         """Samples that are drawn: one where the solver draws nothing, for all would be the same."""
         return self.options.samples if self.solver.draws else 1
 
+    def kept_prior(self, item: RunItem) -> Path | None:
+        """The file for the prior that learns from an item, if it is to be kept; in a folder run each has its own."""
+        name = self.options.keep_prior
+        if name is None:
+            return None
+        stem = name.name.removesuffix(SUFFIX) + (f"-{item.name}" if self.folder else "")
+        return name.with_name(stem + SUFFIX)
+
+    @property
+    def measured(self) -> bool:
+        """Whether the input is the measurement itself."""
+        return self.options.measured or self.task.sections.input.measured
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user on what is done otherwise than was asked."""
@@ -114,7 +130,7 @@ class Plan:
 
     def problem(self, image: io.Image) -> Problem:
         """The problem that an item poses."""
-        if not self.options.measured:
+        if not self.measured:
             check_file(self.task.sections.input.unit, image.meta.unit)
             return self.task.problem(image, seed=self.options.seed)
         return self.task.posed(image, self.given)
@@ -150,7 +166,7 @@ def make(options: RunOptions) -> Plan:
     check("samples", options.samples, Steps)
     check_device(options.settings.device)
     task, solver = _method(options)
-    if not options.measured:
+    if not options.measured and not task.sections.input.measured:
         options.given.refuse_without_measured(
             do="Add --measured if the input is a measurement, or change the simulation with --set noise.sigma=..."
         )
@@ -161,6 +177,7 @@ def make(options: RunOptions) -> Plan:
         )
     out, items, skipped, folder = _places(options, task)
     prior = _prior(options, task, solver)
+    _check_keeping(options, prior)
     calibration = None if options.calibration is None else record.read(options.calibration)
     given = options.given.loaded()
     plan = Plan(options, task, solver, prior, items, skipped, out, folder, given, calibration=calibration)
@@ -219,6 +236,19 @@ def _prior(options: RunOptions, task: Task, solver: Solver) -> Prior | None:
             raise BadInput(f"--prior was given and {solver_name(solver)} uses none", do="Leave --prior out.")
         return None
     return priors.load(task.prior_for())
+
+
+def _check_keeping(options: RunOptions, prior: Prior | None) -> None:
+    """BadInput where a prior is to be kept and none learns, or its place cannot be written."""
+    if options.keep_prior is None:
+        return
+    if prior is None or not learns(prior):
+        used = "no prior is used" if prior is None else f"prior {prior.name!r} learns nothing"
+        raise BadInput(
+            f"--keep-prior was given and {used}",
+            do="Leave it out, or choose a solver that trains on the picture, such as noise2score.",
+        )
+    check_writable(options.keep_prior.parent)
 
 
 def _places(options: RunOptions, task: Task) -> tuple[Path, tuple[RunItem, ...], dict[str, str], bool]:

@@ -128,6 +128,11 @@ REGISTRY = Registry(
             "restore.solvers.residual.regression:Regression",
             "one call of a network from measurement to picture, nothing random; needs a regression prior",
         ),
+        "noise2score": Entry(
+            "restore.solvers.selfsupervised.noise2score:Noise2Score",
+            "Tweedie's rule with a score learned from the noisy picture itself; noise level unknown",
+            "Kim, Ye 2021, arXiv 2106.07009",
+        ),
         "tikhonov": Entry(
             "restore.solvers.classical.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients", "Tikhonov 1963"
         ),

@@ -63,6 +63,7 @@ class Solver(Checked):
     differentiates: whether gradients pass through the prior.
     needs_modulus: whether it retrieves lost phases and nothing else (operators.optics.Modulus).
     needs_linear, needs_gaussian: what the problem must be (another noise law is met by its Gaussian stand-in).
+    needs_identity: whether it denoises and does nothing else (operators.Identity).
     joint: whether the samples of a picture are drawn together and may meet (`Problem.copies` of them, see
     `Problem.by_picture`); those of any other solver must not depend on the batch they are in.
     draws: whether a run with another sample index gives another answer; False where nothing random is drawn.
@@ -76,6 +77,7 @@ class Solver(Checked):
     needs_linear: ClassVar[bool] = True
     needs_gaussian: ClassVar[bool] = True
     needs_modulus: ClassVar[bool] = False
+    needs_identity: ClassVar[bool] = False
     joint: ClassVar[bool] = False
     draws: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

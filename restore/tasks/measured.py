@@ -183,7 +183,8 @@ def _noise(physics: Physics, y: Tensor, operator: Operator, statement: Given, no
 
 
 def _sigma(physics: Physics, y: Tensor, operator: Operator, sigma: float | str | None, notes: list[str]) -> float:
-    fixed = physics.sections.noise.parameters.get("sigma")
+    # Of a task whose files are measurements, sigma is that of simulations; a file's own level is unknown.
+    fixed = None if physics.sections.input.measured else physics.sections.noise.parameters.get("sigma")
     if isinstance(sigma, int | float) and not isinstance(sigma, bool):
         return _possible(check("sigma", float(sigma), Deviation), y, operator)
     if sigma is None and fixed is not None:

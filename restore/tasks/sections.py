@@ -59,6 +59,9 @@ class InputForm(Form):
     unit: UnitName = Field(default="[0,1]", description="unit of the values in the file")
     crop_to_multiple: int = Field(default=1, ge=1, description="sides are cropped to its multiples, from the top left")
     normalise: bool | None = Field(default=None, description="divide by the largest magnitude")
+    measured: bool = Field(
+        default=False, description="the file is the measurement: as with --measured, its noise level unknown"
+    )
     mu_water: float | None = Field(
         default=None, gt=0, allow_inf_nan=False, description="attenuation of water in 1/mm, for hu"
     )

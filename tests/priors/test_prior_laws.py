@@ -5,8 +5,10 @@ A prior added to the table is tested here for nothing. What a law asks depends o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,15 +17,19 @@ import torch
 from torch import Tensor
 
 import priors
-from operators import BadInput
+from operators import BadInput, Identity, NoiseSource
 from operators.common.space import Affine
+from operators.noise import Gaussian as GaussianNoise
 from priors.analytic.gaussian import GaussianPrior
 from priors.analytic.gaussian_mixture import GaussianMixture
 from priors.base import DiffusionPrior, Prior
 from priors.diffusion.adapters import REGISTRY as ADAPTERS
 from priors.discrete.masked import MaskedPrior
 from priors.residual.prior import ResidualPrior
+from priors.selfsupervised.files import METHODS, keep
+from priors.selfsupervised.prior import SelfSupervisedPrior
 from priors.tiling import tiled
+from restore.problem import Problem
 
 SIDE = 40  # of most pictures: a multiple of what the networks halve
 LATENT = ("latent",)  # priors whose laws are those of their latents
@@ -61,7 +67,22 @@ NAMES = (*priors.REGISTRY.shipped, *ADAPTED, *MADE)
 
 @lru_cache(maxsize=32)
 def prior_of(name: str) -> Prior:
+    if name in METHODS:
+        return learned(name)
     return MADE[name]() if name in MADE else priors.load(name)
+
+
+def measured(y: Tensor) -> Problem:
+    return Problem(y, Identity(tuple(y.shape[1:])), GaussianNoise(sigma=0.1))
+
+
+def learned(name: str) -> Prior:
+    """A prior that learns from a measurement, after three steps on a small one."""
+    problem = measured(pictures(moved(), count=2, side=20) / 1400 + 0.7)
+    fresh = priors.load(name, steps=3, batch=2, crop=16, width=4)
+    fitted = fresh.fit(problem, NoiseSource(0, problem.image_ids), lambda *_: None)
+    fitted.name = name
+    return fitted
 
 
 def pictures(prior: Prior, count: int = 2, side: int = SIDE) -> Tensor:
@@ -252,6 +273,74 @@ def gives_probabilities_of_tokens(prior: MaskedPrior) -> None:
     assert prior.decode(tokens).shape == x.shape
 
 
+# -- laws of priors that learn from noisy pictures --------------------------------------------------------------------
+
+
+def answers_any_picture_for_itself(prior: SelfSupervisedPrior) -> None:
+    x = torch.stack([drawn(torch.zeros(3, 19, 22), seed) for seed in (0, 1)])
+    whole = prior.predict(x)
+    assert whole.shape == x.shape and whole.dtype == x.dtype and bool(torch.isfinite(whole).all())
+    torch.testing.assert_close(whole[1:], prior.predict(x[1:]), rtol=1e-4, atol=1e-4)
+    double = prior.predict(x.double())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), whole, rtol=1e-3, atol=1e-3)
+    volume = x[:, :, None].expand(-1, -1, 2, -1, -1)
+    torch.testing.assert_close(prior.predict(volume)[:, :, 1], whole, rtol=1e-4, atol=1e-4)
+    with pytest.raises(BadInput, match="channels"):
+        prior.predict(x[:, :2])
+
+
+def learns_the_same_again_and_leaves_itself_alone(prior: SelfSupervisedPrior) -> None:
+    again = learned(prior.name)
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in prior.state_dict().items())
+    fresh = priors.load(prior.name, steps=3, batch=2, crop=16, width=4)
+    with pytest.raises(BadInput, match="not been trained"):
+        fresh.predict(torch.zeros(1, 3, 8, 8))
+    problem = measured(torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
+    watched: list[tuple[int, int]] = []
+    fitted = fresh.fit(problem, NoiseSource(0, problem.image_ids), lambda *done: watched.append(done))
+    assert watched[-1] == (len(watched), len(watched)) and not fresh.trained and fitted.trained
+    assert fitted.fit(problem, NoiseSource(1, problem.image_ids), lambda *_: None) is fitted
+    kept = fresh.fitted(fitted.state_dict())
+    torch.testing.assert_close(kept.predict(problem.y), fitted.predict(problem.y), rtol=1e-6, atol=1e-6)
+
+
+def goes_on_where_it_was_stopped(prior: SelfSupervisedPrior) -> None:
+    class Held:
+        state: Mapping[str, Tensor] | None = None
+
+        def read(self) -> Mapping[str, Tensor] | None:
+            return self.state
+
+        def write(self, state: Mapping[str, Tensor]) -> None:
+            self.state = {key: value.clone() for key, value in state.items()}
+
+    def stop(done: int, _: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    held, steps = Held(), []
+    problem = measured(torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
+    fresh = priors.load(prior.name, steps=4, batch=2, crop=12, width=4)
+    with pytest.raises(KeyboardInterrupt):
+        fresh.learn(problem, NoiseSource(0, problem.image_ids), stop, held)
+    resumed = fresh.learn(problem, NoiseSource(0, problem.image_ids), lambda done, _: steps.append(done), held)
+    whole = fresh.fit(problem, NoiseSource(0, problem.image_ids), lambda *_: None)
+    assert steps == [3, 4]
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[key], value, rtol=1e-4, atol=1e-5)
+
+
+def comes_back_from_the_file_it_was_kept_in(prior: SelfSupervisedPrior) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mine.safetensors"
+        keep(path, prior, trained_on="noise")
+        again = priors.load(str(path))
+    x = drawn(torch.zeros(1, 3, 17, 16))
+    assert type(again) is type(prior) and torch.equal(again.predict(x), prior.predict(x))
+    assert again.fit_key is None and again.settings == prior.settings
+
+
 LAWS: dict[type[Prior], tuple[Callable[[Any], None], ...]] = {
     Prior: (says_what_it_is,),
     DiffusionPrior: (
@@ -271,6 +360,12 @@ LAWS: dict[type[Prior], tuple[Callable[[Any], None], ...]] = {
         predicts_in_tiles_like_the_whole,
     ),
     MaskedPrior: (gives_probabilities_of_tokens,),
+    SelfSupervisedPrior: (
+        answers_any_picture_for_itself,
+        learns_the_same_again_and_leaves_itself_alone,
+        goes_on_where_it_was_stopped,
+        comes_back_from_the_file_it_was_kept_in,
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from operators import BadType
+from operators import BadType, Identity
 from operators.common.described import describe
 from operators.common.randomness import NoiseSource
 from operators.core.base import LinearOperator, Operator
@@ -21,6 +22,7 @@ from priors import residual
 from priors.analytic.gaussian import GaussianPrior
 from priors.base import Prior
 from priors.residual.analytic import GaussianPair
+from priors.selfsupervised.prior import SelfSupervisedPrior
 from restore import solvers
 from restore.problem import Problem
 from restore.solvers import Solver, State
@@ -67,8 +69,19 @@ def _prior_for(solver: Solver, problem: Problem) -> Prior | None:
         return None
     if solver.kind_taken() == "diffusion":
         return _prior()
+    if issubclass(solver.prior_kind, SelfSupervisedPrior):
+        return _learned(solver.prior_kind)
     process = residual.build(solver.kind_taken(), **PROCESSES.get(solver.kind_taken(), {}))
     return GaussianPair.measured(process, _prior(), problem.linear, sigma=problem.sigma)
+
+
+@functools.cache
+def _learned(kind: type[SelfSupervisedPrior]) -> Prior:
+    """A network after two steps on pictures that no law uses."""
+    y = torch.rand(1, *SHAPE, generator=torch.Generator().manual_seed(5))
+    problem = Problem(y, Identity(SHAPE), GaussianNoise(sigma=0.1))
+    prior = kind(steps=2, batch=1, crop=8, width=4)
+    return prior.fit(problem, NoiseSource(0, problem.image_ids), lambda *_: None).eval()
 
 
 def _problem(name: str, count: int, *, sigma: float = 0.1, dtype: torch.dtype = torch.float32) -> Problem:
@@ -83,7 +96,10 @@ def _problem(name: str, count: int, *, sigma: float = 0.1, dtype: torch.dtype = 
 
 
 def _operator(name: str, keep: Tensor) -> Operator:
-    return PhaseRetrieval(SHAPE) if solvers.REGISTRY.load(name).needs_modulus else Smear(keep)
+    solver = solvers.REGISTRY.load(name)
+    if solver.needs_identity:
+        return Identity(SHAPE)
+    return PhaseRetrieval(SHAPE) if solver.needs_modulus else Smear(keep)
 
 
 def _build(name: str, **settings: Any) -> Solver:

@@ -30,8 +30,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from torch import Tensor
-
 from operators.common.randomness import Noise
 from operators.common.settings import Count, Fraction, Positive, Range, at_most
 from operators.core.base import LinearOperator

@@ -1,0 +1,1 @@
+"""Solvers that restore noisy pictures with what was learned from noisy pictures alone."""
