@@ -245,5 +245,4 @@ def test_it_takes_away_noise_it_was_never_shown_without() -> None:
     prior = NoisyScore(steps=60, batch=4, crop=32, width=6, rate=1e-2, sigma_max=0.2, sigma_min=0.05)
     fitted = prior.fit(problem, NoiseSource(0, problem.image_ids), lambda *_: None)
     (state,) = Noise2Score(levels="known").iterate(problem, fitted, NoiseSource(0, problem.image_ids))
-    print(float((state.estimate - clean).square().mean()), float((y - clean).square().mean()))
     assert float((state.estimate - clean).square().mean()) < 0.4 * float((y - clean).square().mean())

@@ -7,7 +7,7 @@ Priors", NeurIPS, arXiv 2405.18782 (algorithm 1), repository zihuiwu/PnP-DM-publ
 
 is sampled in turns while rho_k = max(rho_0 decay^k, rho_min) falls:
 
-    z ~ p(y | z) exp(-|z - x|^2 / (2 rho_k^2))            exactly for linear operators under Gaussian noise, otherwise by
+    z ~ p(y | z) exp(-|z - x|^2 / (2 rho_k^2))            exactly for linear operators and Gaussian noise, else by
                                                           `inner_steps` of Langevin from x           (likelihood step)
     x ~ p(x) exp(-|x - z|^2 / (2 rho_k^2))                reverse diffusion from z at level rho_k to 0     (prior step)
 
