@@ -33,10 +33,10 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
     "operators/blurring/padding.py": ("tests/operators/test_blur.py",),
     "operators/common/randomness.py": ("tests/operators/test_randomness.py",),
     "operators/core/linear_solvers.py": ("tests/operators/test_linear_solvers.py",),
-    "operators/ct/filters.py": ("tests/operators/test_ct_reference.py",),
+    "operators/ct/filters.py": ("tests/operators/test_ct_reference.py", "tests/operators/test_ct_angles.py"),
     "operators/ct/scan.py": ("tests/operators/test_ct_reference.py",),
     "operators/mri/coils.py": ("tests/operators/test_mri_cartesian.py",),
-    "operators/resampling/matrices.py": ("tests/operators/test_downsample.py",),
+    "operators/resampling/matrices.py": ("tests/operators/test_downsample.py", "tests/operators/test_resize.py"),
     "priors/analytic/posterior.py": ("tests/priors/test_gaussian.py", "tests/priors/test_mixture.py"),
     "priors/residual/resshift.py": (
         "tests/priors/test_residual_processes.py",
@@ -45,15 +45,30 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
     "priors/residual/ir_sde.py": ("tests/priors/test_residual_processes.py", "tests/reference/test_replay_irsde.py"),
     "priors/schedules.py": ("tests/priors/test_schedules.py",),
     "priors/training/loop.py": ("tests/priors/test_training.py", "tests/priors/test_training_details.py"),
-    "restore/solvers/diffusion/diffpir.py": ("tests/reference/test_replay_diffpir.py",),
-    "restore/solvers/diffusion/dps.py": ("tests/reference/test_replay_dps.py",),
+    "restore/solvers/diffusion/diffpir.py": (
+        "tests/reference/test_replay_diffpir.py",
+        "tests/restore/test_solver_details.py",
+    ),
+    "restore/solvers/diffusion/dps.py": ("tests/reference/test_replay_dps.py", "tests/restore/test_solver_details.py"),
     "restore/solvers/residual/mrs.py": ("tests/reference/test_replay_mrs.py",),
-    "restore/metrics/pixelwise.py": ("tests/restore/test_metrics_values.py", "tests/restore/test_metrics_refusals.py"),
+    "restore/metrics/pixelwise.py": (
+        "tests/restore/test_metrics_values.py",
+        "tests/restore/test_metrics_refusals.py",
+        "tests/restore/test_metrics_names.py",
+    ),
     "restore/metrics/posterior.py": ("tests/restore/test_metrics_posterior.py",),
     "restore/io/png.py": ("tests/restore/test_io_round_trips.py", "tests/restore/test_io_damage.py"),
-    "restore/io/values.py": ("tests/restore/test_io_round_trips.py", "tests/restore/test_io_writing.py"),
+    "restore/io/values.py": (
+        "tests/restore/test_io_round_trips.py",
+        "tests/restore/test_io_writing.py",
+        "tests/restore/test_io_levels.py",
+    ),
     "benchmarks/tables/statistics.py": ("tests/benchmarks/test_statistics.py", "tests/benchmarks/test_row_identity.py"),
-    "benchmarks/records/store.py": ("tests/benchmarks/test_runner.py", "tests/benchmarks/test_row_identity.py"),
+    "benchmarks/records/store.py": (
+        "tests/benchmarks/test_runner.py",
+        "tests/benchmarks/test_row_identity.py",
+        "tests/restore/test_outside_files.py",
+    ),
 }
 
 SWAPS: Mapping[type[ast.AST], type[ast.AST]] = {

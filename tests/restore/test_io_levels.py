@@ -86,7 +86,7 @@ def test_transparency_that_hides_something_is_refused(tmp_path: Path) -> None:
 def test_white_is_what_the_user_says_and_the_numbers_come_back(tmp_path: Path, suffix: str) -> None:
     if suffix == ".zarr":
         pytest.importorskip("zarr", reason="zarr is not installed: pip install restore[zarr]")
-    counts = np.random.default_rng(2).poisson(25, (16, 20)).astype(np.uint16)
+    counts = np.random.default_rng(2).poisson(25, (16, 20)).astype(np.uint16) + 1
     raw = tmp_path / "raw.npy"
     np.save(raw, counts)
     whole = restore.read(raw)
@@ -95,6 +95,7 @@ def test_white_is_what_the_user_says_and_the_numbers_come_back(tmp_path: Path, s
     image = restore.read(path, white=30)
     assert torch.equal(image.data[0], torch.from_numpy(counts.astype(np.float32) / np.float32(30)))
     assert image.meta.unit == "[0,1]" and image.meta.value_range[1] > 1 and image.meta.depth == 5
+    assert image.meta.value_range[0] == 0  # black is legal, whether the picture has any or not
     again = write_native(tmp_path / "b", image.data, image.meta)
     assert torch.equal(restore.read(again, white=30).data, image.data)  # above white too
     back = restore.read(again, unit="counts").data if suffix not in (".png", ".tif") else None

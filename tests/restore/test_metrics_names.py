@@ -46,6 +46,8 @@ def test_a_canonical_name_is_its_own_canonical_name(name: str) -> None:
         ("lpips", "lpips[alex,v0.1]"),
         ("psnr", "psnr[rgb,clip,peak=1]"),
         ("chroma-rmse[crop=4]", "chroma-rmse[bt601,crop=4]"),
+        ("chroma-rmse[clip]", "chroma-rmse[bt601]"),
+        ("chroma-rmse[unclipped]", "chroma-rmse[bt601,unclipped]"),
         ("psnr[any]", "psnr[any]"),
     ],
 )
