@@ -59,6 +59,26 @@ REGISTRY = PriorRegistry(
             "the score of the noisy pictures at hand; learns from the measurement",
             "Kim, Ye 2021, arXiv 2106.07009",
         ),
+        "noise2void": Entry(
+            "priors.selfsupervised.blindspot:HiddenPixels",
+            "pixels hidden in the input and predicted; learns from the measurement",
+            "Krull, Buchholz, Jug 2019, arXiv 1811.10980",
+        ),
+        "ap-bsn": Entry(
+            "priors.selfsupervised.blindspot:ShuffledBlindSpot",
+            "a blind-spot network on pixel-shuffled pictures; learns from the measurement",
+            "Lee, Son, Lee 2022, arXiv 2203.11799",
+        ),
+        "c-bsn": Entry(
+            "priors.selfsupervised.blindspot:ConditionalBlindSpot",
+            "a network that is blind or not with one set of weights; learns from the measurement",
+            "Jang et al. 2023, arXiv 2304.09507",
+        ),
+        "sdap": Entry(
+            "priors.selfsupervised.blindspot:SubSampledBlindSpot",
+            "a blind-spot network on random sub-samples; learns from the measurement",
+            "Pan et al. 2023, arXiv 2307.16825",
+        ),
     },
 )
 

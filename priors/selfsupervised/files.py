@@ -20,6 +20,13 @@ METHODS = Registry(
     "self-supervised method",
     {
         "noise2score": Entry("priors.selfsupervised.noise2score:NoisyScore", "the score of noisy pictures"),
+        "noise2void": Entry("priors.selfsupervised.blindspot:HiddenPixels", "pixels hidden in the input and predicted"),
+        "ap-bsn": Entry("priors.selfsupervised.blindspot:ShuffledBlindSpot", "blind spot, pixel-shuffled pictures"),
+        "c-bsn": Entry(
+            "priors.selfsupervised.blindspot:ConditionalBlindSpot",
+            "blind or seeing, one set of weights",
+        ),
+        "sdap": Entry("priors.selfsupervised.blindspot:SubSampledBlindSpot", "blind spot, random sub-samples"),
     },
 )
 

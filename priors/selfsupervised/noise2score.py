@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from operators.common.settings import Count, Positive, at_most
 
 from .prior import SelfSupervisedPrior
-from .training import Plan
+from .training import Training
 
 
 class NoisyScore(SelfSupervisedPrior):
@@ -64,9 +64,9 @@ class NoisyScore(SelfSupervisedPrior):
     def network_settings(self, channels: int) -> dict[str, Any]:
         return {"channels": channels, "width": self.settings["width"]}
 
-    def plan(self) -> Plan:
+    def plan(self) -> Training:
         own = self.settings
-        return Plan(own["steps"], own["batch"], own["crop"], multiple=32, rate=own["rate"], clip=1.0)
+        return Training(own["steps"], own["batch"], own["crop"], multiple=32, rate=own["rate"], clip=1.0)
 
     def loss(self, network: nn.Module, noisy: Tensor, generator: torch.Generator, step: int) -> Tensor:
         own = self.settings

@@ -19,10 +19,10 @@ from operators.common.errors import BadInput
 from operators.common.randomness import Noise
 
 from ..base import Keeper, MeasuredProblem, Prior
-from .training import Plan, train
+from .training import Training, train
 
 MOST_CHANNELS = 4  # of a picture; more are slices of a stack
-LEAST_SIDE = 4  # pixels
+LEAST_SIDE = 5  # pixels
 
 
 class SelfSupervisedPrior(Prior):
@@ -36,7 +36,7 @@ class SelfSupervisedPrior(Prior):
     """
 
     kind = "self-supervised"
-    calls = ("predict",)
+    calls: ClassVar[tuple[str, ...]] = ("predict",)
     any_axes = True
     method: ClassVar[str] = ""
     architecture: ClassVar[str] = ""
@@ -56,7 +56,7 @@ class SelfSupervisedPrior(Prior):
         """Settings of the network for pictures of that many channels."""
         raise TypeError(f"{type(self).__name__} does not implement network_settings")
 
-    def plan(self) -> Plan:
+    def plan(self) -> Training:
         """How it is trained."""
         raise TypeError(f"{type(self).__name__} does not implement plan")
 
@@ -130,7 +130,13 @@ class SelfSupervisedPrior(Prior):
         network = fitted.network
         if network is not None:
             fitted.network = train(
-                network, (pictures - shift) / scale, self.loss, self.plan(), seed=seed, watch=watch, keeper=keeper
+                network,
+                self.prepared((pictures - shift) / scale),
+                self.loss,
+                self.plan(),
+                seed=seed,
+                watch=watch,
+                keeper=keeper,
             )
         return fitted
 
@@ -139,6 +145,10 @@ class SelfSupervisedPrior(Prior):
         deviation = float(pictures.double().std(correction=0))
         scale = deviation / self.spread if deviation > 0 else 1.0
         return float(pictures.double().mean()) - self.middle * scale, scale
+
+    def prepared(self, pictures: Tensor) -> Tensor:
+        """What crops are taken from, in the network's units."""
+        return pictures
 
     def fitted(self, state: Mapping[str, Tensor]) -> Self:
         again = self._with_network(int(state["about"][0]), 0)

@@ -22,7 +22,7 @@ Rate = Literal["cosine", "steps"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Training:
     """How a network is trained.
 
     crop: side in pixels, at most the picture's. multiple: crops' sides are multiples of it where the picture allows.
@@ -52,7 +52,7 @@ def train(
     network: nn.Module,
     pictures: Tensor,
     loss: Loss,
-    plan: Plan,
+    plan: Training,
     *,
     seed: int,
     watch: Watch,
@@ -96,7 +96,7 @@ def train(
     return average.eval()
 
 
-def crops(pictures: Tensor, plan: Plan, generator: torch.Generator) -> Tensor:
+def crops(pictures: Tensor, plan: Training, generator: torch.Generator) -> Tensor:
     """`batch` random crops, mirrored and turned at random (turned by 90 degrees where they are square)."""
     sides = [_side(plan, length) for length in pictures.shape[-2:]]
     cut = []
@@ -110,7 +110,7 @@ def crops(pictures: Tensor, plan: Plan, generator: torch.Generator) -> Tensor:
     return torch.stack(cut)
 
 
-def _side(plan: Plan, length: int) -> int:
+def _side(plan: Training, length: int) -> int:
     side = min(plan.crop, length)
     return side - side % plan.multiple if side >= plan.multiple else side
 

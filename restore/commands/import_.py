@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
 
 def run(
     file: Annotated[Path, typer.Argument(help="The file as released: .pth, .pt, .ckpt or .safetensors.")],
-    format: Annotated[str, typer.Option("--format", help="resshift, rddm, resfusion, ir-sde, refusion or mrs.")],
+    format: Annotated[
+        str, typer.Option("--format", help="Its layout, such as resshift, rddm or ap-bsn (docs/import.md).")
+    ],
     name: Annotated[str | None, typer.Option("--name", help="Name of the prior; default: the file's.")] = None,
     out: Annotated[
         Path | None,

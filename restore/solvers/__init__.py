@@ -133,6 +133,26 @@ REGISTRY = Registry(
             "Tweedie's rule with a score learned from the noisy picture itself; noise level unknown",
             "Kim, Ye 2021, arXiv 2106.07009",
         ),
+        "noise2void": Entry(
+            "restore.solvers.selfsupervised.blindspot:Noise2Void",
+            "one pass of a network that learned to predict hidden pixels",
+            "Krull, Buchholz, Jug 2019, arXiv 1811.10980",
+        ),
+        "ap-bsn": Entry(
+            "restore.solvers.selfsupervised.ap_bsn:APBSN",
+            "blind-spot network on pixel-shuffled pictures, for correlated camera noise",
+            "Lee, Son, Lee 2022, arXiv 2203.11799",
+        ),
+        "c-bsn": Entry(
+            "restore.solvers.selfsupervised.blindspot:CBSN",
+            "one pass of a network that was blind in training and sees the pixel at test",
+            "Jang et al. 2023, arXiv 2304.09507",
+        ),
+        "sdap": Entry(
+            "restore.solvers.selfsupervised.blindspot:SDAP",
+            "blind-spot network learned on random sub-samples, for correlated camera noise",
+            "Pan et al. 2023, arXiv 2307.16825",
+        ),
         "tikhonov": Entry(
             "restore.solvers.classical.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients", "Tikhonov 1963"
         ),

@@ -72,9 +72,8 @@ def import_checkpoint(
     stem = _free_name(name if name is not None else file.stem, folder, overwrite=overwrite, by_user=name is not None)
     parts = _network(file, layout, autoencoder, groups, weights)
     network, shape, release = parts.network, parts.shape, parts.release
-    process, constants, assumptions = _process(file, layout, release, shape, dict(settings or {}))
+    process, preconditioning, assumptions = _described(file, layout, release, shape, dict(settings or {}))
     assumptions = [*parts.assumed, *assumptions]
-    _check_heads(file, layout, shape, process)
     notes = {
         "format": layout.name,
         "file": file.name,
@@ -95,11 +94,7 @@ def import_checkpoint(
         network,
         architecture="resshift-latent" if isinstance(network, LatentSwinUNet) else layout.architecture,
         settings=shape,
-        preconditioning={
-            "kind": "released",
-            "process": {"name": layout.process, "settings": constants},
-            "marks": _marks(file, layout, shape),
-        },
+        preconditioning=preconditioning,
         notes=notes,
         dtype=torch.float32,
     )
@@ -107,6 +102,21 @@ def import_checkpoint(
     with atomic_path(card) as temporary:
         temporary.write_text(card_of(stem, layout, notes=notes, shape=shape, process=process), encoding="utf-8")
     return Imported(stem, path, card, tuple(assumptions), parts.chosen)
+
+
+def _described(
+    file: Path, layout: ReleasedLayout, release: Found, shape: Mapping[str, Any], asked: dict[str, Any]
+) -> tuple[Process | None, dict[str, Any], list[str]]:
+    """The process (None for one that learned from noisy pictures), what the header says, and what was assumed."""
+    if layout.method:
+        if asked:
+            raise BadInput(f"{', '.join(asked)} given for {layout.name}, which has no process", do="Leave --set out.")
+        units = {"channels": shape["channels"], "shift": layout.shift, "scale": layout.scale}
+        return None, {"kind": "self-supervised", "method": layout.method, "settings": {}, **units}, []
+    process, constants, assumptions = _process(file, layout, release, shape, asked)
+    _check_heads(file, layout, shape, process)
+    about = {"name": layout.process, "settings": constants}
+    return process, {"kind": "released", "process": about, "marks": _marks(file, layout, shape)}, assumptions
 
 
 def _free_name(name: str, folder: Path, *, overwrite: bool, by_user: bool) -> str:

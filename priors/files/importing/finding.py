@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def find(tree: Any, layout: ReleasedLayout, path: Path, *, weights: str | None =
     if weights not in (None, *CHOICES):
         raise BadInput(f"weights {weights!r}", wanted=" or ".join(CHOICES))
     found, swapped = containers(tree), is_swapped(tree)
-    named = sorted(places(tree, layout.anchors), key=_rank)
+    named = sorted(_places(tree, layout), key=_rank)
     raw = [place for place in named if not place.averaged]
     if not named:
         raise _nothing(tree, found, layout, path)
@@ -94,6 +94,11 @@ def find(tree: Any, layout: ReleasedLayout, path: Path, *, weights: str | None =
     chosen = f"raw weights of {reference.where}, as asked; {answers[0].where} holds averaged ones" if answers else ""
     kind = "raw" if answers else "the only ones"
     return Found(reference.weights, reference.where, reference.beside, notes, chosen, kind)
+
+
+def _places(tree: Any, layout: ReleasedLayout) -> list[Place]:
+    """The places of a layout, their weights under the keys of our network."""
+    return [replace(place, weights=layout.translated(place.weights)) for place in places(tree, layout.anchors)]
 
 
 def _stranger(found: Sequence[Container], reference: Place, anchors: tuple[str, ...]) -> str | None:
@@ -256,7 +261,7 @@ def suggestion(tree: Any, tried: ReleasedLayout) -> str:
     for layout in (*FORMATS.values(), AUTOENCODER):
         if layout.name == tried.name:
             continue
-        for place in places(tree, layout.anchors)[:1]:
+        for place in _places(tree, layout)[:1]:
             shapes = shapes_of(place.weights)
             try:
                 network = layout.skeleton(layout.settings(shapes))

@@ -23,8 +23,9 @@ class ReleasedLayout:
     """One released format.
 
     architecture: name in priors.files.checkpoints. module: where `recognise` is. anchors: keys, one of which every
-    such file has; what stands before it there is the prefix. process: name in priors.residual. licence: of the
-    released weights. groups: of the group norms, as published; 0 where there are none. released: settings by which the
+    such file has; what stands before it there is the prefix. process: name in priors.residual, or "" where `method`
+    names one of priors.selfsupervised; shift, scale: the units its pictures had in training. licence: of the released
+    weights. groups: of the group norms, as published; 0 where there are none. released: settings by which the
     released networks are known where the number of groups is a setting of the trainer; None where the code fixes it.
     """
 
@@ -37,6 +38,14 @@ class ReleasedLayout:
     licence: str = "see the repository it came from"
     groups: int = 0
     released: Mapping[str, Any] | None = None
+    method: str = ""
+    shift: float = 0.0
+    scale: float = 1.0
+
+    def translated(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The weights under the keys of our network, where another framework named them."""
+        translate = getattr(importlib.import_module(self.module), "translated", None)
+        return weights if translate is None else translate(weights)  # type: ignore[no-any-return]
 
     def settings(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         """Settings of the network these shapes belong to; BadInput names the first key that is not there."""
@@ -99,6 +108,36 @@ FORMATS: Mapping[str, ReleasedLayout] = {
             licence="CC BY-NC-SA 4.0 for the released weights",
             groups=8,
             released=RDDM_RELEASES,
+        ),
+        ReleasedLayout(
+            "ap-bsn",
+            "blind-spot",
+            "priors.networks.blindspot",
+            ("branch1.body.0.mask",),
+            "",
+            "Lee, Son, Lee 2022, arXiv 2203.11799",
+            licence="MIT for the released weights",
+            method="ap-bsn",
+            scale=1 / 255,
+        ),
+        ReleasedLayout(
+            "sdap",
+            "blind-spot",
+            "priors.networks.blindspot",
+            ("branch1.body.0.mask",),
+            "",
+            "Pan et al. 2023, arXiv 2307.16825",
+            licence="MIT for the released weights",
+            method="sdap",
+        ),
+        ReleasedLayout(
+            "c-bsn",
+            "blind-spot",
+            "priors.networks.official.cbsn",
+            ("DBSN/conv0/kernel",),
+            "",
+            "Jang et al. 2023, arXiv 2304.09507",
+            method="c-bsn",
         ),
         _official("ir-sde", "irsde", ("init_conv.weight",), "ir-sde", "Luo et al. 2023, arXiv 2301.11699"),
         _official("refusion", "refusion", ("intro.weight",), "ir-sde", "Luo et al. 2023, arXiv 2304.08291"),

@@ -24,7 +24,7 @@ DENIED = frozenset(("non", "no", "not", "without"))  # non_ema: the weights besi
 _WRAPPING = (
     "module model models net network networks unet denoise denoising denoiser fn diffusion generator g backbone score "
     "eps noise predictor restoration inner first stage forward fsdp wrapped orig mod state dict weights params "
-    "parameters copy helper exponential moving stochastic weight"
+    "parameters copy helper exponential moving stochastic weight bsn"
 )
 WRAPPING = frozenset(_WRAPPING.split())
 """Words of names that wrap a network. A prefix of other words (unet0.) belongs to a part of another network."""

@@ -26,6 +26,7 @@ from priors.selfsupervised.levels import perturbed, search
 from priors.selfsupervised.noise2score import NoisyScore
 
 from ..base import Mean, Solver, State
+from .blindspot import expect_learned
 
 if TYPE_CHECKING:
     from ...problem import Problem
@@ -56,8 +57,7 @@ class Noise2Score(Solver):
 
     def iterate(self, problem: Problem, prior: NoisyScore | None, noise: Noise) -> Iterator[State]:
         """One state: the estimate. `info["level"]` is the level, the mean over the batch."""
-        if prior is None:
-            raise BadInput("Noise2Score was given no prior", wanted="a NoisyScore")
+        prior = expect_learned(prior, self)
         y, family = problem.y, self._family(problem)
         score = prior.predict(y)
         level = self._level(problem, prior, score, family, noise)
