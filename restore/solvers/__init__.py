@@ -153,6 +153,21 @@ REGISTRY = Registry(
             "blind-spot network learned on random sub-samples, for correlated camera noise",
             "Pan et al. 2023, arXiv 2307.16825",
         ),
+        "zs-n2n": Entry(
+            "restore.solvers.selfsupervised.zs_n2n:ZSN2N",
+            "a tiny network trained on the two diagonals of the one noisy picture",
+            "Mansour, Heckel 2023, arXiv 2303.11253",
+        ),
+        "pixel2pixel": Entry(
+            "restore.solvers.selfsupervised.pixel2pixel:Pixel2Pixel",
+            "a small network trained on pairs from similar pixels of the one noisy picture",
+            "Ma et al. 2025, Pixel2Pixel, IEEE TPAMI",
+        ),
+        "mash": Entry(
+            "restore.solvers.selfsupervised.mash:MASH",
+            "masked and shuffled training on the one picture, for correlated noise",
+            "Chihaoui, Favaro 2024, arXiv 2404.09389",
+        ),
         "tikhonov": Entry(
             "restore.solvers.classical.tikhonov:Tikhonov", "quadratic smoothness, conjugate gradients", "Tikhonov 1963"
         ),
