@@ -76,7 +76,8 @@ def train(
             for group in adam.param_groups:
                 group["lr"] = plan.rate_at(step)
             batch = crops(pictures, plan, generator).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device)):
+            # Inside another autocast torch would keep the first step's weights in its cache for all later ones.
+            with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device), cache_enabled=False):
                 value = loss(network, batch, generator, step)
             adam.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -92,7 +93,7 @@ def fit(prior: Prior, problem: Problem, sources: Sources, *, seed: int, watch: P
     if path is not None:
         _write(path, result)
     if unfinished is not None:
-        unfinished.path.unlink(missing_ok=True)
+        unfinished.drop()
     return result
 
 
@@ -174,3 +175,8 @@ class _Unfinished:
 
     def write(self, state: Mapping[str, Tensor]) -> None:
         _save(self.path, state)
+
+    def drop(self) -> None:
+        """The training is done: its state is no longer needed."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)

@@ -60,7 +60,7 @@ class Solver(Checked):
 
     needs_prior: whether a prior is used. prior_kind: the class of it, such as DiffusionPrior; `Prior.kind` of old, a
     string, is read too. process: of a ResidualPrior, the class of its process.
-    differentiates: whether gradients pass through the prior.
+    differentiates: whether gradients pass through the prior, or through networks of the solver's own.
     needs_modulus: whether it retrieves lost phases and nothing else (operators.optics.Modulus).
     needs_linear, needs_gaussian: what the problem must be (another noise law is met by its Gaussian stand-in).
     needs_identity: whether it denoises and does nothing else (operators.Identity).

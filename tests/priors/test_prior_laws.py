@@ -301,6 +301,10 @@ def learns_the_same_again_and_leaves_itself_alone(prior: SelfSupervisedPrior) ->
     fitted = fresh.fit(problem, NoiseSource(0, problem.image_ids), lambda *done: watched.append(done))
     assert watched[-1] == (len(watched), len(watched)) and not fresh.trained and fitted.trained
     assert fitted.fit(problem, NoiseSource(1, problem.image_ids), lambda *_: None) is fitted
+    with torch.no_grad(), torch.autocast("cpu", enabled=False), torch.enable_grad():  # as the driver calls it
+        inside = fresh.fit(problem, NoiseSource(0, problem.image_ids), lambda *_: None)
+    for key, value in fitted.state_dict().items():
+        torch.testing.assert_close(inside.state_dict()[key], value, rtol=1e-4, atol=1e-5)
     kept = fresh.fitted(fitted.state_dict())
     torch.testing.assert_close(kept.predict(problem.y), fitted.predict(problem.y), rtol=1e-6, atol=1e-6)
 

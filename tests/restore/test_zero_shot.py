@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import restore
 from operators import BadInput, Identity, NoiseSource
 from operators.noise import Gaussian
 from restore import solvers
@@ -204,3 +205,12 @@ def test_first_weights_are_orthogonal_or_within_the_bound_of_torch() -> None:
     columns = weights["1.weight"].reshape(3, 5)
     near(columns @ columns.T, torch.eye(3))
     assert float(weights["0.bias"].abs().max()) == 0
+
+
+def test_a_large_picture_learns_the_same_inside_the_driver() -> None:
+    clean, problem = noisy_ramp(side=72)
+    solver = solvers.build("zs-n2n", steps=100, width=8, rate=1e-2)
+    (*_, state) = solver.iterate(problem, None, NoiseSource(0, problem.image_ids))
+    result = restore.solve(problem, solver=solver)
+    torch.testing.assert_close(result.estimate, state.estimate, rtol=1e-4, atol=1e-4)
+    assert float((result.estimate - clean).square().mean()) < 0.7 * float((problem.y - clean).square().mean())

@@ -68,7 +68,8 @@ class SmallNetworks:
         losses = []
         with torch.enable_grad():
             for k in range(len(self.weights)):
-                with torch.autocast(self.device, torch.bfloat16, enabled=self.fast):
+                # Inside another autocast torch would keep the first step's weights in its cache for all later ones.
+                with torch.autocast(self.device, torch.bfloat16, enabled=self.fast, cache_enabled=False):
                     value = loss(k)
                 value.backward()  # type: ignore[no-untyped-call]
                 losses.append(value.detach())
@@ -78,7 +79,8 @@ class SmallNetworks:
 
 def _first_weights(numbers: Tensor, shapes: dict[str, torch.Size], first: First) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
-    parts = numbers.split([shape.numel() for shape in shapes.values()])
+    sizes = [shape.numel() for shape in shapes.values()]
+    parts = torch.split(numbers, sizes)
     inputs = 1
     for (name, shape), part in zip(shapes.items(), parts, strict=True):
         if len(shape) > 1:  # a kernel stands before its bias

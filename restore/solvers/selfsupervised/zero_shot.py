@@ -33,6 +33,7 @@ class ZeroShot(Solver):
     needs_prior: ClassVar[bool] = False
     needs_identity: ClassVar[bool] = True
     needs_gaussian: ClassVar[bool] = False
+    differentiates: ClassVar[bool] = True  # its own network
     axes: ClassVar[tuple[int, ...]] = (2,)
 
     steps: Annotated[Count, "of the optimiser"] = 600

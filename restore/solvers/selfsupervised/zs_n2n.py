@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -54,10 +54,13 @@ class ZSN2N(ZeroShot):
             stream="weights",
         )
         marks = tuple(range(self.mark, self.steps, self.mark))
+
+        def loss(k: int) -> Tensor:
+            residual, consistency = pair_losses(lambda z: networks(k, z), pictures[k])
+            return residual + consistency
+
         for step in range(self.steps):
-            losses = networks.learn(
-                lambda k: sum(pair_losses(lambda z: networks(k, z), pictures[k])), halved(self.rate, step, marks)
-            )
+            losses = networks.learn(loss, halved(self.rate, step, marks))
             if self.shown(step):
                 x = pictures.clone()
                 for k in range(len(pictures)):
@@ -83,13 +86,18 @@ def halves(y: Tensor) -> tuple[Tensor, Tensor]:
     In a picture [[a, b], [c, d]] these are (b + c) / 2 and (a + d) / 2. Odd last rows, columns and slices are dropped.
     """
     axes = y.ndim - 2
-    even = y[(..., *(slice(0, side - side % 2) for side in y.shape[2:]))]
+    whole: Any = (..., *(slice(0, side - side % 2) for side in y.shape[2:]))
     means = []
     for parity in (1, 0):
         corners = [c for c in itertools.product((0, 1), repeat=axes) if sum(c) % 2 == parity]
-        parts = [even[(..., *(slice(first, None, 2) for first in corner))] for corner in corners]
+        parts = [_every_second(y[whole], corner) for corner in corners]
         means.append(sum(parts[1:], parts[0]) / len(parts))
     return means[0], means[1]
+
+
+def _every_second(y: Tensor, corner: tuple[int, ...]) -> Tensor:
+    where: Any = (..., *(slice(first, None, 2) for first in corner))
+    return y[where]
 
 
 def pair_losses(network: Callable[[Tensor], Tensor], y: Tensor) -> tuple[Tensor, Tensor]:
