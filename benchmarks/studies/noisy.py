@@ -40,7 +40,7 @@ METHODS = (*LEARNING, *ZERO_SHOT, *COMPARED)
 
 
 @dataclass(frozen=True)
-class Pair:
+class NoisyPicture:
     """A noisy picture and its truth (C x H x W, in [0, 1] but for the noise)."""
 
     name: str
@@ -48,7 +48,7 @@ class Pair:
     truth: Tensor
 
 
-def pairs(name: str, sigma: float, count: int, size: int, data: Path | None) -> list[Pair]:
+def pairs(name: str, sigma: float, count: int, size: int, data: Path | None) -> list[NoisyPicture]:
     """The first pictures of a set, cut to `size` from the top left; with simulated noise where the set has none."""
     import restore
     from benchmarks.sets.datasets import data_root
@@ -65,7 +65,7 @@ def pairs(name: str, sigma: float, count: int, size: int, data: Path | None) -> 
             y = truth + sigma / 255 * drawn
         else:
             y = restore.read(other).data[..., :size, :size].clone()
-        found.append(Pair(path.stem, y, truth))
+        found.append(NoisyPicture(path.stem, y, truth))
     return found
 
 
@@ -94,7 +94,7 @@ def answered(method: str, y: Tensor, steps: int | None, words: Sequence[str], se
     return restore.solve(problem, solver="dpir" if method == "natural" else method, seed=seed).estimate
 
 
-def row(method: str, cases: Sequence[Pair], args: argparse.Namespace) -> tuple[float, float]:
+def row(method: str, cases: Sequence[NoisyPicture], args: argparse.Namespace) -> tuple[float, float]:
     """(mean PSNR, seconds a picture) of a method on these pictures."""
     began = time.perf_counter()
     if args.together and method in LEARNING:

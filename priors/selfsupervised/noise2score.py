@@ -35,7 +35,7 @@ class NoisyScore(SelfSupervisedPrior):
         steps: Annotated[Count, "of the optimiser"] = 1200,
         batch: Annotated[Count, "crops of a step"] = 8,
         crop: Annotated[Count, "side of a crop in pixels"] = 64,
-        width: Annotated[Count, "features of the network; 48 as published"] = 48,
+        width: Annotated[Count, "features of the network; 48 as published"] = 32,
         rate: Annotated[Positive, "of Adam at the start"] = 3e-3,
         sigma_max: Annotated[Positive, "added noise at the start"] = 0.1,
         sigma_min: Annotated[Positive, "added noise at the end; 0.05 to 0.001 as published"] = 0.02,
