@@ -46,6 +46,7 @@ ALLOWED = {
     ("benchmarks/runs/mapping/streaming.py", "h5py.File"): "a file of the work folder that this program has made",
     ("restore/runs/plan.py", ".open"): "a plan opens an item",
     ("restore/runs/execute.py", ".open"): "a plan opens an item",
+    ("restore/runs/calibrating.py", ".open"): "a plan opens an item",
     ("benchmarks/cases/__init__.py", ".open"): "a kind of case opens an item",
     ("operators/blurring/kernels/__init__.py", "np.loadtxt"): "a text that came through the door",
     ("restore/tasks/settings.py", "tomllib.loads"): "a value of the command line",

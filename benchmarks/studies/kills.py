@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -259,17 +259,18 @@ class Server:
                 env=environment,
                 cwd=folder,
             )
+        self._write: IO[bytes] = cast("IO[bytes]", self.process.stdin)
+        self._read: IO[bytes] = cast("IO[bytes]", self.process.stdout)
 
     def run(self, words: Sequence[str], *, after: float | None = None) -> int:
         """How the command ended (as `os.waitpid` says), killed after so many seconds (None: never)."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(f"{json.dumps(list(words))}\n".encode())
-        child = int(self.process.stdout.readline())
+        self._write.write(f"{json.dumps(list(words))}\n".encode())
+        child = int(self._read.readline())
         # What the parent says next is how the child ended: a child that is done is not waited for.
-        if after is not None and not select.select([self.process.stdout], [], [], after)[0]:
+        if after is not None and not select.select([self._read], [], [], after)[0]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-        status = int(self.process.stdout.readline())
+        status = int(self._read.readline())
         self._outlived(child)
         return status
 
@@ -286,10 +287,9 @@ class Server:
 
     def close(self) -> None:
         """End the process."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.close()
+        self._write.close()
         self.process.wait()
-        self.process.stdout.close()
+        self._read.close()
 
 
 def cost(scene: Scene, folder: Path, server: Server, *, kills: int, seed: int, address: str = "") -> Cost:

@@ -134,7 +134,7 @@ def _solve(
             watch_fit=display.watch_fit,
             fitted=_keeper(plan, item, say),
             finished=finished,
-            keep=partial.Keeper(item.out, key=key),
+            keep=partial.SampleKeeper(item.out, key=key),
         )
     except Interrupted as stop:
         if stop.finished is not None:

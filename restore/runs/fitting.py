@@ -168,9 +168,9 @@ class _Unfinished:
 
     def read(self) -> Mapping[str, Tensor] | None:
         try:
-            with safe_open(self.path, framework="pt") as file:
+            with safe_open(outside.checked(self.path), framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError):
+        except (OSError, SafetensorError, outside.ReadError):
             return None
 
     def write(self, state: Mapping[str, Tensor]) -> None:

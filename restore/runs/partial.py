@@ -36,7 +36,7 @@ def keep(out: Path, finished: Finished, *, key: str) -> Path:
     return write_result(path, {"samples": finished.samples}, {}, {"key": key, "trace": rows})
 
 
-class Keeper:
+class SampleKeeper:
     """`keep` for a run in progress: called after every batch, it writes where that costs little of the run's time.
 
     A place that cannot be written costs the run nothing: whether the result can be is told when it is there.

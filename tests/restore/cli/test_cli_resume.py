@@ -139,7 +139,7 @@ def test_writing_what_is_finished_never_ends_a_run_and_costs_little_of_it(tmp_pa
         raise OSError("the disk is full")
 
     monkeypatch.setattr(partial, "keep", keep)
-    keeper = partial.Keeper(tmp_path / "out", key="k")
+    keeper = partial.SampleKeeper(tmp_path / "out", key="k")
     for count in (1, 2, 3):  # the first takes a second; 4 s later is too soon for the next, 20.5 s later is not
         keeper(Finished(torch.zeros(count, 1)))
     assert written == [1, 3]
