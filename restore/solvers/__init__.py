@@ -94,6 +94,26 @@ REGISTRY = Registry(
             "latent diffusion with second-order Tweedie: inverted start, inner gradient steps; pictures too",
             "Rout et al. 2024, arXiv 2312.00852",
         ),
+        "mcg-diff": Entry(
+            "restore.solvers.diffusion.mcg_diff:MCGDiff",
+            "particles in the basis of singular vectors, resampled at every step; exact as their number grows",
+            "Cardoso et al. 2024, arXiv 2308.07983",
+        ),
+        "afdps": Entry(
+            "restore.solvers.diffusion.afdps:AFDPS",
+            "an ensemble of weighted particles; exact as their number and the steps grow",
+            "Chen et al. 2025, arXiv 2506.03979",
+        ),
+        "mbir": Entry(
+            "restore.solvers.diffusion.mbir:MBIR",
+            "a volume from a prior of slices, joined across slices by total variation",
+            "Chung et al. 2023, arXiv 2211.10655",
+        ),
+        "gdp": Entry(
+            "restore.solvers.diffusion.gdp:GDP",
+            "ancestral sampling with the clean estimate pulled to y; finds unknown parameters of the operator too",
+            "Fei et al. 2023, arXiv 2304.01247",
+        ),
         "resshift": Entry(
             "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",

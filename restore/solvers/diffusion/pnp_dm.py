@@ -7,8 +7,8 @@ Priors", NeurIPS, arXiv 2405.18782 (algorithm 1), repository zihuiwu/PnP-DM-publ
 
 is sampled in turns while rho_k = max(rho_0 decay^k, rho_min) falls:
 
-    z ~ p(y | z) exp(-|z - x|^2 / (2 rho_k^2))            exactly for linear operators and Gaussian noise, else by
-                                                          `inner_steps` of Langevin from x           (likelihood step)
+    z ~ p(y | z) exp(-|z - x|^2 / (2 rho_k^2))            exactly for linear operators under Gaussian noise, else
+                                                          by `inner_steps` of Langevin from x        (likelihood step)
     x ~ p(x) exp(-|x - z|^2 / (2 rho_k^2))                reverse diffusion from z at level rho_k to 0     (prior step)
 
 For fixed rho the law of x is the posterior under noise of covariance sigma^2 I + rho^2 A A^H instead of sigma^2 I: the
@@ -70,12 +70,12 @@ class PnPDM(Solver):
     }
 
     steps: Annotated[Count, "turns (published 100)"] = 25
-    first: Annotated[Positive, "rho_0, native units (published 10)"] = 0.5
-    last: Annotated[Positive, "rho_min, at most `first` (published 0.3; 0.1 for phase retrieval)"] = 0.03
+    first: Annotated[Positive, "rho_0, native units (published 10)"] = 0.3
+    last: Annotated[Positive, "rho_min, at most `first` (published 0.3; 0.1 for phase retrieval)"] = 0.05
     decay: Annotated[
         float | None,
         Range(above=0, high=1),
-        "what rho is multiplied by (published 0.9); None: reaches `last` at the end",
+        "factor of rho (published 0.9); None: reaches `last` at the end",
     ] = None
     prior_steps: Annotated[Count, "network calls of a prior step, where `grid` is None"] = 2
     grid: Annotated[int | None, Range(2), "levels from 80 to 0.002 of the published fixed grid"] = None
@@ -83,7 +83,7 @@ class PnPDM(Solver):
     inner_steps: Annotated[Count, "of Langevin, where the draw of z is not exact"] = 50
     lr: Annotated[Positive | None, "step of Langevin (published 1e-4); None: from the gain of the operator"] = None
     share: Annotated[Positive, "of the largest stable step, where lr is None"] = 0.5
-    temperature: Annotated[Fraction, "noise of the draw of z; 1: as published, 0: its mean"] = 0.1
+    temperature: Annotated[Fraction, "noise of the draw of z; 1: as published, 0: its mean"] = 1.0
     sigma_floor: Annotated[Positive, "least noise assumed in y, native units"] = 0.002
     start: Start = "estimate"
     answer: Annotated[Literal["sample", "mean", "consistent"], "last x, mean of the last half, or after data"] = (

@@ -67,16 +67,14 @@ class SITCOM(Solver):
 
     steps: Annotated[int, Range(1, LAST_TIME + 1), "times visited (published 20)"] = 10
     inner: Annotated[Count, "network calls at each time (published 20 to 30)"] = 5
-    lr: Annotated[Positive, "Adam's step: what a pixel of v moves in one call (published 0.01)"] = 0.05
+    lr: Annotated[Positive, "Adam's step: what a pixel of v moves in one call (published 0.01)"] = 0.02
     betas: Annotated[tuple[float, float], Range(0, below=1), "Adam's decay of both averages"] = (0.9, 0.999)
     eps: Annotated[Positive, "Adam's floor of the root of the second average"] = 1e-8
     lambda_: Annotated[NotNegative, "pull of v to x_t (released 0)"] = 0.0
     slack: Annotated[NotNegative, "added to the noise of y where the descent ends"] = 0.0
     stop: Annotated[bool, "whether the descent ends at the noise of y; without noise it does not"] = True
     loss: Annotated[Literal["square", "norm"], "the misfit, or its root (released for data without noise)"] = "square"
-    answer: Annotated[Literal["fitted", "evaluated"], "x0 before the last Adam step, or called anew after it"] = (
-        "fitted"
-    )
+    answer: Annotated[Literal["fitted", "evaluated"], "x0 before the last Adam step, or anew after it"] = "fitted"
     first_time: Annotated[int, Range(0, LAST_TIME), "where the diffusion begins (published 999)"] = 200
     start: Start = "estimate"
 
