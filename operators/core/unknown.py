@@ -49,7 +49,7 @@ class UnknownOperator(Operator):
         if not self.nominal:
             raise BadInput(
                 f"{type(self).__name__} has no values yet",
-                do="Give nominal=..., or A.at(A.first(y)) from a measurement.",
+                do="Give nominal=..., or A.at(A.first(y)).",
             )
         return self.applied(x, {name: value.to(x) for name, value in self.nominal.items()})
 

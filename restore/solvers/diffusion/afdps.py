@@ -78,9 +78,7 @@ class AFDPS(Solver):
     first: Annotated[Positive, "highest noise level, native units (released 80)"] = 10.0
     last: Annotated[Positive, "lowest noise level, at most `first` (released 0.002)"] = 0.01
     gamma: Annotated[NotNegative, "share of the diffusion's noise that the likelihood allows for; published 0"] = 1.0
-    guidance: Annotated[Literal["auto", "exact", "implicit", "euler"], "how the likelihood's pull is integrated"] = (
-        "auto"
-    )
+    guidance: Annotated[Literal["auto", "exact", "implicit", "euler"], "how the pull of y is integrated"] = "auto"
     threshold: Annotated[Fraction, "effective size over size under which particles are drawn anew; 0: never"] = 0.5
     sigma_floor: Annotated[Positive, "least noise assumed in y, native units"] = 0.002
     answer: Answer = "draw"

@@ -35,7 +35,7 @@ from torch import Tensor
 from operators.common.randomness import Noise
 from operators.common.settings import Count, NotNegative, Positive, Range
 from operators.common.space import IDENTITY, Space
-from operators.core.base import LinearOperator
+from operators.core.base import LinearOperator, Operator
 from operators.core.posing import InSpace
 from operators.core.unknown import UnknownOperator, Unknowns
 
@@ -134,7 +134,9 @@ class GDP(Solver):
 
 def unknown_part(problem: Problem) -> tuple[UnknownOperator | None, Space]:
     """The operator with unknown parameters, and the space of its pictures seen from the problem's; None for no such."""
-    operator, space = problem.operator, IDENTITY
+    operator: Operator = problem.operator
+    space: Space = IDENTITY
     while isinstance(operator, InSpace):
-        operator, space = operator.operator, operator.space @ space
+        space = operator.space @ space
+        operator = operator.operator
     return (operator, space) if isinstance(operator, UnknownOperator) else (None, IDENTITY)

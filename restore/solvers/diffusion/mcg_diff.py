@@ -3,21 +3,22 @@
 Cardoso, Janati El Idrissi, Le Corff, Moulines 2024, "Monte Carlo guided Denoising Diffusion models for Bayesian linear
 inverse problems", ICLR, arXiv 2308.07983 (algorithm 1), repository gabrielvc/mcg_diff. With A = U S V^H the state is
 q = V^H x, and y says of coordinate i that s_i q_i = (U^H y)_i up to noise sigma. tau_i is the visited time at which the
-diffusion's noise is nearest that of y: sigma^2 alpha^2 = (1 - alpha^2) s_i^2. At times t >= tau_i coordinate i is active:
+diffusion's noise is nearest that of y: sigma^2 alpha^2 = (1 - alpha^2) s_i^2. Coordinate i is active at t >= tau_i:
 
     target_i(t) = alpha_t (U^H y)_i / s_i,   v_i(t) = 1 - (1 - kappa) alpha_t^2 / alpha_{tau_i}^2
 
 From t to the next time u, mu and c being mean and standard deviation of the ancestral step (DDIM with eta):
 
-    log w = - sum_{active at u} (mu_i - target_i(u))^2 / (2 (c^2 + v_i(u))) + sum_{active at t} (q_i - target_i(t))^2 / (2 v_i(t))
+    log w = - sum_{active at u} (mu_i - target_i(u))^2 / (2 (c^2 + v_i(u)))
+            + sum_{active at t} (q_i - target_i(t))^2 / (2 v_i(t))
     ancestors by weight                          (where their effective size is at most `threshold`; published: always)
     q_i <- K target_i(u) + (1 - K) mu_i + sqrt(K v_i(u)) n,  K = c^2 / (c^2 + v_i(u))         where active
     q_i <- mu_i + c n                                                                        elsewhere
 
 At tau_i the diffusion's noise is that of y, and v_i is kappa: the state there is the measurement, and what follows it
 down to the clean picture is a draw of the posterior. `ending` "none", ours, leaves it at that. "likelihood", released,
-takes the second sum of tau_i away at the end and puts log N(y; A x, sigma^2) in its place; the sum is that of a square of
-unit size over kappa, and weights by its exponential have no variance: they converge too slowly to be of use.
+takes the second sum of tau_i away at the end and puts log N(y; A x, sigma^2) in its place; the exponential of that sum
+has no finite variance as a weight: it converges too slowly to be of use.
 
 Differs from the release further: the times tau_i are visited themselves where they are no more than `steps`, and
 particles begin by the law that the first targets imply, not by N(0, I) without a weight (`begin`).
@@ -117,9 +118,7 @@ class MCGDiff(Solver):
     begin: Annotated[Literal["targets", "free"], "law of the first state; free: N(0, I) as released"] = "targets"
     ending: Annotated[Literal["none", "likelihood"], "what the last weight is; likelihood: as released"] = "none"
     first_time: Annotated[int, Range(0, LAST_TIME), "where the diffusion begins"] = LAST_TIME
-    threshold: Annotated[Fraction, "effective size over size at which ancestors are drawn; 1: always, as published"] = (
-        0.5
-    )
+    threshold: Annotated[Fraction, "effective share at which ancestors are drawn; 1: always, as published"] = 0.5
     sigma_floor: Annotated[Positive, "least noise assumed in y, native units"] = 0.002
     answer: Answer = "draw"
 

@@ -71,7 +71,7 @@ class PnPDM(Solver):
 
     steps: Annotated[Count, "turns (published 100)"] = 25
     first: Annotated[Positive, "rho_0, native units (published 10)"] = 0.3
-    last: Annotated[Positive, "rho_min, at most `first` (published 0.3; 0.1 for phase retrieval)"] = 0.05
+    last: Annotated[Positive, "rho_min, at most `first` (published 0.3; 0.1 for phase retrieval)"] = 0.1
     decay: Annotated[
         float | None,
         Range(above=0, high=1),

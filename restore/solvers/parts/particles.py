@@ -25,7 +25,8 @@ Answer = Annotated[
 class Ensemble:
     """`particles` for each entry of a problem's batch. Rows: entry by entry, particles of an entry beside one another.
 
-    problem: that of the rows. Draws come as `(entries, particles, ...)`, so that the noise of an entry is that of its picture and sample alone.
+    problem: that of the rows. Draws come as (entries, particles, ...), so that the noise of an entry is that of its
+    picture and sample alone.
     """
 
     def __init__(self, problem: Problem, particles: int) -> None:
@@ -66,7 +67,7 @@ class Ensemble:
         return self.spread(values[self._picture().to(values.device)])
 
     def ancestors(self, log_weights: Tensor, noise: Noise, *, stream: str = "ancestors") -> Tensor:
-        """A row for each row, drawn from its picture's ensemble by weight (multinomial; Gordon, Salmond, Smith 1993)."""
+        """A row for each row, drawn from its picture's ensemble by weight (Gordon, Salmond, Smith 1993)."""
         return self._drawn(log_weights, noise, stream, self.particles).flatten()
 
     def chosen(self, log_weights: Tensor, noise: Noise) -> Tensor:
