@@ -114,6 +114,11 @@ REGISTRY = Registry(
             "ancestral sampling with the clean estimate pulled to y; finds unknown parameters of the operator too",
             "Fei et al. 2023, arXiv 2304.01247",
         ),
+        "joint": Entry(
+            "restore.solvers.diffusion.joint:JointDiffusion",
+            "picture and structured noise (stripes, row noise, rings), each under a prior of its own",
+            "Stevens et al. 2025, arXiv 2302.05290",
+        ),
         "resshift": Entry(
             "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",

@@ -39,7 +39,7 @@ from operators.core.base import LinearOperator, Operator
 from operators.core.posing import InSpace
 from operators.core.unknown import UnknownOperator, Unknowns
 
-from ..base import Solver, State, expect_prior
+from ..base import Mean, Solver, State, expect_prior
 from ..parts.ancestral import transition
 from ..parts.reverse import in_range
 from ..parts.start import Start, start_picture
@@ -85,7 +85,10 @@ class GDP(Solver):
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         prior = expect_prior(prior, self)
         blind, space = unknown_part(problem)
-        unknowns = {} if blind is None else blind.nominal or blind.first(problem.y)
+        unknowns: Unknowns = {}
+        if blind is not None:  # values of each picture, whatever stands beside it
+            begin = blind.nominal or blind.first(problem.y)
+            unknowns = {k: v.to(problem.y).expand(len(problem.y), *v.shape[1:]) for k, v in begin.items()}
         operator = problem.operator
         gain = operator.norm() ** 2 if isinstance(operator, LinearOperator) else 1.0
         times = self.times()
@@ -108,7 +111,7 @@ class GDP(Solver):
             else:
                 mean = of_x0 * x0 + of_x * x + self.scale * (std**2 if self.rule == "paper" else 1.0) * slope
             x = mean + std * noise.normal("step", like=x) if std > 0 else mean
-            info = {name: float(v.mean()) for name, v in unknowns.items()}
+            info = {name: Mean(v.flatten(1).mean(1)) for name, v in unknowns.items()}
             level = prior.sigma(u) / prior.alpha(u)
             yield State(x=x, x0=x0, estimate=x if u < 0 else x0, step=step, sigma=level, info=info)
 
