@@ -61,7 +61,9 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
             f"the picture is complex and prior {prior.name!r} is real",
             do=f"Use a classical solver (tikhonov, tv, wavelet), or --prior {prior.name}:real-imaginary.",
         )
-    if prior.channels is not None and shape[0] not in prior.channels:
+    most = method.prior_channels
+    shown = shape[0] if most is None else min(shape[0], most)
+    if prior.channels is not None and shown not in prior.channels:
         raise BadInput(
             f"the picture has {shape[0]} channels",
             wanted=f"{' or '.join(map(str, prior.channels))} for prior {prior.name!r}",

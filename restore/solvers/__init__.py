@@ -119,6 +119,11 @@ REGISTRY = Registry(
             "picture and structured noise (stripes, row noise, rings), each under a prior of its own",
             "Stevens et al. 2025, arXiv 2302.05290",
         ),
+        "hir-diff": Entry(
+            "restore.solvers.diffusion.hir_diff:HIRDiff",
+            "a hyperspectral picture through three of its bands, by a prior of colour pictures",
+            "Pang et al. 2024, arXiv 2402.15865",
+        ),
         "resshift": Entry(
             "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",

@@ -61,6 +61,7 @@ class Solver(Checked):
     needs_prior: whether a prior is used. prior_kind: the class of it, such as DiffusionPrior; `Prior.kind` of old, a
     string, is read too. process: of a ResidualPrior, the class of its process.
     differentiates: whether gradients pass through the prior, or through networks of the solver's own.
+    prior_channels: channels that the prior is shown of a picture which has more; None: all of them.
     needs_modulus: whether it retrieves lost phases and nothing else (operators.optics.Modulus).
     needs_linear, needs_gaussian: what the problem must be (another noise law is met by its Gaussian stand-in).
     needs_identity: whether it denoises and does nothing else (operators.Identity).
@@ -74,6 +75,7 @@ class Solver(Checked):
     prior_kind: ClassVar[type[Prior] | str] = DiffusionPrior
     process: ClassVar[type[Process] | None] = None
     differentiates: ClassVar[bool] = False
+    prior_channels: ClassVar[int | None] = None
     needs_linear: ClassVar[bool] = True
     needs_gaussian: ClassVar[bool] = True
     needs_modulus: ClassVar[bool] = False

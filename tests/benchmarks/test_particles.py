@@ -1,0 +1,62 @@
+"""Particle samplers come nearer to the exact posterior as particles grow; their ensembles keep pictures apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.studies import particles
+from operators.common.randomness import NoiseSource
+from operators.core.identity import Identity
+from operators.noise import Gaussian
+from restore.problem import Problem
+from restore.solvers.parts.particles import Ensemble
+
+
+@pytest.mark.parametrize("name", ["mcg-diff", "afdps"])
+def test_error_of_mean_and_covariance_falls_with_particles(name):
+    """From 32 to 512 particles: at least halved (a slope of -1/4; without bias it is -1/2, a quarter)."""
+    settings = {**particles.SOLVERS[name], "steps": 300 if name == "mcg-diff" else 200}
+    few, many = (particles.errors(name, size, 5, settings) for size in (32, 512))
+    assert many[0] < 0.6 * few[0]
+    assert many[1] < 0.7 * few[1]
+
+
+def test_slope_is_that_of_a_power_law():
+    assert particles.slope((10, 100, 1000), [3 * n**-0.5 for n in (10, 100, 1000)]) == pytest.approx(-0.5)
+
+
+def _ensemble() -> Ensemble:
+    """Two pictures, three copies of each, four particles for each copy."""
+    problem = Problem(torch.zeros(2, 1, 2, 2), Identity((1, 2, 2)), Gaussian(sigma=0.1), image_ids=("a", "b"))
+    return Ensemble(problem.repeated(3), 4)
+
+
+def test_ancestors_are_of_the_same_picture():
+    ensemble = _ensemble()
+    picture = ensemble.spread(torch.arange(6) % 2)
+    noise = NoiseSource(0, ("a", "b") * 3, sample=[0, 0, 1, 1, 2, 2])
+    rows = ensemble.ancestors(torch.zeros(24), noise)
+    assert torch.equal(picture[rows], picture)
+    assert len(set(rows.tolist())) > 8
+
+
+def test_all_weight_on_one_particle_makes_it_everybodys_ancestor_and_the_effective_size_one():
+    ensemble = _ensemble()
+    weights = torch.full((24,), -1e4)
+    weights[[5, 13]] = 0.0  # entry 1 is picture b, entry 3 too
+    weights[[0]] = 0.0
+    effective = ensemble.effective(weights)
+    assert effective.tolist() == pytest.approx([1 / 12, 2 / 12])
+    noise = NoiseSource(0, ("a", "b") * 3, sample=[0, 0, 1, 1, 2, 2])
+    rows = ensemble.ancestors(weights, noise)
+    picture = ensemble.spread(torch.arange(6) % 2)
+    assert set(rows[picture == 0].tolist()) == {0} and set(rows[picture == 1].tolist()) == {5, 13}
+
+
+def test_the_weighted_mean_is_that_of_the_ensemble():
+    ensemble = _ensemble()
+    rows = torch.arange(24.0, dtype=torch.float64).reshape(24, 1)
+    mean = ensemble.mean(rows, torch.zeros(24))
+    picture = ensemble.spread(torch.arange(6) % 2)
+    assert mean.flatten().tolist() == [float(rows[picture == k % 2].mean()) for k in range(6)]
