@@ -15,11 +15,12 @@ from restore.solvers.parts.particles import Ensemble
 
 @pytest.mark.parametrize("name", ["mcg-diff", "afdps"])
 def test_error_of_mean_and_covariance_falls_with_particles(name):
-    """From 32 to 512 particles: at least halved (a slope of -1/4; without bias it is -1/2, a quarter)."""
-    settings = {**particles.SOLVERS[name], "steps": 300 if name == "mcg-diff" else 200}
-    few, many = (particles.errors(name, size, 5, settings) for size in (32, 512))
-    assert many[0] < 0.6 * few[0]
-    assert many[1] < 0.7 * few[1]
+    """16 particles against 256: a slope of -1/2 is a quarter; what few steps leave as bias makes it less."""
+    settings = {**particles.SOLVERS[name], "steps": 200}
+    few, many = (particles.errors(name, size, 8, settings) for size in (16, 256))
+    slopes = [particles.slope((16, 256), (a, b)) for a, b in zip(few, many, strict=True)]
+    assert -0.8 < slopes[0] < -0.25
+    assert -0.8 < slopes[1] < -0.25
 
 
 def test_slope_is_that_of_a_power_law():
@@ -59,4 +60,4 @@ def test_the_weighted_mean_is_that_of_the_ensemble():
     rows = torch.arange(24.0, dtype=torch.float64).reshape(24, 1)
     mean = ensemble.mean(rows, torch.zeros(24))
     picture = ensemble.spread(torch.arange(6) % 2)
-    assert mean.flatten().tolist() == [float(rows[picture == k % 2].mean()) for k in range(6)]
+    assert mean.flatten().tolist() == pytest.approx([float(rows[picture == k % 2].mean()) for k in range(6)])

@@ -148,8 +148,10 @@ ALLOWED: dict[str, dict[str, float]] = {
     "psld": dict(zip(CASES, (0.55, 0.33, 0.97, 0.21, 1.5), strict=True)),
     "stsl": dict(zip(CASES, (0.96, 0.52, 0.29, 0.16, 0.34), strict=True)),
     # Splitting samplers that know p(x0 | x_t) only as an isotropic Gaussian; temperature, early start and steps bias them.
+    # p(x0 | x_t) taken for an isotropic Gaussian; temperature, an early start and few steps bias them.
     "daps": dict(zip(CASES, (0.22, 0.46, 0.21, 0.16, 0.23), strict=True)),
-    "sitcom": dict(zip(CASES, (0.42, 0.5, 0.3, 0.2, 0.4), strict=True)),
+    "sitcom": dict(zip(CASES, (0.9, 0.77, 0.5, 0.45, 0.61), strict=True)),
+    "pnp-dm": dict(zip(CASES, (0.14, 0.32, 0.22, 0.14, 0.17), strict=True)),
     "mbir": dict(zip(CASES, (0.32, 0.63, 0.45, 0.24, 0.33), strict=True)),
     "gdp": dict(zip(CASES, (1.0, 0.76, 0.7, 0.28, 0.38), strict=True)),
     "joint": dict(zip(CASES, (0.72, 0.65, 0.41, 0.3, 0.23), strict=True)),  # looks for stripes where there are none

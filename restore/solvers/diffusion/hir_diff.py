@@ -143,9 +143,7 @@ def mixed(mixing: Tensor, a: Tensor) -> Tensor:
 
 
 def _variation(picture: Tensor, *, opened: bool) -> Tensor:
-    """Absolute differences along bands, rows and columns (B): circular, over the numbers of the picture; or open, each
-    over its own count.
-    """
+    """Absolute differences along bands, rows and columns (B): circular by all numbers, or open by their own counts."""
     if not opened:
         return torch.stack([(picture.roll(-1, d) - picture).abs().flatten(1).sum(1) for d in (1, 2, 3)]).sum(
             0
