@@ -10,7 +10,7 @@ from operators.common.randomness import NoiseSource
 from operators.core.identity import Identity
 from operators.noise import Gaussian
 from restore.problem import Problem
-from restore.solvers.parts.particles import Ensemble
+from restore.solvers.parts.particles import ParticleEnsemble
 
 
 @pytest.mark.parametrize("name", ["mcg-diff", "afdps"])
@@ -27,10 +27,10 @@ def test_slope_is_that_of_a_power_law():
     assert particles.slope((10, 100, 1000), [3 * n**-0.5 for n in (10, 100, 1000)]) == pytest.approx(-0.5)
 
 
-def _ensemble() -> Ensemble:
+def _ensemble() -> ParticleEnsemble:
     """Two pictures, three copies of each, four particles for each copy."""
     problem = Problem(torch.zeros(2, 1, 2, 2), Identity((1, 2, 2)), Gaussian(sigma=0.1), image_ids=("a", "b"))
-    return Ensemble(problem.repeated(3), 4)
+    return ParticleEnsemble(problem.repeated(3), 4)
 
 
 def test_ancestors_are_of_the_same_picture():

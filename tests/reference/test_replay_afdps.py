@@ -10,7 +10,7 @@ from operators.noise import Gaussian
 from priors.analytic.gaussian import GaussianPrior
 from restore.problem import Problem
 from restore.solvers.diffusion.afdps import AFDPS
-from restore.solvers.parts.particles import Ensemble
+from restore.solvers.parts.particles import ParticleEnsemble
 
 
 @pytest.mark.parametrize("guidance", ["euler", "exact"])
@@ -25,7 +25,7 @@ def test_afdps_follows_the_recorded_steps(more, matrix_operator, guidance, tempe
     sigma, gamma = float(case["sigma_y"]), float(case["gamma"]) if tempered else 0.0
     problem = Problem(torch.as_tensor(case["y"])[None], matrix_operator(case["A"], (1, 1, 4)), Gaussian(sigma=sigma))
     solver = AFDPS(particles=8, gamma=gamma, guidance=guidance)
-    ensemble = Ensemble(problem, 8)
+    ensemble = ParticleEnsemble(problem, 8)
     x, logw = torch.as_tensor(case["x_init"]).reshape(8, 1, 1, 4), torch.zeros(8, dtype=torch.float64)
     for k, (t, following) in enumerate(zip(case["t"][:-1], case["t"][1:], strict=True)):
         n = torch.as_tensor(case["noise"][k]).reshape(8, 1, 1, 4)

@@ -10,7 +10,7 @@ from operators.noise import Gaussian
 from priors.analytic.gaussian import GaussianPrior
 from restore.problem import Problem
 from restore.solvers.diffusion.mcg_diff import Guide, MCGDiff, Particles
-from restore.solvers.parts.particles import Ensemble
+from restore.solvers.parts.particles import ParticleEnsemble
 
 CLOSE = {"rtol": 0, "atol": 1e-10}
 
@@ -29,7 +29,7 @@ def test_mcgdiff_follows_the_recorded_run(more, matrix_operator):
     assert taus.tolist() == case["taus"].tolist()
     guide = Guide((obs / s).expand(6, -1), taus, float(case["kappa"]))
     problem = Problem(obs[None], matrix_operator(torch.eye(3, 5), (1, 1, 5)), Gaussian(sigma=0.1))
-    ensemble = Ensemble(problem, 6)
+    ensemble = ParticleEnsemble(problem, 6)
     tape = Tape([d for pair in zip(case["ancestors"], case["noise"][:, :, order], strict=True) for d in pair])
     nothing = torch.zeros(6, dtype=torch.float64)
     q = torch.as_tensor(case["x_init"][:, order])

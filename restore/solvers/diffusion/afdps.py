@@ -1,6 +1,6 @@
 """AFDPS: an ensemble of weighted particles carried down a diffusion under the measurement's likelihood.
 
-Chen, Ren, Min, Ying, Izzo 2025, "Solving Inverse Problems via Diffusion-Based Priors: An Approximation-Free Ensemble
+Chen, Ren, Min, Ying, Izzo 2025, "Solving Inverse Problems via Diffusion-Based Priors: An Approximation-Free ParticleEnsemble
 Sampling Approach", arXiv 2506.03979. Target at noise level t: Q_t ~ p_t(x) exp(-mu_t(x)), p_t the prior's law of
 x0 + t n and mu_t = |A x - y|^2 / (2 r_t^2), r_t^2 = sigma^2 + gamma^2 t^2. From t to t' = t - dt, with
 d = 2 (x - D(x; t)) / t and g = grad mu_t(x):
@@ -44,7 +44,7 @@ from priors.schedules import karras_sigmas
 from ..base import Solver, State, expect_prior
 from ..parts.discrepancy import over_pixels
 from ..parts.lbfgs import inner
-from ..parts.particles import Answer, Ensemble
+from ..parts.particles import Answer, ParticleEnsemble
 from ..parts.reverse import clean
 from ..parts.spectrum import spectrum
 
@@ -94,7 +94,7 @@ class AFDPS(Solver):
         prior = expect_prior(prior, self)
         if problem.linear.complex_input:
             raise BadInput("afdps works on real pictures", do="Choose diffpir or a classical solver.")
-        ensemble = Ensemble(problem, self.particles)
+        ensemble = ParticleEnsemble(problem, self.particles)
         basis = self.basis(problem)
         levels = karras_sigmas(self.steps, sigma_min=self.last, sigma_max=self.first)[:-1].tolist()
         sigma = max(self.sigma_floor, problem.sigma)
@@ -129,7 +129,7 @@ class AFDPS(Solver):
             return None if problem.y.is_complex() and self.guidance == "auto" else spectrum(problem, "afdps")
         return None
 
-    def first_particles(self, ensemble: Ensemble, t: float, r: float, noise: Noise) -> Tensor:
+    def first_particles(self, ensemble: ParticleEnsemble, t: float, r: float, noise: Noise) -> Tensor:
         """Draws of N(0, t^2) times the likelihood with noise r."""
         posed = ensemble.problem
         u = t * ensemble.normal(noise, "start", torch.zeros_like(posed.linear.adjoint(posed.y)))

@@ -43,7 +43,7 @@ from operators.common.randomness import Noise
 from operators.common.settings import Count, Fraction, Positive, Range
 
 from ..base import Solver, State, expect_prior
-from ..parts.particles import Answer, Ensemble
+from ..parts.particles import Answer, ParticleEnsemble
 from ..parts.reverse import in_range
 from ..parts.spectrum import spectrum
 
@@ -148,7 +148,7 @@ class MCGDiff(Solver):
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         prior = expect_prior(prior, self)
         basis = spectrum(problem, "mcg-diff")
-        ensemble = Ensemble(problem, self.particles)
+        ensemble = ParticleEnsemble(problem, self.particles)
         sigma = max(self.sigma_floor, problem.sigma)
         s = basis.s.to(problem.y).clamp_min(1e-6)  # a coordinate of singular value 0 becomes active at the very start
         seen = ensemble.spread(basis.Ut(problem.y)[:, : len(s)] / s)
@@ -181,7 +181,7 @@ class MCGDiff(Solver):
         return torch.tensor(times)[distance.argmin(0)].to(s.device)
 
     def first(
-        self, prior: DiffusionPrior, ensemble: Ensemble, guide: Guide, t: int, count: int, noise: Noise
+        self, prior: DiffusionPrior, ensemble: ParticleEnsemble, guide: Guide, t: int, count: int, noise: Noise
     ) -> Tensor:
         """Particles at the first time (rows x count): N(0, I), times the targets' law where `begin` says so."""
         n = ensemble.normal(noise, "start", guide.seen.new_zeros(len(guide.seen), count))
@@ -215,7 +215,7 @@ class MCGDiff(Solver):
         return Particles(q, particles.log_weights + gained, held)
 
     def selected(
-        self, ensemble: Ensemble, particles: Particles, mean: Tensor, noise: Noise
+        self, ensemble: ParticleEnsemble, particles: Particles, mean: Tensor, noise: Noise
     ) -> tuple[Particles, Tensor]:
         """The ancestors and their means, drawn by weight for the pictures whose effective size is low."""
         weights = particles.log_weights
@@ -234,7 +234,14 @@ class MCGDiff(Solver):
         return guide.energy(prior, q, t) - (guide.energy(prior, mean, u, std**2) if u >= 0 else 0.0)
 
     def move(
-        self, prior: DiffusionPrior, ensemble: Ensemble, guide: Guide, mean: Tensor, u: int, std: float, noise: Noise
+        self,
+        prior: DiffusionPrior,
+        ensemble: ParticleEnsemble,
+        guide: Guide,
+        mean: Tensor,
+        u: int,
+        std: float,
+        noise: Noise,
     ) -> Tensor:
         """The particles at u: a draw of N(mean, std^2), times the targets' law where active."""
         if u < 0:

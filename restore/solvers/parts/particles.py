@@ -22,7 +22,7 @@ Answer = Annotated[
 ]
 
 
-class Ensemble:
+class ParticleEnsemble:
     """`particles` for each entry of a problem's batch. Rows: entry by entry, particles of an entry beside one another.
 
     problem: that of the rows. Draws come as (entries, particles, ...), so that the noise of an entry is that of its
