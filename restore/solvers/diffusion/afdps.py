@@ -1,6 +1,6 @@
 """AFDPS: an ensemble of weighted particles carried down a diffusion under the measurement's likelihood.
 
-Chen, Ren, Min, Ying, Izzo 2025, "Solving Inverse Problems via Diffusion-Based Priors: An Approximation-Free ParticleEnsemble
+Chen, Ren, Min, Ying, Izzo 2025, "Solving Inverse Problems via Diffusion-Based Priors: An Approximation-Free Ensemble
 Sampling Approach", arXiv 2506.03979. Target at noise level t: Q_t ~ p_t(x) exp(-mu_t(x)), p_t the prior's law of
 x0 + t n and mu_t = |A x - y|^2 / (2 r_t^2), r_t^2 = sigma^2 + gamma^2 t^2. From t to t' = t - dt, with
 d = 2 (x - D(x; t)) / t and g = grad mu_t(x):
