@@ -168,7 +168,7 @@ STATED = {
     ("tmpd", "diagonal"): ({"kind": "diagonal"}, 0.42),
     ("ddrm", ""): ({}, 0.2),
     ("ddnm", ""): ({}, 0.2),
-    ("dds", ""): ({"iterations": 30}, 0.13),
+    ("dds", ""): ({"iterations": 30}, 0.19),
     ("score-sde", ""): ({}, 0.52),
     ("flowchef", ""): ({}, 0.74),
 }
