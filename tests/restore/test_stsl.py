@@ -146,6 +146,20 @@ def test_rule_variance_takes_the_whole_step_where_everything_is_open_and_the_noi
     torch.testing.assert_close(prior.x0(moved, T), expected, rtol=0, atol=1e-6)
 
 
+def test_a_network_that_is_too_steep_is_followed_no_further_than_the_measurement_asks() -> None:
+    prior, problem, z = mixture(), measured(), drawn(2, *SHAPE)
+    steep = GaussianPrior(torch.zeros(SHAPE, dtype=torch.float64), std=1e4)
+    gain = 7.0
+    steep.denoise_native = lambda x, sigma: gain * x  # type: ignore[method-assign]
+    solver = STSL(eta=0.0)
+    for count, picture in enumerate((z, 3 * z)):
+        step = solver.gradient(problem, steep, picture, T, Tape([]), 1.0)
+        before, after = (problem.residual(steep.x0(x, T)) for x in (picture, picture - step))
+        assert float(after.norm()) < 1e-9 * float(before.norm()), count  # twice Polyak's step ends at the measurement
+    free = solver.gradient(problem, prior, z, T, Tape([]), 1.0)
+    assert bool((free.flatten(1).norm(dim=1) > 0).all())
+
+
 def test_the_slope_of_an_operator_is_its_norm_and_of_a_decoder_the_steepest_derivative() -> None:
     linear, z = measured(), drawn(2, *SHAPE)
     torch.testing.assert_close(slope_squared(linear, z), torch.ones(2, dtype=torch.float64))

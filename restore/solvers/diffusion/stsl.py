@@ -26,7 +26,9 @@ lambda is of the order of 1 / sigma_y^2 in the paper, whose values per task stan
 normalised step of DPS. "variance": lambda = lambda_ sigma_t^2 / (2 (sigma_y^2 + |A D|^2 r_t^2)), r_t = sigma_t /
 alpha_t: Bayes' rule in one inner step where z_t leaves r_t open, the most that Tweedie's covariance allows, so that an
 inner step is stable up to lambda_ = 2 and settings serve any number of steps. |A D| is the operator's norm, or of one
-that is not linear the steepest slope that a few power iterations find at the start.
+that is not linear the steepest slope that a few power iterations find at the start. Networks break that bound at
+places; under this rule a step is no longer than twice Polyak's, |r|^2 over the squared gradient of |r|^2 / 2.
+
 `glue` adds PSLD's gluing distance, which the paper's objective does not have.
 
 Calls: `steps` for the inversion, `steps` for step 4, and `steps` x `inner` x 2 for the gradients (x 1 with eta 0), each
@@ -83,8 +85,8 @@ class STSL(Solver):
         },
     }
 
-    steps: Annotated[int, Range(1, TIMES), "times visited"] = 12
-    inner: Annotated[int, Range(0), "gradient steps at each time (K)"] = 1
+    steps: Annotated[int, Range(1, TIMES), "times visited"] = 6
+    inner: Annotated[int, Range(0), "gradient steps at each time (K)"] = 3
     eta: Annotated[NotNegative, "weight of the second-order term; 0: first order"] = 0.02
     lambda_: Annotated[NotNegative, "weight of the measurement, see rule"] = 1.0
     rule: Annotated[Literal["variance", "norm", "square"], "what scales the measurement's weight"] = "variance"
@@ -136,13 +138,15 @@ class STSL(Solver):
             point = z.detach().requires_grad_()
             z0 = prior.x0(point, t)
             square = problem.residual(z0).abs().square().flatten(1).sum(1)
-            cost = self.weight(prior, t, square.detach(), problem.sigma, gain) * square
+            weight = self.weight(prior, t, square.detach(), problem.sigma, gain)
+            cost = weight * square
             if self.glue > 0:
                 cost = cost + self.glue * lengths(glued(problem, z0) - z0)
             if self.eta > 0:
                 n = noise.normal("probe", like=z)
                 cost = cost + self.eta * mean_curvature(prior, point, z0, t, n)
-            return torch.autograd.grad(cost.sum(), point)[0]
+            slope = torch.autograd.grad(cost.sum(), point)[0]
+        return capped(slope, square.detach(), 2 * weight) if self.rule == "variance" and self.lambda_ > 0 else slope
 
     def weight(self, prior: DiffusionPrior, t: int, square: Tensor, sigma_y: float, gain: Tensor | float) -> Tensor:
         """lambda of each picture (B); square: |y - A D(z0h)|^2."""
@@ -154,6 +158,16 @@ class STSL(Solver):
         level = prior.sigma(t) / prior.alpha(t)
         variance = torch.as_tensor(gain, dtype=square.dtype) * level**2 + sigma_y**2
         return self.lambda_ * prior.sigma(t) ** 2 / (2 * variance.clamp_min(1e-12).expand_as(square))
+
+
+def capped(slope: Tensor, square: Tensor, weight: Tensor) -> Tensor:
+    """A step of gradient descent, no longer than twice that of Polyak for |r|^2 / 2: weight |r|^2 / |slope|^2 of it.
+
+    slope: weight times the gradient of |r|^2 / 2. A denoiser whose derivative keeps Tweedie's bound is never capped.
+    """
+    size = slope.square().flatten(1).sum(1)
+    share = (weight * square / size.clamp_min(torch.finfo(size.dtype).tiny)).clamp_max(1.0)
+    return slope * share.reshape(-1, *[1] * (slope.ndim - 1))
 
 
 def mean_curvature(prior: DiffusionPrior, z: Tensor, z0: Tensor, t: int, n: Tensor) -> Tensor:
