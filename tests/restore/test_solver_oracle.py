@@ -144,10 +144,8 @@ ALLOWED: dict[str, dict[str, float]] = {
     "tmpd": dict(zip(CASES, (1.13, 0.56, 0.32, 0.22, 0.26), strict=True)),
     "score-sde": dict(zip(CASES, (0.34, 0.73, 0.5, 0.3, 0.19), strict=True)),
     "flowchef": dict(zip(CASES, (0.48, 0.9, 1.08, 0.48, 1.02), strict=True)),
-    "dds": dict(zip(CASES, (0.36, 0.38, 0.27, 0.17, 0.46), strict=True)),
     "psld": dict(zip(CASES, (0.55, 0.33, 0.97, 0.21, 1.5), strict=True)),
     "stsl": dict(zip(CASES, (0.96, 0.52, 0.29, 0.16, 0.34), strict=True)),
-    # Splitting samplers that know p(x0 | x_t) only as an isotropic Gaussian; temperature, early start and steps bias them.
     # p(x0 | x_t) taken for an isotropic Gaussian; temperature, an early start and few steps bias them.
     "daps": dict(zip(CASES, (0.22, 0.46, 0.21, 0.16, 0.23), strict=True)),
     "sitcom": dict(zip(CASES, (0.9, 0.77, 0.5, 0.45, 0.61), strict=True)),
