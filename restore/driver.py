@@ -81,7 +81,8 @@ def solve(
     where no task made the problem, or none were tuned); a Solver, such as DiffPIR(steps=20), which means what it says;
     None is the task's own, and diffpir where no task made the problem. `provenance["settings_from"]` tells which.
     prior: a prior or its name, or a denoiser of pictures in [0, 1] that `priors.wrap` takes without further words; None
-    is the one that the task names for that solver, else "natural" where a diffusion prior is needed.
+    is the one that the task names for that solver, else one that learns from the measurement where the solver takes
+    such, else "natural".
     samples: independent posterior samples, at least 1; the estimate is their mean.
     seed: 0 to 2^63 - 1; sample s of image k depends on seed, s and k alone.
     watch: called with (sample, state, total states) at every step; the state is that of a batch of draws (entry

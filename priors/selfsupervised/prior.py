@@ -46,6 +46,7 @@ class SelfSupervisedPrior(Prior):
 
     def __init__(self, *, settings: Mapping[str, Any]) -> None:
         super().__init__()
+        self.name = self.method
         self.settings = dict(settings)
         self.network: nn.Module | None = None
         self.register_buffer("about", torch.zeros(3, dtype=torch.float64))  # channels, shift, scale of the network

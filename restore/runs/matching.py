@@ -37,7 +37,8 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
     """The prior a solver will use, None where it uses none; BadInput where it fits neither solver nor picture."""
     if not method.needs_prior:
         return None
-    prior = priors.load("natural" if prior is None else prior) if prior is None or isinstance(prior, str) else prior
+    own = getattr(method.prior_kind, "method", "natural")  # of solvers whose prior learns from the measurement
+    prior = priors.load(own if prior is None else prior) if prior is None or isinstance(prior, str) else prior
     if not method.takes(prior):
         raise BadInput(
             f"prior {prior.name or type(prior).__name__!r} is a {prior.kind or type(prior).__name__} prior",

@@ -31,6 +31,7 @@ from restore.solvers.base import Mean
 SHAPE = (3, 8, 9)  # oblong, and an odd side
 CARDS = Path(__file__).parents[2] / "docs" / "cards" / "solvers"
 QUICK = 5  # steps and inner iterations, where a solver has them
+SMALL = {"trial_steps": 1, "masks": 2, "width": 4, "window": 8}  # of solvers that train a network
 PROCESSES = {"resshift": {"steps": 15, "min_noise_level": 0.04}}  # the defaults have fewer times than QUICK
 
 every_solver = pytest.mark.parametrize("name", solvers.REGISTRY)
@@ -105,6 +106,7 @@ def _operator(name: str, keep: Tensor) -> Operator:
 def _build(name: str, **settings: Any) -> Solver:
     known = _settings(name)
     quick = {key: QUICK for key in ("steps", "iterations") if key in known}
+    quick |= {key: value for key, value in SMALL.items() if key in known}
     return solvers.build(name, **quick | settings)
 
 

@@ -14,7 +14,11 @@ from torch import Tensor
 
 import priors
 import restore
+from operators import Identity
+from operators.noise import Gaussian
+from priors.selfsupervised.blindspot import SubSampledBlindSpot
 from priors.selfsupervised.prior import SelfSupervisedPrior
+from priors.selfsupervised.training import Training
 from restore.reconstruction import read_result
 from restore.runs import fitting
 
@@ -154,3 +158,10 @@ def test_the_level_of_a_noisy_file_is_that_of_the_command_line_where_it_is_told(
     task = restore.tasks.load("denoise-blind")
     assert task.measured(y).sigma == pytest.approx(0.1, rel=0.1)
     assert task.measured(y, sigma=0.05).sigma == pytest.approx(0.05)
+
+
+def test_a_problem_of_ones_own_teaches_the_prior_of_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SubSampledBlindSpot, "plan", lambda self: Training(2, 1, 15, multiple=5))
+    y = torch.from_numpy(noisy((1, 1, 16, 16)))
+    result = restore.solve(restore.Problem(y, Identity((1, 16, 16)), Gaussian(sigma=0.1)), solver="sdap")
+    assert result.provenance["prior"]["name"] == "sdap" and result.provenance["fit"]["calls"] == 2
