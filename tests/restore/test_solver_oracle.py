@@ -17,10 +17,11 @@ from operators.core.base import LinearOperator, Operator
 from operators.noise import Gaussian as GaussianNoise
 from priors import residual
 from priors.analytic.gaussian import GaussianPrior
-from priors.base import Prior
+from priors.base import DiffusionPrior, Prior
 from priors.regularisers.tv import TotalVariation
 from priors.regularisers.wavelet import Wavelets, soft_threshold
 from priors.residual.analytic import GaussianPair
+from priors.residual.prior import ResidualPrior
 from restore import solvers
 from restore.problem import Problem
 from restore.solvers.base import Solver
@@ -163,7 +164,12 @@ ALLOWED: dict[str, dict[str, float]] = {
 }
 # Methods added to the table later are held to this until they state their own.
 ALLOWED_OTHERWISE = 1.0
-DIFFUSION = [name for name in solvers.REGISTRY if solvers.REGISTRY.load(name).needs_prior]
+KINDS = (DiffusionPrior, ResidualPrior)  # priors that have the posterior of a Gaussian in closed form
+DIFFUSION = [
+    name
+    for name in solvers.REGISTRY
+    if solvers.REGISTRY.load(name).needs_prior and issubclass(solvers.REGISTRY.load(name).prior_kind, KINDS)
+]
 
 
 def _final(name: str, problem: Problem, **settings: Any) -> Tensor:
