@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
+import re
 import secrets
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -36,13 +40,17 @@ _PLACE = {
     errno.EFBIG: ("the file is too large for this file system", "Write elsewhere."),
 }
 
+_PART = re.compile(r"\.restore-(?P<machine>[0-9a-f]{12})-(?P<process>[1-9][0-9]{0,9})-[0-9a-f]{12}(\..*)?")
+_cleared: set[tuple[int, str]] = set()
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
     """A block's temporary path beside `path`: on success it takes that name, on any exception it is removed.
 
     The temporary name ends in the same suffix, since writers look at it. A file that was there before stays intact
-    until the new one is complete and on disk; its permissions and a symbolic link that leads to it are kept.
+    until the new one is complete and on disk; its permissions and a symbolic link that leads to it are kept. What a
+    killed process left of such a write is removed by the first write of a later process into that folder.
 
     Raises
     ------
@@ -54,7 +62,8 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
     if "\0" in os.fspath(place):
         raise WriteError(place, "the name holds a zero byte", do="Choose another name.")
     target = Path(os.path.realpath(place))
-    temporary = target.with_name(f".restore-{secrets.token_hex(6)}{target.suffix[:20]}")
+    _clear_parts(target.parent)
+    temporary = target.with_name(f"{_part_of(os.getpid())}{secrets.token_hex(6)}{target.suffix[:20]}")
     try:
         mode = _existing_mode(place, target, overwrite=overwrite)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -173,6 +182,48 @@ def _clear(target: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
         for stage in (entry for entry in entries if entry.name.startswith(_prefix(target, "new"))):
             shutil.rmtree(stage, ignore_errors=True)
+
+
+@cache
+def _machine() -> str:
+    """What tells processes whose numbers mean the same: this start of this machine, and this space of numbers."""
+    facts = [platform.node()]
+    with suppress(OSError, ValueError):  # no Linux: the name of the machine has to do
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+        facts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+
+
+def _part_of(process: int) -> str:
+    """How the name of an unfinished file of a process begins."""
+    return f".restore-{_machine()}-{process}-"
+
+
+def _clear_parts(folder: Path) -> None:
+    """Remove the unfinished files of processes of this machine that have ended; once per process and folder."""
+    seen = (os.getpid(), str(folder))
+    if seen in _cleared:
+        return
+    _cleared.add(seen)
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            part = _PART.fullmatch(entry.name)
+            if part and part["machine"] == _machine() and not _lives(int(part["process"])):
+                with suppress(OSError):
+                    Path(entry.path).unlink()
+
+
+def _lives(process: int) -> bool:
+    """Whether a process of that number runs; where the system cannot tell, it does."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)  # asks only
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _swap(stage: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 
 import priors
 from operators import BadInput
+from operators.common.atomic import claimed
 from operators.common.randomness import check_seed
 from priors.base import Prior
 from priors.diffusion.wrapped import Denoiser
@@ -68,10 +70,21 @@ def repeat(
     overwrite: bool = False,
     quiet: bool = True,
 ) -> Repetition:
-    """The comparison of `file` with a new run, sample by sample; BadInput where prior or recipe have changed."""
+    """The comparison of `file` with a new run, sample by sample; BadInput where prior or recipe have changed.
+
+    out: a file for the new result; its place is checked and claimed before any work, WriteError where that fails.
+    """
+    with contextlib.nullcontext() if out is None else claimed(out):
+        if out is not None:
+            if out.is_dir():
+                raise BadInput(f"{out} is a folder", wanted="the name of a file, such as again.h5")
+            if out.exists() and not overwrite:
+                raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
+        return _repeated(file, prior, out, quiet=quiet)
+
+
+def _repeated(file: Path, prior: Prior | Denoiser | str | None, out: Path | None, *, quiet: bool) -> Repetition:
     stored = read_result(file)
-    if out is not None and out.exists() and not overwrite:
-        raise BadInput(f"{out} exists", do="Choose another --out, or add --overwrite to replace it.")
     attributes = stored.attributes
     with reading(file, do="Run again: `restore run`."):
         provenance = attributes["provenance"]

@@ -14,7 +14,8 @@ import torch
 
 import restore
 from operators import BadInput
-from operators.common.atomic import atomic_folder, claimed
+from operators.common import atomic
+from operators.common.atomic import atomic_folder, atomic_path, claimed
 from operators.common.outside import WriteError
 from restore.cli import main
 from restore.runs import execute, plan
@@ -67,6 +68,50 @@ def test_what_a_killed_run_left_is_cleared_and_what_it_moved_aside_is_put_back(t
         (stage / "new").touch()
     assert {p.name for p in tmp_path.iterdir()} == {"out", ".out-2.restore-new-abc"}
     assert [p.name for p in target.iterdir()] == ["new"]
+
+
+def test_the_unfinished_file_of_a_killed_process_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    script = (
+        "import os, signal\nfrom operators.common.atomic import atomic_path\n"
+        "with atomic_path('a.txt') as part:\n    part.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, check=False, timeout=60)
+    assert [p.suffix for p in tmp_path.iterdir()] == [".txt"] and not (tmp_path / "a.txt").exists()
+    kept = {f"{atomic._part_of(os.getppid())}{'0' * 12}.txt", f".restore-{'0' * 12}-1-{'0' * 12}.txt", ".restore-mine"}
+    for name in kept:  # of a process that lives, of another machine, of somebody else
+        (tmp_path / name).touch()
+    with atomic_path(tmp_path / "b.txt") as part:
+        part.write_text("whole")
+    assert {p.name for p in tmp_path.iterdir()} == {"b.txt", *kept}
+
+
+def test_rerun_claims_its_out_and_finds_a_bad_place_before_any_work(here: Path, capsys, monkeypatch) -> None:
+    from restore.runs import again
+
+    assert main([*COMMAND, "--out", "out"]) == 0
+    with claimed(here / "b.h5"):
+        assert main(["rerun", "out/result.h5", "--out", "b.h5", "--overwrite"]) == 2
+    assert "another run is writing it now" in capsys.readouterr().err
+    monkeypatch.setattr(again, "solve", lambda *given, **settings: pytest.fail("computed before the place was known"))
+    for bad in ("out", "x.png", "x.png/b.h5", "/proc/nothing/b.h5"):
+        assert main(["rerun", "out/result.h5", "--out", bad]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("restore: ") and told.count("\n") == 1
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert main(["rerun", "out/result.h5", "--out", "new/b.h5"]) == 0
+    assert {p.name for p in here.iterdir()} == {"x.png", "out", "new"}
+
+
+def test_import_claims_its_name(here: Path, capsys) -> None:
+    torch.save({"state_dict": {}}, here / "net.pth")
+    with claimed(here / "priors" / "net.safetensors"):
+        assert main(["import", "net.pth", "--format", "rddm", "--out", "priors"]) == 2
+        assert "another run is writing it now" in capsys.readouterr().err
+    assert main(["import", "net.pth", "--format", "rddm", "--out", "priors"]) == 2  # of no known layout
+    assert "another run" not in capsys.readouterr().err
+    assert {p.name for p in here.iterdir()} == {"x.png", "net.pth"}  # nothing half-made
 
 
 def test_folders_that_were_made_for_nothing_are_gone_again(tmp_path: Path) -> None:

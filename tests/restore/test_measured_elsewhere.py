@@ -118,6 +118,19 @@ def test_nothing_is_invented_where_no_coil_sees_anything(operator: str, solver: 
     assert bool(result.estimate[..., seen].any())
 
 
+@pytest.mark.parametrize("kind", [torch.complex64, torch.complex128])
+@pytest.mark.parametrize("settings", [{}, {"rule": "norm", "sampler": "ddim"}])
+def test_dps_takes_complex_pictures(kind: torch.dtype, settings: dict) -> None:
+    a = operators.build("mri", (1, SIDE, SIDE), mask=torch.ones(SIDE, SIDE))
+    y = a(head()[None].to(kind))
+    problem = Problem(y, a, operators.noise.Gaussian(sigma=0.02))
+    solver = restore.solvers.build("dps", steps=20, **settings)
+    estimate = restore.solve(problem, "natural:real-imaginary", solver).estimate
+    assert estimate.dtype == kind
+    size = head().abs().square().mean().sqrt()
+    assert (estimate - head()).abs().square().mean().sqrt() < 0.6 * size  # nothing at all is off by 1 size
+
+
 # -- the order and the kind of numbers ---------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from operators.common import outside
-from operators.common.atomic import atomic_path
+from operators.common.atomic import atomic_path, claimed
 from operators.common.errors import BadInput
 from operators.common.registry import unknown_name
 
@@ -69,7 +69,22 @@ def import_checkpoint(
     """
     layout = layout_named(format)
     folder = store.folder() if out is None else out
-    stem = _free_name(name if name is not None else file.stem, folder, overwrite=overwrite, by_user=name is not None)
+    stem = _name(name if name is not None else file.stem, by_user=name is not None)
+    with claimed(folder / f"{stem}{store.SUFFIX}"):
+        _check_free(stem, folder, overwrite=overwrite)
+        return _imported(file, layout, stem, folder, autoencoder, settings, groups, weights)
+
+
+def _imported(
+    file: Path,
+    layout: ReleasedLayout,
+    stem: str,
+    folder: Path,
+    autoencoder: Path | None,
+    settings: Mapping[str, Any] | None,
+    groups: int | None,
+    weights: str | None,
+) -> Imported:
     parts = _network(file, layout, autoencoder, groups, weights)
     network, shape, release = parts.network, parts.shape, parts.release
     process, preconditioning, assumptions = _described(file, layout, release, shape, dict(settings or {}))
@@ -119,16 +134,19 @@ def _described(
     return process, {"kind": "released", "process": about, "marks": _marks(file, layout, shape)}, assumptions
 
 
-def _free_name(name: str, folder: Path, *, overwrite: bool, by_user: bool) -> str:
+def _name(name: str, *, by_user: bool) -> str:
     if not by_user:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "imported"
     if not NAME.fullmatch(name):
         raise BadInput(f"name {name!r}", wanted="letters, digits, dots, dashes and underscores")
     if name in REGISTRY and name not in store.stored():
         raise BadInput(f"{name!r} is a prior that ships", do="Choose another with --name.")
+    return name
+
+
+def _check_free(name: str, folder: Path, *, overwrite: bool) -> None:
     if (folder / f"{name}{store.SUFFIX}").exists() and not overwrite:
         raise BadInput(f"{folder / name}{store.SUFFIX} exists", do="Add --overwrite, or choose another --name.")
-    return name
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,8 @@ class DPS(Solver):
     def iterate(self, problem: Problem, prior: DiffusionPrior | None, noise: Noise) -> Iterator[State]:
         prior = expect_prior(prior, self)
         gain = self._gain(problem)
-        like = torch.zeros(
-            problem.y.shape[0], *problem.operator.input_shape, dtype=_real(problem.y), device=problem.y.device
-        )
+        kind = _kind(problem.y, complex_values=problem.operator.complex_input)
+        like = torch.zeros(problem.y.shape[0], *problem.operator.input_shape, dtype=kind, device=problem.y.device)
         x = noise.normal("start", like=like)
         times = self.times()
         for step, (t, u) in enumerate(zip(times, [*times[1:], -1], strict=True)):
@@ -151,5 +150,6 @@ def _inverse(values: Tensor) -> Tensor:
     )
 
 
-def _real(data: Tensor) -> torch.dtype:
-    return data.real.dtype if data.is_complex() else data.dtype
+def _kind(data: Tensor, *, complex_values: bool) -> torch.dtype:
+    """The data type of pictures, real or complex, in the precision of `data`."""
+    return data.dtype.to_complex() if complex_values else data.dtype.to_real()
