@@ -29,7 +29,7 @@ from .runs.fitting import Progress, Sources, fit, learns
 from .runs.matching import Match, as_prior, check_fit, choose_prior, in_pictures, match
 from .runs.pieces import most_entries
 from .runs.sampling import Drawing, Drawn, Finished, Interrupted
-from .runs.trust import warn_of_wrong_adjoint
+from .runs.trust import warn_of_simulated_maps, warn_of_wrong_adjoint
 from .solvers import Solver, State, solver_name
 
 __all__ = ["Finished", "Interrupted", "Settings", "solve"]
@@ -104,6 +104,7 @@ def solve(
     problem, space = in_pictures(problem)
     check_fit(problem, method, space if chosen_prior is None else space @ chosen_prior.space)
     warn_of_wrong_adjoint(problem.operator)
+    warn_of_simulated_maps(problem)
     began = time.perf_counter()
     with _plain_context(), repeatable(settings.deterministic):
         placed = _ordinary(problem).to(torch.device(settings.device))

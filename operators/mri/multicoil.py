@@ -49,6 +49,7 @@ class MultiCoilMri(Cartesian):
 
     beside_array = (*SETTINGS, "coils")
     maps: Tensor
+    simulated_maps: bool
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class MultiCoilMri(Cartesian):
         )
         self.kind = "array" if mask is not None else kind
         self.register_buffer("maps", sensitivities)
+        self.simulated_maps = maps is None
         self._norms: dict[int, float] = {}
 
     @classmethod

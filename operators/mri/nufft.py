@@ -100,6 +100,7 @@ class MriNufft(LinearOperator):
         self.density = check_density(density, places.shape[:-1])
         self.register_buffer("points", places)
         self.register_buffer("maps", sensitivities)
+        self.simulated_maps = maps is None and sensitivities is not None
         self._transforms = [Nufft(frame, size, eps=self.eps) for frame in places]
         self._norms: dict[int, float] = {}
 

@@ -20,6 +20,7 @@ from .trace import Row, merged, row
 
 Watch = Callable[[int, State, int], None]
 Keep = Callable[["Finished"], None]
+FAR = 1e6  # no setting of a solver is as large in use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +162,11 @@ class Drawing:
                             raise self._diverged(state, piece)
                     if self.watch is not None:
                         self.watch(piece.samples.start, state, method.total)
+        except Diverged as error:  # of a solve within the loop too, which knows nothing of these settings
+            far = self._far()
+            if not far:
+                raise
+            raise Diverged(error.found, do=f"Leave out {far}: that is far beyond use.") from None
         finally:
             self._noise_seconds += noise.seconds
             if isinstance(noise.source, NoiseSource):
@@ -180,6 +186,11 @@ class Drawing:
             f"{type(self.method).__name__} left the finite numbers at step {state.step}{where}",
             do="Lower its step size or guidance (--set solver.KEY=VALUE), or check the noise level.",
         )
+
+    def _far(self) -> str:
+        """The settings of the solver that are larger than any in use; empty where there are none."""
+        values = {field.name: getattr(self.method, field.name) for field in dataclasses.fields(self.method)}
+        return " and ".join(f"solver.{k}={v:g}" for k, v in values.items() if isinstance(v, float) and abs(v) > FAR)
 
     def _keep(self, estimates: Tensor, piece: Piece) -> None:
         """Put the pictures of a piece (samples x pictures x ...) where they belong."""

@@ -1,15 +1,19 @@
-"""An operator that a user wrote is tried once before a solver relies on its adjoint."""
+"""What is said of an operator before a solver relies on it: an adjoint that is none, maps that nobody measured."""
 
 from __future__ import annotations
 
 import warnings
 import weakref
+from typing import TYPE_CHECKING
 
 import torch
 
 from operators.core.base import LinearOperator, Operator
 from operators.core.diagnosis import check
 from operators.core.linear_solvers import best_dtype, inner
+
+if TYPE_CHECKING:
+    from ..problem import Problem
 
 LOOSE = 1e-4  # relative; between the rounding of single precision and the smallest mistake that matters
 _tried: weakref.WeakSet[Operator] = weakref.WeakSet()
@@ -33,6 +37,22 @@ def warn_of_wrong_adjoint(operator: Operator) -> None:
         findings = check(operator).findings
         message = "; ".join(findings) if findings else "its adjoint does not match its forward map"
         warnings.warn(f"{type(operator).__name__}: {message}", OperatorWarning, stacklevel=4)
+
+
+def warn_of_simulated_maps(problem: Problem) -> None:
+    """OperatorWarning where a measurement without a truth meets coil maps that were simulated, not measured.
+
+    With a truth the measurement was simulated by the same maps. Tasks ask for the maps themselves.
+    """
+    if problem.truth is not None or problem.recipe is not None:
+        return
+    if any(getattr(part, "simulated_maps", False) for part in problem.operator.modules()):
+        warnings.warn(
+            f"{type(problem.operator).__name__}: its coil maps are simulated, and belong to no scan. Give those of the "
+            "scan with maps=, or estimate them: operators.MultiCoilMri.calibrated(kspace).",
+            OperatorWarning,
+            stacklevel=4,
+        )
 
 
 def _passes(operator: LinearOperator) -> bool:

@@ -127,6 +127,11 @@ def test_divergence_is_an_error_and_never_a_picture(problem: Problem, failure: f
         restore.solve(problem, Unit(), PosteriorMean(fail_at=1, failure=failure))
 
 
+def test_a_setting_far_beyond_use_is_named_where_a_run_diverges(problem: Problem) -> None:
+    with pytest.raises(Diverged, match=r"solver\.rho=1e\+300"):
+        restore.solve(problem, None, restore.solvers.build("tikhonov", rho=1e300))
+
+
 @pytest.mark.parametrize(("samples", "seed"), [(0, 0), (-1, 0), (1, -1), (1, 2**63), (True, 0)])
 def test_samples_and_seeds_out_of_range_are_refused(problem: Problem, samples: int, seed: int) -> None:
     with pytest.raises((BadInput, BadType)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from operators.mri.fourier import centred_fft, centred_ifft
 from restore import tasks
 from restore.cli import main
 from restore.problem import Problem
+from restore.runs.trust import OperatorWarning
 from restore.tasks.sections import parse
 
 SIDE = 32
@@ -129,6 +131,20 @@ def test_dps_takes_complex_pictures(kind: torch.dtype, settings: dict) -> None:
     assert estimate.dtype == kind
     size = head().abs().square().mean().sqrt()
     assert (estimate - head()).abs().square().mean().sqrt() < 0.6 * size  # nothing at all is off by 1 size
+
+
+@pytest.mark.parametrize("name", ["mri-multicoil", "mri-nufft"])
+def test_simulated_maps_are_said_where_a_measurement_has_no_truth(name: str) -> None:
+    noise = operators.noise.Gaussian(sigma=0.02)
+    invented = operators.build(name, (1, SIDE, SIDE), coils=4)
+    y = invented(head()[None])
+    with pytest.warns(OperatorWarning, match="simulated.*maps="):
+        restore.solve(Problem(y, invented, noise), solver="direct")
+    given = operators.build(name, (1, SIDE, SIDE), maps=invented.maps.reshape(4, SIDE, SIDE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OperatorWarning)
+        restore.solve(Problem(y, given, noise), solver="direct")
+        restore.solve(Problem(y, invented, noise, truth=head()[None]), solver="direct")
 
 
 # -- the order and the kind of numbers ---------------------------------------------------------------------------------
