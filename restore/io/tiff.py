@@ -26,6 +26,7 @@ from .write_spec import Spec
 
 INVERTED, GRAY, COLOUR = 0, 1, 2  # photometric kinds that are read; the others are refused by name
 LETTERS = {"Y": "H", "X": "W", "S": "C", "C": "C"}
+DNG_VERSION = 50706  # the tag of every digital negative
 KEPT = {"ADOBE_DEFLATE": "zlib", "DEFLATE": "zlib", "LZMA": "lzma"}  # written back; others become uncompressed
 
 
@@ -34,6 +35,12 @@ def read(source: Source, options: Options) -> Decoded:
     arrays_only(source, options, "TIFF picture", allowed=("index", "axes"))
     check_structure(source)
     with _opened(source) as file:
+        if DNG_VERSION in file.pages.first.tags or source.head[8:10] == b"CR":
+            raise source.fail(
+                "a camera's raw file (DNG or CR2), whose first picture is often a preview of it",
+                wanted="gray or RGB",
+                do="Develop it first, or save its mosaic as an array (.npy) for --task demosaic --measured.",
+            )
         series, options = _choose(source, file.series, options)
         page = series.keyframe
         kind = getattr(page.photometric, "name", str(page.photometric))

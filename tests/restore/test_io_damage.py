@@ -387,6 +387,39 @@ def test_kinds_that_are_not_read_are_refused_by_name(tmp_path: Path) -> None:
     assert "animated PNG of 2 frames" in refused(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(
+    ("at", "magic", "said"),
+    [
+        (128, b"DICM", "DICOM"),
+        (344, b"n+1\0", "NIfTI"),
+        (344, b"ni1\0", "NIfTI pair"),
+        (4, b"n+2\0", "NIfTI"),
+        (0, b"ENVI\nsamples = 4\n", "ENVI"),
+        (0, b"# Dimensions\n4 4 1\n", "BART"),
+        (0, b"FUJIFILMCCD-RAW 0201", "raw file of a Fujifilm camera"),
+        (4, b"ftypcrx ", "raw file of a Canon camera"),
+        (0, b"IIU\0", "raw file of a Panasonic camera"),
+        (0, b"IIRS", "raw file of an Olympus camera"),
+    ],
+)
+def test_files_of_scanners_and_cameras_are_refused_by_name(tmp_path: Path, at: int, magic: bytes, said: str) -> None:
+    (tmp_path / "a.png").write_bytes(bytes(at) + magic + bytes(400))
+    assert said in refused(tmp_path / "a.png")
+
+
+def test_a_digital_negative_is_refused_by_name(tmp_path: Path) -> None:
+    version = [(50706, 1, 4, (1, 4, 0, 0), True)]
+    mosaic = [(33421, 3, 2, (2, 2), True), (33422, 1, 4, (0, 1, 1, 2), True)]
+    tifffile.imwrite(tmp_path / "a.dng", GRAY, photometric=32803, extratags=[*version, *mosaic], metadata=None)
+    assert "DNG" in refused(tmp_path / "a.dng")
+    with tifffile.TiffWriter(tmp_path / "b.dng") as file:  # a small picture first, the mosaic below it
+        small = np.zeros((8, 8, 3), np.uint8)
+        file.write(small, photometric="rgb", subifds=1, extratags=version, metadata=None)
+        file.write(GRAY, photometric=32803, extratags=mosaic, metadata=None)
+    for options in ({}, {"index": 0}):
+        assert "DNG" in refused(tmp_path / "b.dng", **options)
+
+
 def test_a_missing_codec_is_named(tmp_path: Path) -> None:
     Pillow.fromarray(GRAY).save(tmp_path / "a.tif", compression="tiff_lzw")
     try:
