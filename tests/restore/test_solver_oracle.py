@@ -159,6 +159,7 @@ ALLOWED: dict[str, dict[str, float]] = {
     "mcg-diff": dict(zip(CASES, (0.3, 0.8, 0.35, 0.25, 0.2), strict=True)),
     "afdps": dict(zip(CASES, (0.63, 0.76, 0.47, 0.44, 0.28), strict=True)),
     "dds": dict(zip(CASES, (0.14, 0.34, 0.2, 0.15, 0.15), strict=True)),
+    "stsl": dict(zip(CASES, (0.92, 0.45, 0.3, 0.12, 0.37), strict=True)),
     # Residual processes know p(x0 | x_t, y) here, so what is left is the mean over 40 chains: spread / sqrt(40).
     **{name: dict.fromkeys(CASES, bound) for name, bound in RESIDUAL.items()},
 }
