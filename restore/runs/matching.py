@@ -9,7 +9,7 @@ from torch import Tensor
 
 import priors
 from operators import BadInput
-from operators.common.space import IDENTITY, Space
+from operators.common.space import IDENTITY, Affine, Space
 from operators.core.base import LinearOperator
 from operators.core.identity import Identity
 from operators.core.posing import apart, keeps_linear
@@ -25,6 +25,7 @@ from .fitting import Fit
 from .meters import Meter
 
 TILE_ABOVE = 1280  # pixels on the longer side of a picture; above it the prior is called in tiles
+CLASSICAL = "a classical solver (tikhonov, tv, wavelet)"
 TILE = 768  # of a picture; in a volume both are the sides that hold as many numbers
 
 
@@ -60,7 +61,7 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
     if problem.operator.complex_input and prior.channels is not None:
         raise BadInput(
             f"the picture is complex and prior {prior.name!r} is real",
-            do=f"Use a classical solver (tikhonov, tv, wavelet), or --prior {prior.name}:real-imaginary.",
+            do=_adapted(prior, "real-imaginary"),
         )
     most = method.prior_channels
     shown = shape[0] if most is None else min(shape[0], most)
@@ -68,7 +69,7 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
         raise BadInput(
             f"the picture has {shape[0]} channels",
             wanted=f"{' or '.join(map(str, prior.channels))} for prior {prior.name!r}",
-            do=f"Use --prior {prior.name}:bands, or a classical solver (tikhonov, tv, wavelet).",
+            do=_adapted(prior, "bands"),
         )
     return prior
 
@@ -79,9 +80,15 @@ def _without_gradients(prior: Prior) -> list[str]:
 
 
 def _other_axes(prior: Prior) -> str:
-    classical = "a classical solver (tikhonov, tv, wavelet)"
     slices = isinstance(prior, DiffusionPrior) and prior.spatial == 2
-    return f"Use --prior {prior.name}:slices (slice by slice), or {classical}." if slices else f"Use {classical}."
+    return _adapted(prior, "slices", " (slice by slice)") if slices else f"Use {CLASSICAL}."
+
+
+def _adapted(prior: Prior, adapter: str, meaning: str = "") -> str:
+    """What to do: the prior under an adapter, unless it works on latents, which takes none, or a classical solver."""
+    if not isinstance(prior.space, Affine):
+        return f"Use --prior natural:{adapter}{meaning}, or {CLASSICAL}."
+    return f"Use --prior {prior.name}:{adapter}{meaning}, or {CLASSICAL}."
 
 
 def _where_priors_come_from(method: Solver, prior: Prior) -> str:
