@@ -152,8 +152,7 @@ class BlindSpotPrior(SelfSupervisedPrior):
         """
         layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
         for layer in layers:
-            gain = "linear" if layer is layers[-1] else "relu"
-            nn.init.kaiming_normal_(layer.weight, nonlinearity=gain)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer is layers[-1] else "relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
