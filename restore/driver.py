@@ -107,7 +107,8 @@ def solve(
     warn_of_simulated_maps(problem)
     began = time.perf_counter()
     with _plain_context(), repeatable(settings.deterministic):
-        placed = _ordinary(problem).to(torch.device(settings.device))
+        told = problem.for_prior() if method.needs_prior else problem
+        placed = _ordinary(told).to(torch.device(settings.device))
         sources = _sources(settings, seed)
         trained = None
         if chosen_prior is not None:
@@ -182,6 +183,11 @@ def _plain_context() -> Iterator[None]:
         yield
 
 
+def _level_told(problem: Problem, method: Solver) -> float | None:
+    """The white noise that a solver with a prior was told in place of the noise's own; None for one without."""
+    return problem.prior_level if method.needs_prior else None
+
+
 def _provenance(
     problem: Problem,
     method: Solver,
@@ -202,6 +208,7 @@ def _provenance(
         "solver": {"name": solver_name(method), **{k: plain(v) for k, v in dataclasses.asdict(method).items()}},
         "operator": f"{type(problem.operator).__name__}({problem.operator.extra_repr()})",
         "noise": repr(problem.noise),
+        **({} if problem.prior_level is None else {"noise_level_of_prior": _level_told(problem, method)}),
         "gaussian_stand_in": bool(method.needs_gaussian) and problem.gaussian() is not problem,
         "settings": dataclasses.asdict(settings),
         "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,

@@ -30,6 +30,8 @@ class Problem:
     recipe: how y came about, from which `restore rerun` can build the operator again; None for one made in a script.
     space: the units of the operator's input: x_picture = space.to(x). y_scale: by how much y was divided when the
     problem was brought there. Both are set by `posed`.
+    prior_level: standard deviation of white noise, in the units of y, that a solver with a prior is told in place of
+    the noise's own, where that is correlated (`restore.noise_doctor`). Chi-square keeps to `noise`.
     copies: how often each picture stands in the batch; entry s * pictures + k is copy s of picture k, see `repeated`.
     """
 
@@ -42,6 +44,7 @@ class Problem:
     space: Space = field(default=IDENTITY, repr=False)
     y_scale: float = field(default=1.0, repr=False)
     copies: int = field(default=1, repr=False)
+    prior_level: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.operator, Operator):
@@ -149,7 +152,9 @@ class Problem:
         if isinstance(part, Affine):
             y = self._keep((self.y - self._image(part.shift)) / part.scale)
             noise = operators.noise.Gaussian(sigma=self.noise.sigma / part.scale)
-            return replace(self, y=y, noise=noise, truth=truth, space=whole, y_scale=self.y_scale * part.scale)
+            level = None if self.prior_level is None else self.prior_level / part.scale
+            moved = replace(self, y=y, noise=noise, truth=truth, space=whole, y_scale=self.y_scale * part.scale)
+            return replace(moved, prior_level=level)
         if isinstance(part, Latent) and isinstance(part.decode, LinearOperator):
             y = self.y if part.has_no_offset else self._keep(self.y - self._image(part.offset))
             return replace(self, y=y, operator=self.operator @ part.decode, truth=None, space=whole)
@@ -192,6 +197,12 @@ class Problem:
         if isinstance(self.noise, operators.noise.Gaussian):
             return self
         return replace(self, noise=operators.noise.Gaussian(sigma=self.sigma))
+
+    def for_prior(self) -> Problem:
+        """Itself under the white noise that a prior is to be told; itself where that is the noise's own level."""
+        if self.prior_level is None:
+            return self
+        return replace(self, noise=operators.noise.Gaussian(sigma=self.prior_level), prior_level=None)
 
     def to(self, device: torch.device | str) -> Problem:
         """The problem with its arrays and operator on a device."""

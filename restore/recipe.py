@@ -20,7 +20,7 @@ class Recipe(Mapping[str, Any]):
     task: name and sections of the task, as its file says them, with what the measurement told put in. input_shape: of
     the picture. noise: the law as the problem has it, rounding included. notes: what was decided, in sentences.
     file_units: x_problem = file_units.to(x_file). seed: of the simulated measurement, None for one
-    from elsewhere. arrays: of the operator (kernel, mask, maps, ...), by name.
+    from elsewhere. prior_level: see `Problem`. arrays: of the operator (kernel, mask, maps, ...), by name.
 
     It reads as a mapping too, of the keys that result files have had from the first on.
     """
@@ -31,6 +31,7 @@ class Recipe(Mapping[str, Any]):
     notes: tuple[str, ...] = ()
     file_units: Affine = IDENTITY
     seed: int | None = None
+    prior_level: float | None = None
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -51,6 +52,7 @@ class Recipe(Mapping[str, Any]):
             notes=tuple(kept.get("notes", ())),
             file_units=Affine(float(shift), float(scale)),
             seed=kept.get("seed"),
+            prior_level=kept.get("prior_level"),
             arrays=dict(arrays if arrays is not None else kept.get("arrays", {})),
         )
 
@@ -73,6 +75,7 @@ class Recipe(Mapping[str, Any]):
             "notes": list(self.notes),
             "file_units": [self.file_units.shift, self.file_units.scale],
             **({} if self.seed is None else {"seed": self.seed}),
+            **({} if self.prior_level is None else {"prior_level": self.prior_level}),
         }
 
     def __getitem__(self, key: str) -> Any:

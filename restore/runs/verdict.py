@@ -59,6 +59,8 @@ def _structure(problem: Problem, estimate: Tensor) -> str | None:
     """Correlation of neighbouring residuals, where the measurement is picture-like and complete."""
     if len(problem.operator.output_shape) < 3 or problem.operator.observed is not None or problem.sigma == 0:
         return None
+    if problem.prior_level is not None:  # the noise itself is correlated
+        return None
     residual = problem.residual(estimate)
     residual = residual - residual.mean((-2, -1), keepdim=True)
     power = float((residual.abs() ** 2).mean())

@@ -19,6 +19,7 @@ from operators.core.base import Operator
 from operators.noise import REGISTRY as NOISES
 from operators.noise import NoiseModel
 
+from ..noise_doctor.level import noise_level
 from ..problem import Problem
 from . import informing, masks, measurement, units
 from .given import Given
@@ -59,13 +60,13 @@ def pose(physics: Physics, image: Any, statement: Given) -> Problem:
         y, file_units = scale * y, Affine(0.0, scale)
         if isinstance(statement.sigma, float):
             statement = replace(statement, sigma=scale * statement.sigma)
-    noise = _noise(physics, y, operator, statement, notes)
+    noise, prior_level = _noise(physics, y, operator, statement, notes)
     bits = _bits(physics, image) if picture else physics.bits
     if bits is not None:
         noise = measurement.with_rounding(noise, bits)
     y = measurement.keep_observed(y, operator)
-    recipe = physics.recipe(operator, noise, notes=notes, file_units=file_units, arrays=arrays)
-    return Problem(y, operator, noise, recipe=recipe)
+    recipe = physics.recipe(operator, noise, notes=notes, file_units=file_units, prior_level=prior_level, arrays=arrays)
+    return Problem(y, operator, noise, recipe=recipe, prior_level=prior_level)
 
 
 def _arrays(
@@ -159,7 +160,10 @@ def _operator(
     )
 
 
-def _noise(physics: Physics, y: Tensor, operator: Operator, statement: Given, notes: list[str]) -> NoiseModel:
+def _noise(
+    physics: Physics, y: Tensor, operator: Operator, statement: Given, notes: list[str]
+) -> tuple[NoiseModel, float | None]:
+    """The law of the noise, and the white level that a prior is to be told in its place (None: the same)."""
     law = physics.sections.noise
     parameters = keyword_defaults(NOISES.load(law.name))
     changes: dict[str, float] = {}
@@ -178,27 +182,35 @@ def _noise(physics: Physics, y: Tensor, operator: Operator, statement: Given, no
         if statement.peak is None:
             notes.append(f"noise peak: {changes['peak']:g}, the task's own (give another with --peak)")
     if "sigma" in parameters:
-        changes["sigma"] = _sigma(physics, y, operator, statement.sigma, notes)
-    return physics.noise(**changes)
+        changes["sigma"], prior_level = _sigma(physics, y, operator, statement.sigma, notes)
+        return physics.noise(**changes), prior_level
+    return physics.noise(**changes), None
 
 
-def _sigma(physics: Physics, y: Tensor, operator: Operator, sigma: float | str | None, notes: list[str]) -> float:
+def _sigma(
+    physics: Physics, y: Tensor, operator: Operator, sigma: float | str | None, notes: list[str]
+) -> tuple[float, float | None]:
     # Of a task whose files are measurements, sigma is that of simulations; a file's own level is unknown.
     fixed = None if physics.sections.input.measured else physics.sections.noise.parameters.get("sigma")
     if isinstance(sigma, int | float) and not isinstance(sigma, bool):
-        return _possible(check("sigma", float(sigma), Deviation), y, operator)
+        return _possible(check("sigma", float(sigma), Deviation), y, operator), None
     if sigma is None and fixed is not None:
         notes.append(f"noise sigma: {fixed:.4g}, the task's own (give another with --sigma, or --sigma estimate)")
-        return float(fixed)
+        return float(fixed), None
     if sigma not in (None, "estimate"):
         raise BadType(f"sigma is {sigma!r}", wanted="a number, or 'estimate'")
     if y.ndim != 4 or operator.observed is not None or min(y.shape[-2:]) < 8:
         raise BadInput("the noise cannot be estimated from this measurement", do="Give it with --sigma NUMBER.")
+    if physics.sections.operator.name == "identity" and physics.sections.input.unit == "[0,1]":
+        found = noise_level(y)
+        notes.append(found.sentence())
+        return found.sigma, found.level if found.kind == "correlated" else None
+    # Flat patches of a blurred or reduced picture hold structure; the finest band of a blurred one holds noise alone.
     estimated = measurement.estimate_sigma(y)
     notes.append(
         f"noise sigma: {estimated:.4g}, estimated from the finest wavelet coefficients; fine texture raises it"
     )
-    return estimated
+    return estimated, None
 
 
 def _possible(sigma: float, y: Tensor, operator: Operator) -> float:

@@ -95,6 +95,7 @@ class Physics:
         notes: list[str],
         file_units: Affine = IDENTITY,
         seed: int | None = None,
+        prior_level: float | None = None,
         arrays: Mapping[str, Tensor] | None = None,
     ) -> Recipe:
         """What `rebuild` needs to make operator and noise again."""
@@ -108,6 +109,7 @@ class Physics:
             notes=tuple(notes),
             file_units=file_units,
             seed=seed,
+            prior_level=prior_level,
             arrays=dict(arrays or {}),
         )
 
@@ -148,4 +150,5 @@ def rebuild(
 
     kept = replace(Recipe.read(recipe), arrays=dict(arrays))
     operator = build_operator(kept.operator, kept.input_shape, arrays)
-    return Problem(y, operator, build_noise(kept.noise), truth=truth, image_ids=image_ids, recipe=kept)
+    noise, level = build_noise(kept.noise), kept.prior_level
+    return Problem(y, operator, noise, truth=truth, image_ids=image_ids, recipe=kept, prior_level=level)
