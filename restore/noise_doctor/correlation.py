@@ -7,11 +7,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .flat import SHARE, levelled
+from .flat import NOTHING, alike_patches
 
 SIDE = 16  # pixels of a patch
 REACH = 4  # lags along each axis
-ALIKE = 1.5  # patches whose deviation is at most this times that of the flattest tenth are taken for noise alone
 
 
 def correlation_kernel(y: Tensor, reach: int = REACH) -> Tensor:
@@ -21,15 +20,12 @@ def correlation_kernel(y: Tensor, reach: int = REACH) -> Tensor:
     the flattest tenth. Taking the plane out of a patch takes part of the noise along: the products of neighbours left
     are linear in r, and that system is solved. Without any variation r is that of white noise.
     """
-    patches = levelled(y, SIDE)
-    energy = patches.square().mean((1, 2, 3))
-    tenth = energy.kthvalue(max(1, round(SHARE * len(energy)))).values
-    kept = patches[energy <= ALIKE**2 * tenth].flatten(0, 1)
+    kept = alike_patches(y, SIDE).flatten(0, 1)
     lags = half_lags(reach)
     products = torch.stack([_products(kept, dy, dx) for dy, dx in lags])
     r = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
     r[reach, reach] = 1
-    if float(products[0]) == 0:
+    if float(products[0]) < NOTHING:
         return r
     covariance = torch.linalg.solve(_seen_through_planes(reach), products)
     for (dy, dx), value in zip(lags, (covariance / covariance[0]).tolist(), strict=True):

@@ -14,6 +14,8 @@ FEWEST = 8  # patches that are kept at least
 ENDS = (0.02, 0.98)  # values outside are near the ends of the range, where noise is cut off
 CLIPPED = 0.02  # share of a patch's values that may lie there
 ENOUGH = 40  # patches away from the ends; with fewer all are looked at
+NOTHING = 1e-24  # mean square that the arithmetic leaves of a plane
+ALIKE = 1.5  # patches whose deviation is at most this times that of the flattest tenth are taken for noise alone
 MOST = 40_000  # patches; a larger picture is sampled more sparsely
 
 
@@ -52,7 +54,7 @@ def flat_patches(y: Tensor, side: int) -> FlatPatches:
     mean_square = float(kept.square().mean())
     freedom = side**2 / (side**2 - 3)  # the plane took three of the numbers
     low, tenth = (float(energy[int(share * len(energy))]) for share in (LOWEST, SHARE))
-    if mean_square == 0:
+    if mean_square < NOTHING:
         return FlatPatches(0.0, 0.0, 1.0, 0.0, 0.0, kept)
     right = kept[..., :, 1:] * kept[..., :, :-1]
     down = kept[..., 1:, :] * kept[..., :-1, :]
@@ -67,6 +69,17 @@ def flat_patches(y: Tensor, side: int) -> FlatPatches:
         floor=math.sqrt(low / tenth) if tenth > 0 else 0.0,
         patches=kept,
     )
+
+
+def alike_patches(y: Tensor, side: int) -> Tensor:
+    """All patches (n x C x side x side, planes removed) that vary little more than the flattest tenth.
+
+    The flattest alone are those whose noise happens to be small: what is read of them is low.
+    """
+    patches = levelled(y, side)
+    energy = patches.square().mean((1, 2, 3))
+    tenth = energy.kthvalue(max(1, round(SHARE * len(energy)))).values
+    return patches[energy <= ALIKE**2 * tenth]
 
 
 def levelled(y: Tensor, side: int) -> Tensor:

@@ -48,9 +48,11 @@ class Scatter:
 
     @property
     def dependent(self) -> bool:
-        """Whether the gain is there beyond doubt: over three standard errors, and a tenth of the variance."""
-        middle = self.gain * sum(self.means) / max(len(self.means), 1)
-        return self.reliable and self.gain > 3 * self.gain_error and middle > 0.1 * (middle + max(self.read, 0.0))
+        """Whether a gain, or a fall, is there beyond doubt: over three standard errors, and a tenth of the variance."""
+        if not self.reliable:
+            return False
+        change = abs(self.gain) * (self.means[-1] - self.means[0])
+        return abs(self.gain) > 3 * self.gain_error and change > 0.1 * max(self.variances)
 
 
 def scatter(y: Tensor, *, ends: tuple[float, float] | None = (0.0, 1.0), factor: float = 1.0) -> Scatter:

@@ -102,6 +102,11 @@ def render(page: Page) -> str:
     )
 
 
+def stylesheet() -> str:
+    """The CSS of a report, for other pages of the toolkit."""
+    return _part("page.css")
+
+
 def flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested plain data as (dotted key, text) rows."""
     rows: list[tuple[str, str]] = []
