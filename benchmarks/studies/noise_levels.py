@@ -35,7 +35,7 @@ CLOSE = 0.2  # relative, of sigma from the truth
 
 
 @dataclass(frozen=True)
-class Measured:
+class NoisePair:
     """One pair. truth: rms of noisy minus clean. psnr: of the noisy picture and of the denoised one, None unasked."""
 
     data_set: str
@@ -64,14 +64,15 @@ def pairs(root: Path, data_set: str, crops: int) -> Iterator[tuple[str, Tensor, 
         yield path.stem, centre_crop(noisy[None], SIDE)[0], centre_crop(clean[None], SIDE)[0]
 
 
-def measured(data_set: str, name: str, noisy: Tensor, clean: Tensor, prior: DiffusionPrior | None) -> Measured:
+def measured(data_set: str, name: str, noisy: Tensor, clean: Tensor, prior: DiffusionPrior | None) -> NoisePair:
     """The levels of one pair, and the PSNR of one call of the prior where there is one."""
     found = noise_level(noisy[None])
     denoised = None
     if prior is not None:
         with torch.inference_mode():
-            denoised = _psnr(prior.denoise(noisy[None], found.level)[0], clean) if found.level > 0 else None
-    return Measured(
+            kept = noisy if found.level == 0 else prior.denoise(noisy[None], found.level)[0]  # 0: left alone
+        denoised = _psnr(kept, clean)
+    return NoisePair(
         data_set=data_set,
         name=name,
         truth=float((noisy - clean).square().mean().sqrt()),
@@ -81,7 +82,7 @@ def measured(data_set: str, name: str, noisy: Tensor, clean: Tensor, prior: Diff
     )
 
 
-def table(rows: Sequence[Measured]) -> str:
+def table(rows: Sequence[NoisePair]) -> str:
     """Markdown: a row for each pair, then a line for each set."""
     lines = [
         "| set | crop | truth x 255 | white | sigma | ratio | level | kind | PSNR noisy | denoised |",
@@ -96,7 +97,7 @@ def table(rows: Sequence[Measured]) -> str:
     return "\n".join([*lines, "", *(_summary(rows, name) for name in SETS if any(r.data_set == name for r in rows))])
 
 
-def _summary(rows: Sequence[Measured], name: str) -> str:
+def _summary(rows: Sequence[NoisePair], name: str) -> str:
     of_set = [row for row in rows if row.data_set == name]
     ratios = torch.tensor([row.ratio for row in of_set])
     white = torch.tensor([row.found.white / row.truth for row in of_set])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .examination import Examination
 from .level import CORRELATED
@@ -53,8 +55,8 @@ def assumptions(found: Examination) -> tuple[Assumption, ...]:
     )
 
 
-def advice(found: Examination, file: str) -> Advice:
-    """The task, solver and levels for the picture in `file`, with the command."""
+def advice(found: Examination, file: str, reading: Mapping[str, Any] | None = None) -> Advice:
+    """The task, solver and levels for the picture in `file`, with the command. reading: options it was read with."""
     level = found.level
     if found.clean:
         why = "The picture shows no noise above its rounding: leave it alone."
@@ -70,7 +72,7 @@ def advice(found: Examination, file: str) -> Advice:
     if found.impulses > IMPULSES:
         solver = "median"
         reasons.append("Pixels jump to the ends of the range (salt and pepper): a median first, then look again.")
-    elif line.dependent and line.gain > 0 and level.kind == "white" and line.read <= PHOTONS * line.gain * middle:
+    elif line.dependent and line.gain > 0 and level.kind == "white" and abs(line.read) <= PHOTONS * line.gain * middle:
         task, last = "denoise-poisson", ["--peak", f"{1 / line.gain:.4g}"]
         reasons.append(f"The variance grows with brightness as photon counts do: {1 / line.gain:.4g} at full white.")
     elif level.kind == "correlated":
@@ -89,6 +91,7 @@ def advice(found: Examination, file: str) -> Advice:
             f"One level is a compromise: the noise goes from {low:.3g} in the dark to {high:.3g} in the light."
         )
     words = ["restore", "run", "--task", task, "--input", file, "--measured", *last]
+    words += [word for key, value in (reading or {}).items() for word in (f"--{key.replace('_', '-')}", str(value))]
     words += [] if solver is None else ["--solver", solver]
     return Advice(shlex.join(words), task, solver, level.sigma, level.level, tuple(reasons))
 

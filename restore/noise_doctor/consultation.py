@@ -75,7 +75,7 @@ def consult(
     picture = _picture(image, source)
     frames = [_picture(io.read(path, **options), path) for path in dark]
     found = examine(picture, frames)
-    said, told = assumptions(found), advice(found, str(source))
+    said, told = assumptions(found), advice(found, str(source), options)
     written = None if out is None else page.write(out, found, said, told, title=f"Noise of {source.name}")
     return Consultation(found, said, told, tuple(image.meta.notes), written)
 

@@ -14,6 +14,7 @@ from operators import BadInput, BadType
 from .colour import colour_correlation, colour_covariance, impulse_share, tail_ratio
 from .correlation import SIDE, correlation_kernel
 from .dark import DarkNoise, dark_noise
+from .flat import own_white
 from .level import STEP, NoiseLevel, noise_level
 from .lines import LineNoise, line_noise
 from .scatter import Scatter, scatter
@@ -29,8 +30,9 @@ class Examination:
     """What was found in one picture (C x H x W).
 
     colours: mean correlation of the noise of two channels; channel_sigma: of each channel in the flattest patches.
-    tails: of the noise there over those of normal noise. impulses: share of pixels that jump to an end. kernel: r(dy,
-    dx) with lag 0 in the middle. dark: of dark frames, where there are any.
+    white: the value that is white for the picture, see `own_white`. tails: of the noise over those of normal noise.
+    impulses: share of pixels that jump to an end. kernel: r(dy, dx) with lag 0 in the middle. dark: of dark frames,
+    where there are any.
     """
 
     shape: tuple[int, ...]
@@ -42,18 +44,24 @@ class Examination:
     channel_sigma: tuple[float, ...]
     tails: float
     impulses: float
+    white: float
     kernel: Tensor = field(repr=False)
     dark: DarkNoise | None = None
 
     @property
     def clean(self) -> bool:
         """Whether no noise is seen: none above the rounding, or nothing that differs from structure."""
-        return self.level.kind == "unseen" or self.level.sigma <= max(HARDLY, 0.5 * min(self.storage.step, STEP))
+        return self.level.kind == "unseen" or self.level.sigma <= self.hardly
+
+    @property
+    def hardly(self) -> float:
+        """The noise that is none: half a stored step of at most 8 bits; of floats, half of a 255th of the white."""
+        return 0.5 * min(self.storage.step, STEP) if self.storage.step else HARDLY * self.white
 
     @property
     def striped(self) -> bool:
         """Whether rows or columns share noise that matters."""
-        return max(self.lines.rows, self.lines.columns) > max(LINES_SEEN * self.level.sigma, HARDLY)
+        return max(self.lines.rows, self.lines.columns) > max(LINES_SEEN * self.level.sigma, self.hardly)
 
     def plain(self) -> dict[str, Any]:
         """Everything as plain numbers for JSON; unknown errors are None."""
@@ -88,6 +96,7 @@ class Examination:
             "colour_correlation": self.colours,
             "channel_sigma": list(self.channel_sigma),
             "tails": self.tails,
+            "white": self.white,
             "impulses": self.impulses,
             "dark": None
             if dark is None
@@ -119,18 +128,22 @@ def examine(picture: Tensor, dark: Sequence[Tensor] = ()) -> Examination:
     y = _middle(picture.detach().cpu())[None]
     level = noise_level(y)
     correlated = level.kind == "correlated" and level.white > 0
-    covariance = colour_covariance(y)
+    white = own_white(y)
+    bright = y / white  # thresholds are in the range that the picture uses
+    covariance = white**2 * colour_covariance(bright)
+    lines = line_noise(bright)
     return Examination(
         shape=tuple(picture.shape),
         level=level,
-        scatter=scatter(y, factor=(level.sigma / level.white) ** 2 if correlated else 1.0),
-        lines=line_noise(y),
+        scatter=scatter(bright, factor=(level.sigma / level.white) ** 2 if correlated else 1.0).scaled(white),
+        lines=LineNoise(white * lines.rows, white * lines.columns),
         storage=storage(y),
         colours=colour_correlation(covariance),
         channel_sigma=tuple(covariance.diagonal().clamp_min(0).sqrt().tolist()),
-        tails=tail_ratio(y),
-        impulses=impulse_share(y, level.sigma),
-        kernel=correlation_kernel(y),
+        tails=tail_ratio(bright),
+        white=white,
+        impulses=impulse_share(bright, level.sigma / white),
+        kernel=correlation_kernel(bright),
         dark=dark_noise(dark) if dark else None,
     )
 

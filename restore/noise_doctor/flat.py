@@ -16,6 +16,7 @@ CLIPPED = 0.02  # share of a patch's values that may lie there
 ENOUGH = 40  # patches away from the ends; with fewer all are looked at
 NOTHING = 1e-24  # mean square that the arithmetic leaves of a plane
 ALIKE = 1.5  # patches whose deviation is at most this times that of the flattest tenth are taken for noise alone
+DIM = 0.25  # of the range, under which a picture is dim
 MOST = 40_000  # patches; a larger picture is sampled more sparsely
 
 
@@ -69,6 +70,18 @@ def flat_patches(y: Tensor, side: int) -> FlatPatches:
         floor=math.sqrt(low / tenth) if tenth > 0 else 0.0,
         patches=kept,
     )
+
+
+def own_white(y: Tensor) -> float:
+    """The value that is white for a picture: 1, or of a dim one what all but a thousandth of its values lie under.
+
+    Dim: that is under a quarter. Counts of 12 bits in a file of 16 use a sixteenth of the range; what is near the ends,
+    or faint, is told in the range that is used.
+    """
+    values = y.double().flatten()
+    values = values[:: max(1, len(values) // 1_000_000)]
+    bright = float(values.kthvalue(max(1, round(0.999 * len(values)))).values)
+    return bright if 0 < bright < DIM else 1.0
 
 
 def alike_patches(y: Tensor, side: int) -> Tensor:

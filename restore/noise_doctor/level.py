@@ -8,12 +8,12 @@ lags. Chi-square, intervals and reports need the true level. Where the noise is 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
 
-from .flat import flat_patches
+from .flat import flat_patches, own_white
 from .white import haar_variances, parseval_level, white_level
 
 Kind = Literal["white", "correlated", "unseen"]
@@ -67,7 +67,7 @@ def noise_level(y: Tensor) -> NoiseLevel:
 
     Pictures under 16 pixels a side have too few flat patches: their noise is taken for white.
     """
-    each = [_of_one(y[k : k + 1]) for k in range(len(y))]
+    each = [_in_own_range(y[k : k + 1]) for k in range(len(y))]
     if len(each) == 1:
         return each[0]
     mean = {
@@ -76,6 +76,14 @@ def noise_level(y: Tensor) -> NoiseLevel:
     }
     kinds = [found.kind for found in each]
     return NoiseLevel(kind=next(k for k in ("correlated", "white", "unseen") if k in kinds), **mean)  # type: ignore[arg-type]
+
+
+def _in_own_range(y: Tensor) -> NoiseLevel:
+    """Of one picture, in units of its own white: a dim picture is judged as the same picture brightened."""
+    scale = own_white(y)
+    found = _of_one(y / scale)
+    levels = {name: scale * getattr(found, name) for name in ("sigma", "level", "white")}
+    return replace(found, **levels)
 
 
 def _of_one(y: Tensor) -> NoiseLevel:

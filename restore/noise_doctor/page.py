@@ -65,7 +65,7 @@ def scatter_svg(found: Examination) -> str:
     ]
     if line.variances and max(line.variances) > 0:
         top = 1.15 * max(line.variances)
-        left, right = min(0.0, *line.means), max(1.0, *line.means)
+        left, right = min(0.0, *line.means), max(found.white, *line.means)
 
         def place(x: float, v: float) -> tuple[float, float]:
             across = EDGE + (x - left) / (right - left) * (WIDTH - 10 - EDGE)

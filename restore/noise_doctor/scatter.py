@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,6 +45,18 @@ class Scatter:
     def sigma(self, x: float) -> float:
         """Standard deviation at brightness x by the line, 0 where it is negative."""
         return math.sqrt(max(0.0, self.gain * x + self.read))
+
+    def scaled(self, scale: float) -> Scatter:
+        """The same for the picture times `scale`."""
+        return replace(
+            self,
+            means=tuple(scale * m for m in self.means),
+            variances=tuple(scale**2 * v for v in self.variances),
+            gain=scale * self.gain,
+            read=scale**2 * self.read,
+            gain_error=scale * self.gain_error,
+            read_error=scale**2 * self.read_error,
+        )
 
     @property
     def dependent(self) -> bool:

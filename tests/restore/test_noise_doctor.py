@@ -308,10 +308,11 @@ def test_advice_is_a_command_that_fits() -> None:
     y = scene() * 0.9 + 0.05
     told = advice(examine((y + white(0.03, y))[0]), "a picture.png")
     assert told.command == "restore run --task denoise --input 'a picture.png' --measured --sigma estimate"
+    as_read = advice(examine((y + white(0.03, y))[0]), "y.tif", {"white": 4095.0, "index": 2})
+    assert as_read.command is not None and as_read.command.endswith("--sigma estimate --white 4095.0 --index 2")
     photons = advice(examine((torch.poisson(y / 0.004, generator=source(1)) * 0.004)[0]), "y.npy")
-    assert photons.task == "denoise-poisson" and 1 / float(photons.command.split()[-1]) == pytest.approx(
-        0.004, rel=0.05
-    )
+    assert photons.task == "denoise-poisson" and photons.command is not None
+    assert 1 / float(photons.command.split()[-1]) == pytest.approx(0.004, rel=0.05)
     hit = torch.rand(y.shape, generator=source(12)) < 0.02
     speckled = torch.where(hit, torch.ones_like(y), y + white(0.01, y))
     assert advice(examine(speckled[0]), "y.npy").solver == "median"
@@ -340,6 +341,16 @@ def test_what_cannot_be_examined_is_refused() -> None:
     for bad in (torch.zeros(3, 8, 40), torch.zeros(2, 3, 40, 40), torch.full((1, 20, 20), math.nan)):
         with pytest.raises(BadInput):
             examine(bad)
+
+
+def test_a_dim_picture_is_judged_as_the_same_picture_brightened() -> None:
+    """12 bits in a file of 16: nothing is said of a range that the picture does not use."""
+    clean = scene(384) * 0.9
+    y = torch.poisson(clean / 0.003, generator=source(2)) * 0.003 + white(0.01, clean)
+    bright, dim = examine(y[0]), examine((y[0] * 3000).round() / 65535)
+    assert not dim.clean and dim.level.sigma * 65535 / 3000 == pytest.approx(bright.level.sigma, rel=0.02)
+    assert dim.scatter.dependent and dim.scatter.gain * 65535 / 3000 == pytest.approx(0.003, rel=0.05)
+    assert advice(dim, "y.tif").task == advice(bright, "y.tif").task == "denoise-poisson"
 
 
 # -- the level reaches the prior ---------------------------------------------------------------------------------------
