@@ -78,8 +78,8 @@ def own_white(y: Tensor) -> float:
     Dim: that is under a quarter. Counts of 12 bits in a file of 16 use a sixteenth of the range; what is near the ends,
     or faint, is told in the range that is used.
     """
-    values = y.double().flatten()
-    values = values[:: max(1, len(values) // 1_000_000)]
+    values = y.flatten()
+    values = values[:: max(1, len(values) // 1_000_000)].double()
     bright = float(values.kthvalue(max(1, round(0.999 * len(values)))).values)
     return bright if 0 < bright < DIM else 1.0
 
@@ -105,8 +105,8 @@ def _cut(y: Tensor, side: int) -> Tensor:
     """Overlapping patches, n x C x side x side, at most about MOST of them."""
     height, width = y.shape[-2:]
     stride = max(side // 2, math.isqrt(max(1, len(y) * height * width // MOST)))
-    cut = y.double().unfold(-2, side, stride).unfold(-2, side, stride)
-    return cut.permute(0, 2, 3, 1, 4, 5).reshape(-1, y.shape[1], side, side)
+    cut = y.unfold(-2, side, stride).unfold(-2, side, stride)
+    return cut.permute(0, 2, 3, 1, 4, 5).reshape(-1, y.shape[1], side, side).double()
 
 
 def _away_from_ends(patches: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def noise_level(y: Tensor) -> NoiseLevel:
 def _in_own_range(y: Tensor) -> NoiseLevel:
     """Of one picture, in units of its own white: a dim picture is judged as the same picture brightened."""
     scale = own_white(y)
-    found = _of_one(y / scale)
+    found = _of_one(y if scale == 1 else y / scale)
     levels = {name: scale * getattr(found, name) for name in ("sigma", "level", "white")}
     return replace(found, **levels)
 
