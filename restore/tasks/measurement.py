@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import torch
@@ -105,13 +106,19 @@ def estimate_sigma(y: Tensor) -> float:
     """Standard deviation of white noise in a picture, from the median of its finest wavelet coefficients.
 
     y: B x C x H x W. Donoho, Johnstone 1994 (skimage.restoration.estimate_sigma), mean over channels. Fine texture
-    counts as noise, so the value is an upper bound for detailed pictures.
+    counts as noise, so the value is an upper bound for detailed pictures. A channel without any detail (black, or cut
+    off at white) has none.
     """
+    import numpy as np
     import skimage.restoration
 
     estimate: Any = skimage.restoration.estimate_sigma
     array = y.detach().cpu().double().numpy()
-    return float(sum(estimate(entry, channel_axis=0, average_sigmas=True) for entry in array) / len(array))
+    with warnings.catch_warnings():
+        # A channel that is constant has no coefficient to take the median of: skimage warns and answers NaN.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        channels = [estimate(entry, channel_axis=0, average_sigmas=False) for entry in array]
+    return float(sum(np.mean(np.nan_to_num(sigmas)) for sigmas in channels) / len(array))
 
 
 def detect_mask(y: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Callable, Mapping
 
@@ -25,6 +26,7 @@ from restore.noise_doctor.examination import examine
 from restore.noise_doctor.flat import flat_patches
 from restore.noise_doctor.level import noise_level
 from restore.noise_doctor.lines import line_noise, row_deviation
+from restore.noise_doctor.page import scatter_svg
 from restore.noise_doctor.scatter import scatter
 from restore.noise_doctor.storage import block_grid, quantisation_step, storage
 from restore.noise_doctor.white import haar_variances, parseval_level, white_level
@@ -335,6 +337,31 @@ def test_a_photograph_without_noise_is_left_alone() -> None:
     assert advice(examine(reduced[0]), "y.png").command is None
     noisy = reduced + white(0.08, reduced).float()
     assert advice(examine(noisy[0]), "y.png").command is not None
+
+
+@pytest.mark.filterwarnings("error")
+def test_constant_channels_have_no_noise_and_spoil_no_others() -> None:
+    y = (scene(64) + white(0.05, scene(64))).float()
+    y[:, 1] = 1.0
+    assert white_level(y) == pytest.approx((white_level(y[:, :1]) + white_level(y[:, 2:])) / 3, rel=1e-12)
+    assert white_level(torch.zeros(1, 3, 64, 64)) == 0.0
+    assert math.isfinite(tasks.load("denoise").measured(y, sigma="estimate").sigma)
+
+
+def test_whatever_is_examined_is_plain_json() -> None:
+    numbers = torch.rand(3, 48, 64, generator=source(5))
+    for picture in (
+        torch.zeros(3, 64, 64),
+        torch.ones(1, 16, 16),
+        (numbers > 0.5).float(),
+        -numbers,
+        1e6 * numbers,
+        numbers[:1, :17],
+        torch.rand(31, 32, 33, generator=source(6)).double(),
+    ):
+        found = examine(picture)
+        json.dumps(found.plain(), allow_nan=False)
+        assert assumptions(found) and advice(found, "x").reasons and "<svg" in scatter_svg(found)
 
 
 def test_what_cannot_be_examined_is_refused() -> None:
