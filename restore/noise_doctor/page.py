@@ -111,7 +111,8 @@ def kernel_svg(found: Examination) -> str:
 def _svg(inside: str, width: float, height: float, label: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" '
-        f'aria-label="{label}" font-family="sans-serif" font-size="12" fill="currentColor">{inside}</svg>'
+        f'style="max-width: 100%; height: auto" aria-label="{label}" '
+        f'font-family="sans-serif" font-size="12" fill="currentColor">{inside}</svg>'
     )
 
 
