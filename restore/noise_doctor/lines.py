@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from .white import NORMAL_MEDIAN
@@ -57,9 +56,3 @@ def _across(grey: Tensor) -> float:
     if whole <= pixel * (1 + SIGNIFICANT * 2.3 / math.sqrt(height)) or whole - pixel < 1e-12:
         return 0.0
     return math.sqrt((whole - pixel) / 6)
-
-
-def line_profiles(y: Tensor) -> tuple[Tensor, Tensor]:
-    """Means over each row (H) and each column (W) of all pictures and channels, for a plot."""
-    grey = torch.as_tensor(y).double().mean((0, 1))
-    return grey.mean(-1), grey.mean(0)
