@@ -32,6 +32,10 @@ REGISTRY = PriorRegistry(
             "latent",
             "photographs as latents on a grid four times coarser: a small autoencoder and diffusion; for stsl, psld",
             "Latent diffusion: Rombach et al. 2022, arXiv 2112.10752",
+        "tokens": ShippedEntry(
+            "tokens",
+            "photographs as tokens of 4 x 4 pixels, RGB or gray, any size; solver aps",
+            "Masked diffusion: Sahoo et al. 2024, arXiv 2406.07524; codes: Mentzer et al. 2023, arXiv 2309.15505",
         ),
         "regression-sr4x": ShippedEntry("regression-sr4x", "super-resolution by 4 in one call; the control"),
         "rddm-sr4x": ShippedEntry(

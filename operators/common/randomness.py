@@ -128,8 +128,8 @@ class NoiseSource:
     def _filled(self, stream: str, fill: Filler, shape: tuple[int, ...]) -> np.ndarray:
         streams = self._streams(stream)
         out = np.empty((len(streams), *shape))
-        for entry, source in zip(out, streams, strict=True):
-            fill(source, entry)
+        for index, source in enumerate(streams):
+            fill(source, out[index, ...])  # an array also where an entry is one number
         return out
 
     def _streams(self, stream: str) -> list[np.random.Generator]:

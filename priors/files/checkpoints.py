@@ -28,6 +28,8 @@ ARCHITECTURES = Registry(
         "latent": Entry("priors.networks.coder:LatentNetwork", "autoencoder, and a U-Net on its latents"),
         "noise2noise": Entry("priors.networks.noise2noise:Noise2NoiseUNet", "U-Net of Noise2Noise and Noise2Score"),
         "blind-spot": Entry("priors.networks.blindspot:BlindSpotNetwork", "AP-BSN, SDAP and C-BSN: dilated blind spot"),
+        "token-coder": Entry("priors.networks.tokens:TokenCoder", "pictures as tokens and back"),
+        "tokens": Entry("priors.networks.tokens:TokenNetwork", "a coder and the predictor of hidden tokens"),
         "rddm": Entry("priors.networks.official.rddm:rddm", "released RDDM: one or two U-Nets, or a shared encoder"),
         "resfusion": Entry("priors.networks.official.resfusion:ResfusionUNet", "released Resfusion: U-Net"),
         "ir-sde": Entry("priors.networks.official.irsde:IRSDEUNet", "released IR-SDE: conditional U-Net"),

@@ -89,6 +89,12 @@ def _prior(path: Path, checkpoint: Checkpoint) -> Prior:
         from ..residual.network import from_settings
 
         return from_settings(checkpoint.network, settings)
+    if kind == "masked":
+        from ..discrete.network import from_network
+
+        return from_network(checkpoint.network)
+    if kind == "coder":
+        raise BadInput(f"{path} holds a coder of tokens and no prior", do="Train the prior: restore train tokens.")
     if kind == "released":
         from .importing.prior import from_settings as released
 
@@ -99,5 +105,5 @@ def _prior(path: Path, checkpoint: Checkpoint) -> Prior:
         return learned(checkpoint.network, settings)
     raise BadInput(
         f"{path} holds preconditioning {kind!r}",
-        wanted="'edm', 'latent', 'residual', 'released' or 'self-supervised'",
+        wanted="'edm', 'latent', 'residual', 'masked', 'released' or 'self-supervised'",
     )

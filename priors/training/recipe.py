@@ -22,16 +22,26 @@ from ..diffusion.edm import EDMObjective
 from ..files.checkpoints import ARCHITECTURES, load_network, save_network
 from ..files.embedded import weights_folder
 from ..networks.coder import Coder, LatentNetwork
+from ..networks.tokens import TokenCoder, TokenNetwork
 from ..residual.network import warm_start
 from .latent import AutoencoderObjective, LatentObjective
 from .loop import Progress, Trainer, TrainingSettings
 from .pairs import Batches
 from .photographs import Augmentation, CropSource, Photographs
 from .residual import ResidualObjective
+from .tokens import CoderObjective, TokensObjective
 from .widening import widen
 
-AnyObjective = EDMObjective | ResidualObjective | AutoencoderObjective | LatentObjective
-NAMED = {"latent-coder": AutoencoderObjective, "latent": LatentObjective}  # objectives that a recipe names
+AnyObjective = (
+    EDMObjective | ResidualObjective | AutoencoderObjective | LatentObjective | CoderObjective | TokensObjective
+)
+NAMED = {  # objectives that a recipe names
+    "latent-coder": AutoencoderObjective,
+    "latent": LatentObjective,
+    "token-coder": CoderObjective,
+    "tokens": TokensObjective,
+}
+EMBEDDED = {"latent-coder": "latent", "tokens-coder": "tokens"}  # recipe of a coder -> the prior that ships with it
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ class TrainingRecipe(Checked):
 
     network: settings of the network before the objective adapts them. warm_start: name of a weights file of the
     package whose weights the network begins with where shapes allow, or "". widen: name of one whose whole function a
-    wider network begins with, or "". coder: recipe of the coder whose latents are learned, or "".
+    wider network begins with, or "". coder: recipe of the coder whose latents or tokens are learned, or "".
     """
 
     name: str
@@ -161,9 +171,10 @@ def train(
     """
     coder = find_coder(recipe.coder, out) if recipe.coder else None
     if coder is not None:
-        recipe = replace(recipe, network={"coder": coder.settings, "denoiser": recipe.network})
+        inner = "denoiser" if isinstance(coder, Coder) else "predictor"
+        recipe = replace(recipe, network={"coder": coder.settings, inner: recipe.network})
     network = recipe.build_network()
-    if isinstance(network, LatentNetwork) and coder is not None:
+    if isinstance(network, LatentNetwork | TokenNetwork) and coder is not None:
         network.coder.load_state_dict(coder.state_dict())
     trainer = Trainer(network, recipe.objective, recipe.settings, checkpoint=out / f"{recipe.name}.ckpt", device=device)
     if weights is not None and trainer.step == 0:
@@ -176,16 +187,16 @@ def train(
     return export(recipe, trainer, out / f"{recipe.name}.safetensors", progress, origin=origin)
 
 
-def find_coder(name: str, folder: Path) -> Coder:
-    """The trained coder NAME.safetensors of a folder or, where it holds none, that of the embedded latent prior."""
+def find_coder(name: str, folder: Path) -> Coder | TokenCoder:
+    """The trained coder NAME.safetensors of a folder or, where it holds none, that of the embedded prior it belongs to."""
     own = folder / f"{name}.safetensors"
     if own.is_file():
         network = load_network(own).network
     else:
-        with resources.as_file(weights_folder() / "latent.safetensors") as path:
+        with resources.as_file(weights_folder() / f"{EMBEDDED[name]}.safetensors") as path:
             network = load_network(path).network
-    coder = network.coder if isinstance(network, LatentNetwork) else network
-    if not isinstance(coder, Coder):
+    coder = network.coder if isinstance(network, LatentNetwork | TokenNetwork) else network
+    if not isinstance(coder, Coder | TokenCoder):
         raise BadInput(f"{own} holds no coder", do=f"Make one: restore train {name} --out {folder}.")
     return coder
 

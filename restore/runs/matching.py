@@ -38,7 +38,8 @@ def choose_prior(prior: Prior | str | None, method: Solver, problem: Problem) ->
     """The prior a solver will use, None where it uses none; BadInput where it fits neither solver nor picture."""
     if not method.needs_prior:
         return None
-    own = getattr(method.prior_kind, "method", "natural")  # of solvers whose prior learns from the measurement
+    # Of solvers whose prior learns from the measurement, the kind names it.
+    own = method.usual_prior or getattr(method.prior_kind, "method", "natural")
     prior = priors.load(own if prior is None else prior) if prior is None or isinstance(prior, str) else prior
     if not method.takes(prior):
         raise BadInput(

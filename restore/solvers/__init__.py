@@ -124,6 +124,11 @@ REGISTRY = Registry(
             "a hyperspectral picture through three of its bands, by a prior of colour pictures",
             "Pang et al. 2024, arXiv 2402.15865",
         ),
+        "aps": Entry(
+            "restore.solvers.discrete.aps:APS",
+            "tokens guided by the data misfit through the decoder, the surest fixed first; needs a prior of tokens",
+            "Rout et al. 2025, arXiv 2510.02291",
+        ),
         "resshift": Entry(
             "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",

@@ -60,6 +60,7 @@ class Solver(Checked):
 
     needs_prior: whether a prior is used. prior_kind: the class of it, such as DiffusionPrior; `Prior.kind` of old, a
     string, is read too. process: of a ResidualPrior, the class of its process.
+    usual_prior: name of the prior it takes where nobody names one; "": the task's.
     differentiates: whether gradients pass through the prior, or through networks of the solver's own.
     prior_channels: channels that the prior is shown of a picture which has more; None: all of them.
     needs_modulus: whether it retrieves lost phases and nothing else (operators.optics.Modulus).
@@ -74,6 +75,7 @@ class Solver(Checked):
     needs_prior: ClassVar[bool] = True
     prior_kind: ClassVar[type[Prior] | str] = DiffusionPrior
     process: ClassVar[type[Process] | None] = None
+    usual_prior: ClassVar[str] = ""
     differentiates: ClassVar[bool] = False
     prior_channels: ClassVar[int | None] = None
     needs_linear: ClassVar[bool] = True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import build
+from . import REGISTRY, build
 from .base import Solver
 from .tuned import names, tuned
 
@@ -44,7 +44,10 @@ class Preference:
     def prior_for(self, name: str) -> str:
         """The prior that a solver takes for this task."""
         table = {**tuned(name, self.task), **self.settings.get(name, {})}
-        return self.prior if name == self.solver else str(table.get("prior", self.prior))
+        if name == self.solver:
+            return self.prior
+        usual = REGISTRY.load(name).usual_prior if name in REGISTRY else ""  # a solver of a script has no name
+        return str(table.get("prior", usual or self.prior))
 
     def solver_for(self, name: str) -> Solver:
         """The solver with those settings."""

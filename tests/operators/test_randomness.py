@@ -330,3 +330,11 @@ def test_a_stream_has_the_numbers_it_has_always_had():
     assert np.array_equal(drawn[0].numpy(), expected)
     known = NoiseSource(0, ["a"]).normal("start", like=torch.zeros(1, 2, dtype=torch.float64))[0]
     assert known.tolist() == pytest.approx([0.6212822021969978, 2.3909926475610557], abs=1e-15)
+
+
+def test_an_entry_may_be_a_single_number() -> None:
+    one, many = NoiseSource(0, ["a", "b"]), NoiseSource(0, ["a", "b"])
+    for law in ("normal", "uniform"):
+        alone = getattr(one, law)(law, torch.zeros(2, dtype=torch.float64))
+        assert torch.equal(alone, getattr(many, law)(law, torch.zeros(2, 1, dtype=torch.float64))[:, 0])
+    assert NoiseSource(0, ["a", "b"]).categorical("c", torch.zeros(2, 3)).shape == (2,)

@@ -21,6 +21,7 @@ from operators.optics.phase_retrieval import PhaseRetrieval
 from priors import residual
 from priors.analytic.gaussian import GaussianPrior
 from priors.base import Prior
+from priors.discrete.chain import TokenChain
 from priors.residual.analytic import GaussianPair
 from priors.selfsupervised.prior import SelfSupervisedPrior
 from restore import solvers
@@ -64,14 +65,26 @@ def _prior() -> GaussianPrior:
     )
 
 
+def _tokens() -> TokenChain:
+    """Patches of 4 x 4 pixels, the last ones over the border, each of a level and one of two slopes."""
+    values = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+    ramp = torch.linspace(-0.1, 0.1, 4, dtype=torch.float64)
+    basis = torch.stack([torch.full((3, 4, 4), 0.4, dtype=torch.float64), ramp.expand(3, 4, 4)])
+    transition = torch.softmax(-((torch.arange(9)[:, None] - torch.arange(9)).double() ** 2) / 8, dim=1)
+    first = torch.full((9,), 1 / 9, dtype=torch.float64)
+    return TokenChain((2, 3), first, transition, torch.cartesian_prod(values, values), basis, native_clip=(-2.0, 2.0))
+
+
 def _prior_for(solver: Solver, problem: Problem) -> Prior | None:
-    """What the solver takes: nothing, the prior of the pictures, or what a process can know of picture and y."""
+    """What the solver takes: nothing, the prior of the pictures, tokens, or what a process knows of picture and y."""
     if not solver.needs_prior:
         return None
     if solver.kind_taken() == "diffusion":
         return _prior()
     if issubclass(solver.prior_kind, SelfSupervisedPrior):
         return _learned(solver.prior_kind)
+    if solver.kind_taken() == "masked":
+        return _tokens()
     process = residual.build(solver.kind_taken(), **PROCESSES.get(solver.kind_taken(), {}))
     return GaussianPair.measured(process, _prior(), problem.linear, sigma=problem.sigma)
 
@@ -105,7 +118,7 @@ def _operator(name: str, keep: Tensor) -> Operator:
 
 def _build(name: str, **settings: Any) -> Solver:
     known = _settings(name)
-    quick = {key: QUICK for key in ("steps", "iterations") if key in known}
+    quick = {key: QUICK for key in ("steps", "inner_steps", "iterations") if key in known}
     quick |= {key: value for key, value in SMALL.items() if key in known}
     return solvers.build(name, **quick | settings)
 
