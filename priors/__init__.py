@@ -32,6 +32,7 @@ REGISTRY = PriorRegistry(
             "latent",
             "photographs as latents on a grid four times coarser: a small autoencoder and diffusion; for stsl, psld",
             "Latent diffusion: Rombach et al. 2022, arXiv 2112.10752",
+        ),
         "tokens": ShippedEntry(
             "tokens",
             "photographs as tokens of 4 x 4 pixels, RGB or gray, any size; solver aps",

@@ -129,6 +129,11 @@ REGISTRY = Registry(
             "tokens guided by the data misfit through the decoder, the surest fixed first; needs a prior of tokens",
             "Rout et al. 2025, arXiv 2510.02291",
         ),
+        "g2d2": Entry(
+            "restore.solvers.discrete.g2d2:G2D2",
+            "laws of tokens fitted by gradients through relaxed draws; needs a prior of tokens",
+            "Murata et al. 2025, sony/g2d2",
+        ),
         "resshift": Entry(
             "restore.solvers.residual.resshift:ResShift",
             "shifts the residual out of the noisy measurement in 4 to 15 steps; needs a resshift prior",

@@ -40,6 +40,7 @@ from priors.discrete.masked import MaskedPrior
 
 from ..base import Mean, Solver, State
 from ..parts.tokens import (
+    TABLES,
     Canvas,
     Loss,
     Perceptual,
@@ -68,7 +69,6 @@ Quantise = Annotated[
 Draw = Annotated[
     Literal["sample", "argmax", "nearest"], "the tokens: drawn from p, the likeliest, or the codes nearest to ebar"
 ]
-TABLES = 24  # pictures that logits of a token for 4 x 4 pixels, their moments and gradients take
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ Loss = Annotated[
     "of a decoded picture: mean |y - A x| (published), or -log p(y | x) for the noise's law",
 ]
 Perceptual = Annotated[NotNegative, "weight of LPIPS(A x, y), where y is a picture; 0: none"]
+TABLES = 24  # pictures that logits of a token for 4 x 4 pixels, their moments and gradients take
 FLOOR = 1e-3  # least standard deviation of the noise in a likelihood: without noise it would be infinite
 SMALLEST = 31  # side of a picture whose features LPIPS can tell
 
@@ -85,6 +86,11 @@ class Canvas:
         """log p of the hidden tokens (B x n x K) by the prior: one network call."""
         whole = self.prior.logits(self.on_grid(self.tokens)).flatten(2).to(self.dtype)
         return torch.log_softmax(at(whole.movedim(1, -1), places), dim=-1)
+
+    def known_logits(self, places: Tensor) -> Tensor:
+        """log p at any places (B x n x K): one network call; a token that is seen is certain."""
+        whole = self.prior.probabilities(self.on_grid(self.tokens)).flatten(2).to(self.dtype)
+        return at(whole.movedim(1, -1), places).log()
 
     def with_tokens(self, places: Tensor, chosen: Tensor) -> Canvas:
         """The canvas with tokens (B x n) at these places."""
