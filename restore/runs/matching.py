@@ -81,15 +81,15 @@ def _without_gradients(prior: Prior) -> list[str]:
 
 
 def _other_axes(prior: Prior) -> str:
-    slices = isinstance(prior, DiffusionPrior) and prior.spatial == 2
-    return _adapted(prior, "slices", " (slice by slice)") if slices else f"Use {CLASSICAL}."
+    return _adapted(prior, "slices", " (slice by slice)") if prior.spatial == 2 else f"Use {CLASSICAL}."
 
 
 def _adapted(prior: Prior, adapter: str, meaning: str = "") -> str:
-    """What to do: the prior under an adapter, unless it works on latents, which takes none, or a classical solver."""
-    if not isinstance(prior.space, Affine):
-        return f"Use --prior natural:{adapter}{meaning}, or {CLASSICAL}."
-    return f"Use --prior {prior.name}:{adapter}{meaning}, or {CLASSICAL}."
+    """What helps: an adapter, which diffusion priors of pictures take (others: natural's), or a classical solver."""
+    if not isinstance(prior, DiffusionPrior):
+        return f"Use {CLASSICAL}."
+    name = prior.name if isinstance(prior.space, Affine) else "natural"
+    return f"Use --prior {name}:{adapter}{meaning}, or {CLASSICAL}."
 
 
 def _where_priors_come_from(method: Solver, prior: Prior) -> str:

@@ -21,6 +21,7 @@ from priors.discrete.chain import TokenChain
 from priors.discrete.masked import MaskedPrior
 from restore.problem import Problem
 from restore.solvers.discrete.aps import APS, nucleus
+from restore.solvers.parts.adam import Adam
 from restore.solvers.parts.tokens import Canvas, revealed, times_of_masking
 
 VALUES = 4
@@ -139,6 +140,18 @@ def test_an_inner_step_is_adam_on_the_stated_loss() -> None:
     slope = p * (codes[:, 0] - mean) * torch.sign(nearest - truth)[..., None]
     torch.testing.assert_close(phi, logits - 0.2 * torch.sign(slope), rtol=0, atol=1e-4)
     assert float(cost) == pytest.approx(float((nearest - truth).abs().mean()), abs=1e-12)
+
+
+def test_adam_is_torchs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    theirs = x.clone().requires_grad_()
+    optimiser, ours = torch.optim.Adam([theirs], lr=0.3), Adam(x, rate=0.3)
+    for _ in range(20):
+        theirs.grad = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+        x = ours.stepped(x, theirs.grad)
+        optimiser.step()
+        torch.testing.assert_close(x, theirs.detach(), rtol=0, atol=1e-12)
 
 
 TABLE = torch.tensor([[[0.1, 2.0, 1.9], [3.0, 0.0, 0.0], [0.0, 0.5, 1.0]]], dtype=torch.float64)
@@ -322,9 +335,11 @@ def test_other_noise_and_operators_that_are_not_linear() -> None:
     x = prior.decode(TRUE) + 2
     what = Problem(x * 50, operators.build("identity", (1, 4, 4)), Poisson(peak=1.0))
     lifted = TokenChain((2, 2), prior.first, prior.transition, prior.table * 50, prior.basis, offset=100.0)
-    out = list(APS(loss="likelihood", draw="nearest", rate=0.5).iterate(what, lifted, NoiseSource(0, what.image_ids)))[
-        -1
-    ].estimate
+    out = list(
+        APS(steps=4, inner_steps=30, loss="likelihood", draw="nearest", rate=0.5).iterate(
+            what, lifted, NoiseSource(0, what.image_ids)
+        )
+    )[-1].estimate
     assert torch.equal(lifted.encode(out), TRUE)
 
 
@@ -336,6 +351,17 @@ def test_the_driver_runs_it_on_odd_sizes_and_counts_network_calls(dtype: torch.d
     result = restore.solve(what, prior, APS(steps=4, last_time=0.0, inner_steps=4), samples=2)
     assert result.estimate.shape == y.shape and result.estimate.dtype == dtype
     assert result.nfe == 4 and not bool((result.samples[0] - result.samples[1]).isnan().any())
+
+
+def test_it_takes_the_embedded_tokens_where_nobody_names_a_prior() -> None:
+    task = restore.tasks.load("denoise")
+    assert (task.prior_for("aps"), task.prior_for("diffpir")) == ("tokens", task.prior)
+    assert task.override({"solver.name": "aps"}).prior == "tokens"
+    gray = torch.rand(1, 1, 21, 18, generator=torch.Generator().manual_seed(0))
+    what = Problem(gray, operators.build("identity", (1, 21, 18)), Gaussian(sigma=0.1))
+    result = restore.solve(what, solver=APS(steps=2, inner_steps=2))
+    assert result.provenance["prior"]["name"] == "tokens" and result.estimate.shape == gray.shape
+    assert float(result.estimate.min()) >= 0 and float(result.estimate.max()) <= 1
 
 
 def test_a_weight_on_the_prior_keeps_the_logits_near_the_network() -> None:

@@ -39,6 +39,7 @@ from priors.base import Prior
 from priors.discrete.masked import MaskedPrior
 
 from ..base import Mean, Solver, State
+from ..parts.adam import Adam
 from ..parts.tokens import (
     TABLES,
     Canvas,
@@ -147,19 +148,19 @@ class APS(Solver):
         with gradients():
             phi, places, logits, seen = (part.clone() for part in (start, places, logits, canvas.seen))
             best, least = phi.clone(), torch.full_like(cost, float("inf"))
-            phi.requires_grad_()
-            adam = torch.optim.Adam([phi], lr=self.rate)
+            adam = Adam(phi, rate=self.rate)
             for _ in range(self.inner(step)):
+                phi.requires_grad_()
                 e = self.expectation(phi, canvas, noise, step)
                 x = canvas.picture(put(seen, places, e))
                 cost = token_cost(problem, x, loss=self.loss, perceptual=self.perceptual)
                 whole = cost + self.prior_weight * self.divergence(phi, logits) if self.prior_weight else cost
-                (phi.grad,) = torch.autograd.grad(whole.sum(), phi)
+                (slope,) = torch.autograd.grad(whole.sum(), phi)
                 if self.keep_best:
                     better = whole.detach() < least
                     best = torch.where(better[:, None, None], phi.detach(), best)
                     least = torch.where(better, whole.detach(), least)
-                adam.step()
+                phi = adam.stepped(phi, slope)
         return (best, least) if self.keep_best and self.inner(step) else (phi.detach(), cost.detach())
 
     def expectation(self, phi: Tensor, canvas: Canvas, noise: Noise, step: int) -> Tensor:
