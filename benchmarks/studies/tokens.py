@@ -4,7 +4,8 @@
 
 On centre crops of photos-val, which no prior was trained on. Printed are
 
-- the coder's PSNR on the crops (what no solver on these tokens can beat by more than luck);
+- the coder's PSNR on the crops (what no solver on these tokens can beat by more than luck), with --task in the
+  conventions of that task, beside its simple baseline on the same crops;
 - nats a token of the uniform law, of the frequencies of tokens in the training pictures, and of the network with a
   quarter, a half, three quarters and nearly all of the tokens hidden, and over numbers hidden that are uniform, which
   bounds -log p of a picture per token;
@@ -26,13 +27,13 @@ from torch import Tensor
 
 import priors
 import restore
-from operators import NoiseSource, RestoreError
+from operators import BadInput, NoiseSource, RestoreError
 from priors.discrete.masked import MaskedPrior
 from restore.solvers.parts.tokens import revealed, times_of_masking
 
 from ..cases.pictures import centre_crop
 from ..sets.datasets import data_root, find
-from .tune import TUNING_SET
+from .tune import TUNING_SET, score
 
 TRAINING_SET = "photos_imagenet1000/train"  # a folder below the data root
 
@@ -113,6 +114,21 @@ def report(prior: MaskedPrior, crops: Tensor, training: Tensor, *, drawn: int, s
     return "\n".join(lines)
 
 
+def ceiling(prior: MaskedPrior, crops: Tensor, name: str) -> str:
+    """The scores that a task gives to the coder's own pictures of the truths, and to its baseline."""
+    task, native = restore.tasks.load(name), prior.native
+    totals = {"coder": 0.0, "baseline": 0.0}
+    for crop in crops:
+        problem = task.problem(crop[None], seed=0)
+        if problem.truth is None:
+            raise BadInput(f"task {name!r} has no truth")
+        vectors = native.vectors(native.encode(prior.space.back(problem.truth)))
+        coded = prior.space.to(native.picture(vectors, tuple(problem.truth.shape[1:]))).clamp(0, 1)
+        for what, estimate in (("coder", coded), ("baseline", task.baseline(problem))):
+            totals[what] += (score(task, estimate, problem)["psnr"] or float("nan")) / len(crops)
+    return f"{name}: coder {totals['coder']:.2f} dB  baseline {totals['baseline']:.2f} dB"
+
+
 def _crops(paths: Sequence[Path], size: int) -> Tensor:
     return torch.cat([centre_crop(restore.read(path).data[None], size) for path in paths]).float()
 
@@ -125,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=96, help="side of the centre crop")
     parser.add_argument("--drawn", type=int, default=8, help="pictures drawn from the prior")
     parser.add_argument("--steps", type=int, default=64, help="network calls for these")
+    parser.add_argument("--task", action="append", default=[], help="a task of photographs; may be repeated")
     parser.add_argument("--data", type=Path, help="the data root; default RESTORE_DATA")
     options = parser.parse_args(arguments)
     try:
@@ -145,6 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 steps=options.steps,
             )
         sys.stdout.write(f"{text}\n")
+        for name in options.task:
+            with torch.no_grad():
+                sys.stdout.write(ceiling(prior, _crops(paths, options.size), name) + "\n")
     except (RestoreError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
