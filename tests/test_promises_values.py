@@ -53,6 +53,8 @@ def suited(method: solvers.Solver) -> Prior | None:
     """A prior of the kind the solver takes."""
     if not method.needs_prior:
         return None
+    if method.usual_prior:
+        return priors.load(method.usual_prior)
     return Shrink() if method.takes(Shrink()) else Stay(residual.build(method.kind_taken()))
 
 

@@ -78,8 +78,8 @@ class MaskedPrior(Prior):
         return (scores - half).argmax(1)
 
     def vectors(self, tokens: Tensor) -> Tensor:
-        """The code vectors (B x D x grid) of tokens that are all known, in torch's usual precision."""
-        return self.codes().to(tokens.device, torch.get_default_dtype())[tokens].movedim(-1, 1)
+        """The code vectors (B x D x grid) of tokens that are all known, in single precision."""
+        return self.codes().to(tokens.device, torch.float32)[tokens].movedim(-1, 1)
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The grid of the tokens of pictures shaped C x H x W: H and W over `factor`, rounded up."""

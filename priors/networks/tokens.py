@@ -99,7 +99,7 @@ class TokenCoder(nn.Module):
 
     def codes(self) -> Tensor:
         """The vectors of all tokens in order (vocabulary x D), float64; the last number of a code changes fastest."""
-        grids = [torch.linspace(-1, 1, n, dtype=torch.float64) for n in self.levels]
+        grids = [torch.linspace(-1, 1, n, dtype=torch.float64, device="cpu") for n in self.levels]
         return torch.cartesian_prod(*grids).reshape(self.vocabulary, len(self.levels))
 
     def tokens(self, values: Tensor) -> Tensor:

@@ -170,6 +170,11 @@ DIFFUSION = [
     name
     for name in solvers.REGISTRY
     if solvers.REGISTRY.load(name).needs_prior and issubclass(solvers.REGISTRY.load(name).prior_kind, KINDS)
+# Those on tokens have an oracle of their own, whose posterior is enumerated (test_aps.py).
+DIFFUSION = [
+    name
+    for name, kind in ((name, solvers.REGISTRY.load(name)) for name in solvers.REGISTRY)
+    if kind.needs_prior and kind.kind_taken() != "masked"
 ]
 
 

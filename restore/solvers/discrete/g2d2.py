@@ -96,6 +96,8 @@ class G2D2(Solver):
         weight = self.weight * 10 ** (1 - 2 * along)
         rate = self.rate * 10 ** (self.spread * (0.5 - along))
         cost = torch.zeros(len(start), dtype=start.dtype, device=start.device)
+        if not len(start):
+            return start, cost
         with gradients():
             log_q, log_p = start.clone().requires_grad_(), log_p.clone()
             codes = canvas.prior.codes().to(log_q)

@@ -74,7 +74,8 @@ class Canvas:
     def places(self) -> Tensor:
         """Where the hidden tokens are (B x n), in order."""
         hidden = self.tokens == self.prior.mask
-        return hidden.nonzero()[:, 1].reshape(len(hidden), -1)
+        count = int(hidden.sum()) // max(len(hidden), 1)
+        return hidden.nonzero()[:, 1].reshape(len(hidden), count)
 
     @property
     def seen(self) -> Tensor:
