@@ -188,7 +188,7 @@ def train(
 
 
 def find_coder(name: str, folder: Path) -> Coder | TokenCoder:
-    """The trained coder NAME.safetensors of a folder or, where it holds none, that of the embedded prior it belongs to."""
+    """The trained coder NAME.safetensors of a folder or, where it holds none, of the embedded prior it belongs to."""
     own = folder / f"{name}.safetensors"
     if own.is_file():
         network = load_network(own).network

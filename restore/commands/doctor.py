@@ -34,9 +34,6 @@ def doctor(
     prior: Annotated[
         str | None, typer.Option("--prior", help="Look at this prior: does it predict its own errors? With --input.")
     ] = None,
-    input: Annotated[
-        Path | None, typer.Option("--input", help="A clean picture, or a folder of them.", callback=options.there)
-    ] = None,
     against: Annotated[
         Path | None,
         typer.Option("--against", help="Pictures of the prior's kind, to compare with.", callback=options.there),
@@ -46,7 +43,11 @@ def doctor(
     ] = None,
     input: Annotated[
         Path | None,
-        typer.Option("--input", help="Say what noise this picture has, and what to run.", callback=options.there),
+        typer.Option(
+            "--input",
+            help="Say what noise this picture has, and what to run. With --prior: clean pictures, a file or a folder.",
+            callback=options.there,
+        ),
     ] = None,
     dark: Annotated[
         list[Path] | None,
@@ -71,9 +72,11 @@ def doctor(
 
     from ..runs import checkup
 
-    if input is not None:
-        if operator is not None or fetch is not None:
-            raise BadInput("--input beside --operator or --fetch", do="Ask one thing at a time.")
+    if prior is None and against is not None:
+        raise BadInput("--against without --prior", do="Name the prior with --prior.")
+    if input is not None and (operator is not None or fetch is not None):
+        raise BadInput("--input beside --operator or --fetch", do="Ask one thing at a time.")
+    if input is not None and prior is None:
         from ..noise_doctor.consultation import consult
 
         reading = options.chosen(
