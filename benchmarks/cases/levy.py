@@ -208,7 +208,7 @@ def levy_matrix(name: str) -> Tensor:
         kept = torch.tensor([f for f in range(LENGTH // 2 + 1) if f < 5 or f in SAMPLED], dtype=torch.float64)
         angle = 2 * math.pi / LENGTH * kept[:, None] * torch.arange(LENGTH, dtype=torch.float64)
         ends = (kept == 0) | (kept == LENGTH // 2)
-        height = torch.where(ends, 1.0, math.sqrt(2.0))[:, None] / math.sqrt(LENGTH)
+        height = (2 - ends.double()).sqrt()[:, None] / math.sqrt(LENGTH)
         return torch.cat([height * torch.cos(angle), -(height * torch.sin(angle))[~ends]])
     raise unknown_name("operator of the Levy board", name, dict.fromkeys(OPERATORS))
 

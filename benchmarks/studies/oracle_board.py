@@ -38,7 +38,7 @@ from priors.base import DiffusionPrior
 from restore import solvers
 from restore.driver import Settings
 
-from ..cases.board_scores import Known, values
+from ..cases.board_scores import Known, order_statistics, values
 from ..cases.levy import OPERATORS, SIZES, Cell, Exact, LevyCell, MixtureCell
 from .oracle_page import board, page, summary
 
@@ -172,22 +172,32 @@ def kept_rows(place: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(lines):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            rows.append(outside.json_value(line, where=f"{place.name}, line {number + 1}", do="Remove the file."))
+        except RestoreError:
             if number != len(lines) - 1:
-                raise BadInput(f"line {number + 1} of {place.name} is not JSON", do="Remove the file.") from error
+                raise
     return [row for row in rows if row.get("version") == VERSION]
 
 
 def run(
-    chosen: Sequence[Cell], labels: Sequence[str], *, signals: int, draws: int, out: Path, say: Any = None
+    chosen: Sequence[Cell],
+    labels: Sequence[str],
+    *,
+    signals: int,
+    counts: Mapping[str, int],
+    out: Path,
+    say: Any = None,
 ) -> list[dict[str, Any]]:
-    """All rows of the board, those that are missing computed and added to `out`/rows.jsonl block by block."""
+    """All rows of the board, those that are missing computed and added to `out`/rows.jsonl block by block.
+
+    counts: draws of a sampler, by name of the cell.
+    """
     out.mkdir(parents=True, exist_ok=True)
     place = out / "rows.jsonl"
     rows = kept_rows(place)
     _write(place, rows)
     for cell in chosen:
+        draws = counts[cell.name]
         for block in blocks(cell, signals):
             have = {(r["method"], r["signal"]) for r in rows if r["cell"] == cell.name and r["draws"] == draws}
             missing = [label for label in labels if any((label, k) not in have for k in block)]
@@ -204,12 +214,7 @@ def run(
                     rows, fresh = [*rows, *fresh], []
             if say is not None:
                 say(f"{cell.name} signals {block[0]} to {block[-1]}: {time.perf_counter() - began:.1f} s")
-    wanted = {cell.name for cell in chosen}
-    return [
-        r
-        for r in rows
-        if r["cell"] in wanted and r["method"] in labels and r["signal"] < signals and r["draws"] == draws
-    ]
+    return [r for r in rows if r["method"] in labels and r["signal"] < signals and r["draws"] == counts.get(r["cell"])]
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -229,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--solvers", help="labels with commas, name or name:key=value;key=value; default: all")
     parser.add_argument("--signals", type=int, default=8, help="of each cell (the mixture: problems)")
     parser.add_argument("--draws", type=int, default=19, help="19, 39, 59, ...: so that 50 and 90 %% are exact")
+    parser.add_argument("--mixture-draws", type=int, default=99, help="the same for the mixture")
     parser.add_argument("--instances", type=Path, help="an .npz of recorded mixture problems instead of drawn ones")
     parser.add_argument("--page", type=Path, help="a Markdown page to write the board to")
     options = parser.parse_args(arguments)
@@ -238,15 +244,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for label in labels:
             built(label)
         chosen = cells(options.cells.split(","), options.instances)
-        if options.signals < 1 or options.draws < 19 or (options.draws + 1) % 20:
-            raise BadInput(
-                f"{options.signals} signals, {options.draws} draws", wanted="1 or more, and 19, 39, 59, ... draws"
-            )
+        if options.signals < 1:
+            raise BadInput(f"{options.signals} signals", wanted="1 or more")
+        counts = {c.name: options.mixture_draws if isinstance(c, MixtureCell) else options.draws for c in chosen}
+        for count in set(counts.values()):
+            order_statistics(count, 90), order_statistics(count, 50)
         rows = run(
             chosen,
             [FLOOR, *labels, CEILING],
             signals=options.signals,
-            draws=options.draws,
+            counts=counts,
             out=options.out,
             say=lambda words: sys.stderr.write(f"{words}\n"),
         )

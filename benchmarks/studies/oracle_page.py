@@ -138,7 +138,7 @@ def _passes(rows: Rows) -> bool:
 def page(text: str, rows: Rows, command: str) -> str:
     """docs/oracle.md around the tables."""
     signals = len({row["signal"] for row in rows})
-    draws = max((row["draws"] for row in rows), default=0)
+    draws = " or ".join(str(count) for count in sorted({row["draws"] for row in rows}))
     head = HEAD.format(signals=signals, draws=draws)
     return f"{head}\n    {command}\n{NOTES}\n{text}"
 
