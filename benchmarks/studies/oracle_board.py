@@ -236,6 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--draws", type=int, default=19, help="19, 39, 59, ...: so that 50 and 90 %% are exact")
     parser.add_argument("--mixture-draws", type=int, default=99, help="the same for the mixture")
     parser.add_argument("--instances", type=Path, help="an .npz of recorded mixture problems instead of drawn ones")
+    parser.add_argument("--kept", action="store_true", help="print what is there and compute nothing")
     parser.add_argument("--page", type=Path, help="a Markdown page to write the board to")
     options = parser.parse_args(arguments)
     words = " ".join(sys.argv[1:] if arguments is None else arguments)
@@ -250,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for count in set(counts.values()):
             order_statistics(count, 90), order_statistics(count, 50)
         rows = run(
-            chosen,
+            [] if options.kept else chosen,
             [FLOOR, *labels, CEILING],
             signals=options.signals,
             counts=counts,

@@ -14,7 +14,7 @@ from .levy_lattice import HALF_WIDTH, Marginals, marginals, spacing
 from .levy_laws import increment_law
 
 LENGTH = 64
-MOST = 2**21  # numbers of one array of messages, per piece of a batch
+MOST = 2**20  # numbers of one array of messages, per piece of a batch
 
 
 class LevyPrior(DiffusionPrior):
