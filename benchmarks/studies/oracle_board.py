@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 import fnmatch
 import json
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -239,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kept", action="store_true", help="print what is there and compute nothing")
     parser.add_argument("--page", type=Path, help="a Markdown page to write the board to")
     options = parser.parse_args(arguments)
-    words = " ".join(sys.argv[1:] if arguments is None else arguments)
+    words = shlex.join(sys.argv[1:] if arguments is None else arguments)
     try:
         labels = samplers() if options.solvers is None else options.solvers.split(",")
         for label in labels:
