@@ -172,7 +172,7 @@ class CompressedSensing(PartialIsometry):
             return torch.cat([c[..., :measured].flatten(1), c[..., measured:].flatten(1)], dim=1)
 
         def from_input(c: Tensor) -> Tensor:
-            parts = [part.reshape(c.shape[0], *channels, -1) for part in (c[:, : len(s)], c[:, len(s) :])]
+            parts = [part.unflatten(1, (*channels, -1)) for part in (c[:, : len(s)], c[:, len(s) :])]
             return self.ensemble._synthesise(torch.cat(parts, dim=-1))
 
         def from_output(c: Tensor) -> Tensor:

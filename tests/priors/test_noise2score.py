@@ -242,7 +242,7 @@ def test_it_takes_away_noise_it_was_never_shown_without() -> None:
     clean = torch.linspace(0.2, 0.8, 32).reshape(1, 1, 1, 32).expand(4, 1, 32, 32)
     y = clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     problem = Problem(y, Identity((1, 32, 32)), Gaussian(sigma=0.1))
-    prior = NoisyScore(steps=60, batch=4, crop=32, width=6, rate=1e-2, sigma_max=0.2, sigma_min=0.05)
+    prior = NoisyScore(steps=120, batch=4, crop=32, width=6, rate=1e-2, sigma_max=0.2, sigma_min=0.05)
     fitted = prior.fit(problem, NoiseSource(0, problem.image_ids), lambda *_: None)
     (state,) = Noise2Score(levels="known").iterate(problem, fitted, NoiseSource(0, problem.image_ids))
     assert float((state.estimate - clean).square().mean()) < 0.4 * float((y - clean).square().mean())

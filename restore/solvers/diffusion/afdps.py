@@ -38,7 +38,7 @@ from torch import Tensor
 
 from operators import BadInput
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction, NotNegative, Positive, at_most
+from operators.common.settings import Count, Fraction, NotNegative, Positive, Steps, at_most
 from priors.schedules import karras_sigmas
 
 from ..base import Solver, State, expect_prior
@@ -73,7 +73,7 @@ class AFDPS(Solver):
         }
     }
 
-    steps: Annotated[Count, "noise levels (released 400)"] = 50
+    steps: Annotated[Steps, "noise levels (released 400)"] = 50
     particles: Annotated[Count, "for each sample (released 32)"] = 8
     first: Annotated[Positive, "highest noise level, native units (released 80)"] = 10.0
     last: Annotated[Positive, "lowest noise level, at most `first` (released 0.002)"] = 0.01

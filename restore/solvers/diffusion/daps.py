@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from operators import BadInput
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction, NotNegative, Positive, at_most
+from operators.common.settings import Fraction, NotNegative, Positive, Steps, at_most
 from operators.core.base import LinearOperator
 from operators.noise import Gaussian
 from priors.schedules import karras_sigmas
@@ -88,8 +88,8 @@ class DAPS(Solver):
         )
     }
 
-    steps: Annotated[Count, "noise levels (published 200)"] = 25
-    ode_steps: Annotated[Count, "network calls at each level (published 5)"] = 2
+    steps: Annotated[Steps, "noise levels (published 200)"] = 25
+    ode_steps: Annotated[Steps, "network calls at each level (published 5)"] = 2
     first: Annotated[Positive, "highest noise level, native units (published 100)"] = 1.0
     last: Annotated[Positive, "lowest noise level, at most `first` (published 0.1)"] = 0.02
     ode_last: Annotated[Positive, "where the flow ends, at most half the level it started from"] = 0.005
@@ -97,7 +97,7 @@ class DAPS(Solver):
         Literal["auto", "exact", "langevin", "hmc"],
         "how z is drawn; auto: exact for linear operators under Gaussian noise, else langevin",
     ] = "auto"
-    inner_steps: Annotated[Count, "of langevin and hmc"] = 50
+    inner_steps: Annotated[Steps, "of langevin and hmc"] = 50
     lr: Annotated[Positive | None, "step of langevin and hmc; None: from the gain of the operator"] = None
     share: Annotated[Positive, "of the largest stable step, where lr is None"] = 0.5
     lr_ratio: Annotated[Fraction, "of a given lr that is left at the last level"] = 1.0

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction, NotNegative, Positive, Range
+from operators.common.settings import Fraction, NotNegative, Positive, Range, Steps
 from operators.core.linear_solvers import conjugate_gradients
 
 from ..base import Solver, State, expect_prior
@@ -58,7 +58,7 @@ class DDS(Solver):
     }
 
     steps: Annotated[int, Range(1, TIMES), "times visited, network calls"] = 50
-    iterations: Annotated[Count, "K, conjugate gradients at each time"] = 5
+    iterations: Annotated[Steps, "K, conjugate gradients at each time"] = 5
     data: Annotated[Literal["proximal", "early-stopped", "projection"], "the data step, see above"] = "proximal"
     rho: Annotated[NotNegative, "weight of x0, 1 / gamma; 0: by Bayes' rule"] = 0.0
     prior_std: Annotated[Positive, "standard deviation s of pictures in native units, for Bayes' rule"] = 0.5

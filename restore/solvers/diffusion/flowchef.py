@@ -32,7 +32,7 @@ from torch import Tensor
 
 from operators import BadInput
 from operators.common.randomness import Noise
-from operators.common.settings import NotNegative, Positive, Range
+from operators.common.settings import NotNegative, Positive, Range, Steps
 from operators.core.base import LinearOperator
 
 from ..base import Solver, State, expect_prior
@@ -61,7 +61,7 @@ class FlowChef(Solver):
         },
     }
 
-    steps: Annotated[int, Range(1), "times visited"] = 50
+    steps: Annotated[Steps, "times visited"] = 50
     rate: Annotated[Positive, "data gradient: a |A|^2; data correction: its multiple"] = 1.0
     data: Annotated[Literal["correction", "gradient"], "the step toward y; gradient is published"] = "correction"
     prior_std: Annotated[Positive, "standard deviation s of pictures in native units, for data correction"] = 0.5

@@ -130,6 +130,9 @@ def reduced(problem: Problem, whole: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     space = problem.space
     shift, scale = (space.shift, space.scale) if isinstance(space, Affine) else (0.0, 1.0)
     rank = min(RANK, whole.shape[1])
+    if not len(whole):
+        none = whole.new_zeros(0, whole.shape[1], rank)
+        return none, none[..., :1, None], whole[:, :rank]
     found = [mixture(shift + scale * picture, rank) for picture in whole]
     mixing = torch.stack([e for _, e in found])
     # X = E a in units where black is 0: shift + scale x = E (shift + scale a).

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from operators import BadInput
 from operators.common.randomness import Noise
-from operators.common.settings import Count, NotNegative, Positive, at_most
+from operators.common.settings import NotNegative, Positive, Steps, at_most
 from operators.core.base import LinearOperator
 from operators.core.identity import Identity
 from operators.core.linear_solvers import conjugate_gradients
@@ -62,7 +62,7 @@ class JointDiffusion(Solver):
         "paper": {"steps": 600, "rule": "pigdm", "lambda_": 0.93, "kappa": 0.88, "first": 9.84, "start": "zero"}
     }
 
-    steps: Annotated[Count, "noise levels, network calls (published 600)"] = 50
+    steps: Annotated[Steps, "noise levels, network calls (published 600)"] = 50
     structure: Annotated[Literal["columns", "rows"], "along which n is constant: one value a column, or a row"] = (
         "columns"
     )

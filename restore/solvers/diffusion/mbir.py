@@ -39,7 +39,7 @@ from torch import Tensor
 
 from operators import BadInput
 from operators.common.randomness import Noise
-from operators.common.settings import Count, NotNegative, Positive, at_most
+from operators.common.settings import Count, NotNegative, Positive, Steps, at_most
 from operators.core.linear_solvers import conjugate_gradients
 from priors.regularisers.wavelet import soft_threshold
 
@@ -78,7 +78,7 @@ class MBIR(Solver):
         }
     }
 
-    steps: Annotated[Count, "noise levels (published 2000)"] = 25
+    steps: Annotated[Steps, "noise levels (published 2000)"] = 25
     first: Annotated[Positive, "highest noise level, native units (published 378)"] = 0.5
     last: Annotated[Positive, "lowest noise level, at most `first` (published 0.01)"] = 0.01
     corrector: Annotated[bool, "whether a Langevin step follows each predictor"] = True

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction, Positive, Range, at_most
+from operators.common.settings import Fraction, Positive, Range, Steps, at_most
 from operators.core.base import LinearOperator
 from operators.noise import Gaussian
 from priors.schedules import karras_sigmas
@@ -69,7 +69,7 @@ class PnPDM(Solver):
         },
     }
 
-    steps: Annotated[Count, "turns (published 100)"] = 25
+    steps: Annotated[Steps, "turns (published 100)"] = 25
     first: Annotated[Positive, "rho_0, native units (published 10)"] = 0.3
     last: Annotated[Positive, "rho_min, at most `first` (published 0.3; 0.1 for phase retrieval)"] = 0.1
     decay: Annotated[
@@ -77,10 +77,10 @@ class PnPDM(Solver):
         Range(above=0, high=1),
         "factor of rho (published 0.9); None: reaches `last` at the end",
     ] = None
-    prior_steps: Annotated[Count, "network calls of a prior step, where `grid` is None"] = 2
+    prior_steps: Annotated[Steps, "network calls of a prior step, where `grid` is None"] = 2
     grid: Annotated[int | None, Range(2), "levels from 80 to 0.002 of the published fixed grid"] = None
     prior: Annotated[Literal["ode", "sde"], "the prior step: probability flow, or stochastic as published"] = "ode"
-    inner_steps: Annotated[Count, "of Langevin, where the draw of z is not exact"] = 50
+    inner_steps: Annotated[Steps, "of Langevin, where the draw of z is not exact"] = 50
     lr: Annotated[Positive | None, "step of Langevin (published 1e-4); None: from the gain of the operator"] = None
     share: Annotated[Positive, "of the largest stable step, where lr is None"] = 0.5
     temperature: Annotated[Fraction, "noise of the draw of z; 1: as published, 0: its mean"] = 1.0

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Fraction, Positive, Range
+from operators.common.settings import Fraction, Positive, Range, Steps
 
 from ..base import Solver, State, expect_prior
 from ..parts.spectral import SpectralForm, has_spectrum, spectrum
@@ -82,7 +82,7 @@ class ScoreSDE(Solver):
         },
     }
 
-    steps: Annotated[int, Range(1), "levels"] = 49
+    steps: Annotated[Steps, "levels"] = 49
     predictor: Annotated[Literal["ancestral", "reverse"], "noise of a step; reverse is published"] = "ancestral"
     corrections: Annotated[int, Range(0), "Langevin steps at each level, a network call each"] = 0
     snr: Annotated[Positive, "signal to noise ratio that sets the length of a Langevin step"] = 0.16

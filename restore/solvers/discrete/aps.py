@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import NotNegative, Positive, Range
+from operators.common.settings import NotNegative, Positive, Range, Steps
 from priors.base import Prior
 from priors.discrete.masked import MaskedPrior
 
@@ -81,8 +81,8 @@ class APS(Solver):
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False
 
-    steps: Annotated[int, Range(1), "times visited, network calls"] = 15
-    inner_steps: Annotated[int, Range(0), "steps of Adam at each time; 0: no guidance"] = 100
+    steps: Annotated[Steps, "times visited, network calls"] = 15
+    inner_steps: Annotated[int, Range(0, 10**6), "steps of Adam at each time; 0: no guidance"] = 100
     rate: Annotated[Positive, "rate of Adam on the logits"] = 0.3
     temperature: Annotated[Positive, "tau of the softmax"] = 1.0
     quantise: Quantise = "nearest"

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Fraction, NotNegative, Positive, Range
+from operators.common.settings import Fraction, NotNegative, Positive, Range, Steps
 from priors.base import Prior
 from priors.discrete.masked import MaskedPrior
 
@@ -57,8 +57,8 @@ class G2D2(Solver):
     needs_linear: ClassVar[bool] = False
     needs_gaussian: ClassVar[bool] = False
 
-    steps: Annotated[int, Range(1), "times visited, network calls"] = 100
-    inner_steps: Annotated[int, Range(0), "steps of RAdam at each time; 0: no guidance"] = 30
+    steps: Annotated[Steps, "times visited, network calls"] = 100
+    inner_steps: Annotated[int, Range(0, 10**6), "steps of RAdam at each time; 0: no guidance"] = 30
     rate: Annotated[Positive, "of RAdam, at the middle of the times"] = 10.0
     spread: Annotated[NotNegative, "w: decades that the rate falls over the times"] = 2.0
     weight: Annotated[NotNegative, "of KL(q | p), at the middle of the times"] = 3e-4

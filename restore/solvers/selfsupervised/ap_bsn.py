@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction, Natural
+from operators.common.settings import Count, Fraction, Natural, Steps
 from priors.selfsupervised.blindspot import ShuffledBlindSpot
 from priors.selfsupervised.prior import slices, unsliced
 from priors.selfsupervised.shuffling import filled, reflected, without_margin
@@ -40,7 +40,7 @@ class APBSN(Solver):
     needs_gaussian: ClassVar[bool] = False
     presets: ClassVar = {"paper": {"steps": 8, "stride": 2, "pad": 2, "share": 0.16, "refined": True}}
 
-    steps: Annotated[Count, "masks of the refinement, T"] = 8
+    steps: Annotated[Steps, "masks of the refinement, T"] = 8
     stride: Annotated[Count, "of the mosaic at test; 1 where noise is independent from pixel to pixel"] = 2
     pad: Annotated[Natural, "zeros around each sub-picture, pixels of reflection in the refinement"] = 2
     share: Annotated[Fraction, "of pixels that are put back, p"] = 0.16

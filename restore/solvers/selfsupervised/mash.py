@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Fraction, Natural, Positive
+from operators.common.settings import Count, Fraction, Natural, Positive, Steps
 from priors.networks.noise2noise import Noise2NoiseUNet
 
 from ..base import Mean
@@ -48,8 +48,8 @@ class MASH(ZeroShot):
         "quick": {"steps": 200, "trial_steps": 60, "rate": 3e-3, "width": 16},
     }
 
-    steps: Annotated[Count, "of the optimiser for the answer"] = 200
-    trial_steps: Annotated[Count, "of each of the two trial networks"] = 60
+    steps: Annotated[Steps, "of the optimiser for the answer"] = 200
+    trial_steps: Annotated[Steps, "of each of the two trial networks"] = 60
     rate: Annotated[Positive, "of Adam at the start, falling as a cosine"] = 3e-3
     width: Annotated[Count, "features of the network; 48 as published"] = 16
     ratio: Annotated[Fraction | None, "of the entries that are masked; none: by the test"] = None

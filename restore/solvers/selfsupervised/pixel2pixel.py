@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from operators.common.randomness import Noise
-from operators.common.settings import Count, Positive, Range
+from operators.common.settings import Count, Positive, Range, Steps
 
 from ..parts.small_networks import SmallNetworks
 from .zero_shot import ZeroShot, drawn_for, halved
@@ -45,7 +45,7 @@ class Pixel2Pixel(ZeroShot):
         "camera": {"picks": 20, "error": "squared", "distance": "squared"},
     }
 
-    steps: Annotated[Count, "of the optimiser"] = 500
+    steps: Annotated[Steps, "of the optimiser"] = 500
     rate: Annotated[Positive, "of AdamW at the start; halved at 1/2, 2/3 and 5/6 of the steps"] = 2e-3
     width: Annotated[Count, "features of the network"] = 48
     window: Annotated[int, Range(2), "side of the window of candidates, even"] = 20

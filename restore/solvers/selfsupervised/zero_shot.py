@@ -11,7 +11,7 @@ from torch import Tensor
 
 from operators import BadInput
 from operators.common.randomness import Noise
-from operators.common.settings import Count
+from operators.common.settings import Count, Steps
 from priors.selfsupervised.prior import MOST_CHANNELS
 
 from ..base import Solver, State
@@ -36,7 +36,7 @@ class ZeroShot(Solver):
     differentiates: ClassVar[bool] = True  # its own network
     axes: ClassVar[tuple[int, ...]] = (2,)
 
-    steps: Annotated[Count, "of the optimiser"] = 600
+    steps: Annotated[Steps, "of the optimiser"] = 600
     every: Annotated[Count, "steps between two states"] = 100
     stack: Annotated[Literal["slices", "volume"], "how more than four channels, or a volume, are seen"] = "slices"
 
