@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
@@ -172,7 +173,10 @@ class CompressedSensing(PartialIsometry):
             return torch.cat([c[..., :measured].flatten(1), c[..., measured:].flatten(1)], dim=1)
 
         def from_input(c: Tensor) -> Tensor:
-            parts = [part.unflatten(1, (*channels, -1)) for part in (c[:, : len(s)], c[:, len(s) :])]
+            parts = [
+                part.reshape(len(part), *channels, part.shape[1] // math.prod(channels))
+                for part in (c[:, : len(s)], c[:, len(s) :])
+            ]
             return self.ensemble._synthesise(torch.cat(parts, dim=-1))
 
         def from_output(c: Tensor) -> Tensor:

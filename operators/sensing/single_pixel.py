@@ -176,7 +176,10 @@ class SinglePixel(LinearOperator):
 
         def from_input(c: Tensor) -> Tensor:
             r = math.prod(self.output_shape)
-            parts = [part.unflatten(1, (*channels, -1)) for part in (c[:, :r], c[:, r:])]
+            parts = [
+                part.reshape(len(part), *channels, part.shape[1] // math.prod(channels))
+                for part in (c[:, :r], c[:, r:])
+            ]
             natural = put(torch.cat(parts, dim=-1), self.constant("rows", c), self.grid[0] * self.grid[1])
             return from_patterns(natural, self.grid, self._size)
 

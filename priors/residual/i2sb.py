@@ -38,7 +38,7 @@ class I2SBProcess(Process):
 
     steps: Annotated[int, Range(2), "N of the schedule (published: even)"] = 1000
     beta_max: Annotated[float, Range(FIRST_LEVEL), "height of the schedule"] = 0.3
-    bridge: Annotated[Literal["sde", "ode"], "with noise, or without"] = "sde"
+    bridge: Annotated[Literal["ode", "sde"], "with noise, or without"] = "sde"
     clip: Clip = None
 
     @property

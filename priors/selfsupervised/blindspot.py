@@ -60,7 +60,7 @@ class HiddenPixels(SelfSupervisedPrior):
         rate: Rate = 2e-3,
         share: Annotated[float, Range(above=0, high=0.25), "of the pixels that are hidden"] = 0.015,
         window: Annotated[int, Range(3), "side of the square of neighbours in pixels, odd"] = 11,
-        error: Annotated[Literal["squared", "absolute"], "that is made small"] = "squared",
+        error: Annotated[Literal["absolute", "squared"], "that is made small"] = "squared",
     ) -> None:
         super().__init__(
             settings={

@@ -60,7 +60,7 @@ class DiffPIR(Solver):
     steps: Annotated[int, Range(1, LAST_TIME + 1), "times visited"] = 20
     lambda_: Annotated[Positive, "weight of the prior; 1: Bayes' rule (published 1 is 0.25 here)"] = 1.0
     zeta: Annotated[Fraction, "share of fresh noise in renoising; 0: deterministic"] = 0.3
-    spacing: Annotated[Literal["quad", "uniform"], "quad: mostly at the clean end, uniform: spread"] = "quad"
+    spacing: Annotated[Literal["uniform", "quad"], "quad: mostly at the clean end, uniform: spread"] = "quad"
     first_time: Annotated[int, Range(1, LAST_TIME), "where it begins; lower trusts the start more"] = LAST_TIME
     sigma_floor: Annotated[Positive, "least noise assumed in y, native units (published 0.001 on [0, 1])"] = 0.002
     rho_floor: Annotated[NotNegative, "least rho, against rounding in single precision"] = 1e-6

@@ -1,6 +1,7 @@
 """The tables that are shown without importing the parts say what the parts say."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,15 @@ def test_the_schema_of_task_files_holds_the_range_of_a_setting():
     parts = json.loads((DOCS / "task.schema.json").read_text("utf-8"))["properties"]
     steps = parts["solvers"]["properties"]["diffpir"]["properties"]["steps"]
     assert (steps["type"], steps["minimum"], steps["maximum"], steps["default"]) == ("integer", 1, 1000, 20)
+
+
+def test_choices_stand_in_one_order_everywhere() -> None:
+    """Python keeps one of two equal Literals, whichever was made first: the tables would depend on what was imported."""
+    root = Path(__file__).parents[3]
+    orders: dict[frozenset[str], set[tuple[str, ...]]] = {}
+    for package in ("operators", "priors", "restore", "benchmarks"):
+        for path in (root / package).rglob("*.py"):
+            for text in re.findall(r'Literal\[("[^\]]*)\]', path.read_text("utf-8")):
+                words = tuple(re.findall(r'"([^"]*)"', text))
+                orders.setdefault(frozenset(words), set()).add(words)
+    assert [order for order in orders.values() if len(order) > 1] == []
