@@ -62,7 +62,7 @@ def test_the_schema_of_task_files_holds_the_range_of_a_setting():
 
 
 def test_choices_stand_in_one_order_everywhere() -> None:
-    """Python keeps one of two equal Literals, whichever was made first: the tables would depend on what was imported."""
+    """Python keeps one of two equal Literals, whichever was made first: tables would depend on what was imported."""
     root = Path(__file__).parents[3]
     orders: dict[frozenset[str], set[tuple[str, ...]]] = {}
     for package in ("operators", "priors", "restore", "benchmarks"):
