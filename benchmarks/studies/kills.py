@@ -35,6 +35,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = 0.02  # seconds added to each fsync
 PATIENCE = 30.0  # seconds in which the processes of a killed command must have noticed
+REFUSED = 2  # exit status
 VOLATILE = ("seconds", "memory", "date", "machine")
 TINY: dict[str, Any] = {"channels": 3, "widths": [8, 8], "blocks": [1, 1], "unshuffle": 2, "embedding": 16}
 SIDE = 48
@@ -302,7 +303,7 @@ def cost(scene: Scene, folder: Path, server: Server, *, kills: int, seed: int, a
 
     def unbroken(out: str) -> bytes:
         status = server.run(words(out))
-        if status != 0:
+        if not _ended(status):
             raise RuntimeError(f"{words(out)} ended with {status}: {(folder / 'stderr.txt').read_text()[-500:]}")
         return scene.left(folder / out)
 
@@ -317,11 +318,16 @@ def cost(scene: Scene, folder: Path, server: Server, *, kills: int, seed: int, a
         done += status == signal.SIGKILL
         now = _half_written(folder)
         in_writes, seen = in_writes + bool(now - seen), now
-        if status == 0 or done == kills:
-            left = scene.left(folder / out) if status == 0 else unbroken(out)
+        if _ended(status) or done == kills:
+            left = scene.left(folder / out) if _ended(status) else unbroken(out)
             equal = equal and left == expected
             attempt += 1
     return Cost(kills, in_writes, equal)
+
+
+def _ended(status: int) -> bool:
+    """Whether a command came to its end: now, or before a late kill, so that it refuses to replace its result."""
+    return not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) in (0, REFUSED)
 
 
 def _half_written(folder: Path) -> set[Path]:
