@@ -322,3 +322,8 @@ def test_a_run_goes_on_from_weights_where_there_is_no_checkpoint(pictures: Photo
         recipe.train(plan(2), pictures, out=tmp_path / "third", weights=first)
     with pytest.raises(BadInput, match="another network"):
         recipe.train(recipe.load("natural", steps=9), pictures, out=tmp_path / "fourth", weights=first)
+
+
+def test_the_rate_rises_from_its_first_step_by_equal_parts() -> None:
+    settings = TrainingSettings(steps=100, warmup=4, decay=0.1)
+    assert [settings.rate(step) for step in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])

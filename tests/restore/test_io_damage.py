@@ -448,3 +448,27 @@ def test_an_error_can_be_sent_between_processes(tmp_path: Path) -> None:
         rio.read(tmp_path / "none")
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
+
+
+def test_an_index_one_beyond_the_palette_is_damage(tmp_path: Path) -> None:
+    """The smallest such index: as many colours as it counts from zero."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    def png(index: int) -> bytes:
+        head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, 3, 0, 0, 0))
+        body = chunk(b"PLTE", bytes(range(9))) + chunk(b"IDAT", zlib.compress(bytes([0, 0, index])))
+        return b"\x89PNG\r\n\x1a\n" + head + body + chunk(b"IEND", b"")
+
+    (tmp_path / "good.png").write_bytes(png(2))
+    assert rio.read(tmp_path / "good.png").data.shape == (3, 1, 2)
+    (tmp_path / "bad.png").write_bytes(png(3))
+    with pytest.raises(rio.ReadError, match="palette index 3 of 3 colours"):
+        rio.read(tmp_path / "bad.png")
+
+
+def test_floats_from_zero_to_one_are_a_picture_and_others_are_values(tmp_path: Path) -> None:
+    for name, high, unit in (("a", 1.0, "[0,1]"), ("b", 1.5, "as stored")):
+        np.save(tmp_path / f"{name}.npy", np.linspace(0, high, 20, dtype=np.float32).reshape(4, 5))
+        assert rio.read(tmp_path / f"{name}.npy", axes="HW").meta.unit == unit
