@@ -343,7 +343,7 @@ def cluster() -> Iterator[str]:
     distributed: Any = import_extra("distributed", do='pip install "restore[cluster]"')
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     local = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     )
     try:
         yield local.scheduler_address

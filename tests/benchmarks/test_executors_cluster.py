@@ -32,7 +32,7 @@ def client() -> Any:
         environment.setenv("OMP_NUM_THREADS", "1")
         environment.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
         cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
         )
         opened = distributed.Client(cluster)
         opened.run(lambda: __import__("sys").path.insert(0, str(HERE)))

@@ -100,7 +100,7 @@ def connect(scheduler: str, *, workers: int = 0, threads: int = 0) -> Cluster:
         dask = import_extra("dask", do=_EXTRA)
         with dask.config.set({"distributed.nanny.pre-spawn-environ": MEMORY}):
             started = distributed.LocalCluster(
-                n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None
+                n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=":0"
             )
     elif scheduler == "slurm":
         jobqueue = import_extra("dask_jobqueue", do=_EXTRA)
