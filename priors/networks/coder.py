@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .plain_block import PlainBlock
 from .unet import UNet, mirror_to_multiple
 
 FACTOR = 4
@@ -20,20 +21,6 @@ PATTERNS = ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (2, 0, 0), (0, 1, 1), (0
 # In photographs in [-1, 1], rounded: the standard deviation of those patterns' coefficients, and the mean of a pixel.
 START_STD = (3.0, 0.5, 0.5, 1.2, 0.65, 0.3, 0.3, 0.3)
 START_MEAN = -0.17
-
-
-class CoderBlock(nn.Module):
-    """x + conv(silu(conv(silu(x)))), the identity before training."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.silu(self.first(F.silu(x))))
 
 
 class Coder(nn.Module):
@@ -63,15 +50,15 @@ class Coder(nn.Module):
         half, quarter, quarter_out, half_out = widths[0], widths[1], widths[3], widths[2]
         self.block_enter = nn.Conv2d(3, latent, FACTOR, stride=FACTOR)
         self.enter = nn.Conv2d(12, half, 3, padding=1)
-        self.encode_half = nn.Sequential(*(CoderBlock(half) for _ in range(blocks[0])))
+        self.encode_half = nn.Sequential(*(PlainBlock(half) for _ in range(blocks[0])))
         self.shrink = nn.Conv2d(half, quarter, 2, stride=2)
-        self.encode_quarter = nn.Sequential(*(CoderBlock(quarter) for _ in range(blocks[1])))
+        self.encode_quarter = nn.Sequential(*(PlainBlock(quarter) for _ in range(blocks[1])))
         self.leave = nn.Conv2d(quarter, latent, 3, padding=1)
         self.block_leave = nn.ConvTranspose2d(latent, 3, FACTOR, stride=FACTOR)
         self.decode_enter = nn.Conv2d(latent, quarter_out, 3, padding=1)
-        self.decode_quarter = nn.Sequential(*(CoderBlock(quarter_out) for _ in range(blocks[3])))
+        self.decode_quarter = nn.Sequential(*(PlainBlock(quarter_out) for _ in range(blocks[3])))
         self.grow = nn.Conv2d(quarter_out, 4 * half_out, 1)
-        self.decode_half = nn.Sequential(*(CoderBlock(half_out) for _ in range(blocks[2])))
+        self.decode_half = nn.Sequential(*(PlainBlock(half_out) for _ in range(blocks[2])))
         self.decode_leave = nn.Conv2d(half_out, 12, 3, padding=1)
         # What the latents' mean and variance are is measured while training; decode sees them standardised.
         self.standard = nn.BatchNorm2d(latent, affine=False, momentum=0.01)

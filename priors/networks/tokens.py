@@ -17,21 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .plain_block import PlainBlock
 from .unet import mirror_to_multiple
-
-
-class PlainBlock(nn.Module):
-    """x + conv(silu(conv(silu(x)))); begins as the identity."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.silu(self.first(F.silu(x))))
 
 
 class TokenCoder(nn.Module):

@@ -84,11 +84,10 @@ def without_truth(result: Reconstruction, solve: Solve, *, seed: int, identity: 
     probe = torch.where(source.normal("probe", like=problem.y) < 0, -1.0, 1.0).to(problem.y)
 
     def predict(y: Tensor) -> Tensor:
-        same = y is problem.y
-        again = result if same else solve(replace(problem, y=y, image_ids=problem.image_ids))
-        return problem.operator(again.estimate)
+        return problem.operator(solve(replace(problem, y=y, image_ids=problem.image_ids)).estimate)
 
-    score = unbiased.sure(predict, problem.y, problem.sigma, probe[None])
+    fitted = problem.operator(result.estimate)
+    score = unbiased.sure(predict, problem.y, problem.sigma, probe[None], fitted=fitted)
     size = "x".join(str(n) for n in result.estimate.shape[1:])
     return Scores(identity, size, float(score.mean()))
 

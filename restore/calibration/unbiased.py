@@ -19,14 +19,23 @@ from operators.common.errors import BadInput
 Predict = Callable[[Tensor], Tensor]
 
 
-def sure(predict: Predict, y: Tensor, sigma: float, probes: Tensor, *, step: float | None = None) -> Tensor:
+def sure(
+    predict: Predict,
+    y: Tensor,
+    sigma: float,
+    probes: Tensor,
+    *,
+    step: float | None = None,
+    fitted: Tensor | None = None,
+) -> Tensor:
     """The unbiased estimate of |A x - predict(y)|^2 / m for each entry of the batch (B), noise Gaussian.
 
     predict: h(y) = A xhat(y), B x ... to B x ... . probes: K x B x ..., +-1 or standard normal; each costs one call.
+    fitted: h(y), where it is known already.
     """
     if not sigma > 0:
         raise BadInput(f"sigma is {sigma:g}", wanted="the positive standard deviation of the noise")
-    fitted = predict(y)
+    fitted = predict(y) if fitted is None else fitted
     count = y[0].numel()
     misfit = (y - fitted).abs().square().flatten(1).sum(1) / count
     return misfit - sigma**2 + 2 * sigma**2 * divergence(predict, y, fitted, probes, step or 0.01 * sigma) / count

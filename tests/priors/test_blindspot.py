@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from import_helpers import recorded_nets
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -40,9 +40,8 @@ def recorded(reference) -> Mapping[str, Tensor]:
 
 
 @pytest.fixture
-def nets(reference) -> Path:
-    reference("blindspot")  # a skip where there is no such folder
-    return Path(os.environ["RESTORE_REFERENCE"]) / "nets"
+def nets() -> Path:
+    return recorded_nets()
 
 
 @pytest.fixture

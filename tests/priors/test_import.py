@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from import_helpers import CODEC
+from import_helpers import SWIN as ONE_LEVEL
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -31,32 +33,7 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "mrs": ("daclip", {"channels": 3, "channels_in": 3, "widths": (32,) * 5, "context_width": 8}),
 }
 
-SWIN: dict[str, Any] = {
-    "channels_in": 3,
-    "channels": 3,
-    "width": 32,
-    "multipliers": (1, 2),
-    "blocks": (1, 1),
-    "swin": (True, True),
-    "image_size": 8,
-    "lq_stages": 0,
-    "lq_channels": 3,
-    "embedding": 32,
-    "depth": 2,
-    "heads": 2,
-    "window": 4,
-    "mlp_ratio": 2.0,
-}
-
-CODEC: dict[str, Any] = {
-    "channels": 3,
-    "width": 32,
-    "multipliers": (1, 1, 2),
-    "blocks": (1, 1, 1),
-    "latent": 3,
-    "embedding": 3,
-    "codes": 16,
-}
+SWIN: dict[str, Any] = {**ONE_LEVEL, "multipliers": (1, 2), "blocks": (1, 1), "swin": (True, True)}
 
 
 def state_of(architecture: str, settings: dict[str, Any]) -> State:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from import_helpers import SWIN
 from torch import Tensor, nn
 
 from operators.common.errors import BadInput
@@ -20,22 +21,6 @@ State = dict[str, Tensor]
 Tree = Callable[[State, State], Any]
 
 TINY: dict[str, Any] = {"channels": 3, "channels_in": 3, "widths": (4, 8)}
-SWIN: dict[str, Any] = {
-    "channels_in": 3,
-    "channels": 3,
-    "width": 32,
-    "multipliers": (1,),
-    "blocks": (1,),
-    "swin": (True,),
-    "image_size": 8,
-    "lq_stages": 0,
-    "lq_channels": 3,
-    "embedding": 32,
-    "depth": 2,
-    "heads": 2,
-    "window": 4,
-    "mlp_ratio": 2.0,
-}
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from import_helpers import CODEC, SWIN
 from torch import Tensor, nn
 
 import priors
@@ -21,31 +22,6 @@ State = dict[str, Tensor]
 
 RESFUSION: dict[str, Any] = {"channels": 3, "channels_in": 6, "widths": (8, 8, 16)}
 RDDM: dict[str, Any] = {"encoder": "single", **RESFUSION}
-SWIN: dict[str, Any] = {
-    "channels_in": 3,
-    "channels": 3,
-    "width": 32,
-    "multipliers": (1,),
-    "blocks": (1,),
-    "swin": (True,),
-    "image_size": 8,
-    "lq_stages": 0,
-    "lq_channels": 3,
-    "embedding": 32,
-    "depth": 2,
-    "heads": 2,
-    "window": 4,
-    "mlp_ratio": 2.0,
-}
-CODEC: dict[str, Any] = {
-    "channels": 3,
-    "width": 32,
-    "multipliers": (1, 1, 2),
-    "blocks": (1, 1, 1),
-    "latent": 3,
-    "embedding": 3,
-    "codes": 16,
-}
 DACLIP: dict[str, Any] = {"channels": 3, "channels_in": 3, "widths": (32,) * 5, "context_width": 8}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from import_helpers import recorded_nets
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -30,10 +30,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fixture(name: str) -> tuple[Path, State]:
-    root = os.environ.get("RESTORE_REFERENCE")
-    if not root:
-        pytest.skip("RESTORE_REFERENCE is not set: this test needs the recorded networks under nets/")
-    path = Path(root) / "nets" / f"{name}.safetensors"
+    path = recorded_nets() / f"{name}.safetensors"
     return path, load_file(path)
 
 

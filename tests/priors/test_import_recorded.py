@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from import_helpers import recorded_nets
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -24,10 +24,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def recorded(name: str) -> tuple[Path, State]:
-    root = os.environ.get("RESTORE_REFERENCE")
-    if not root:
-        pytest.skip("RESTORE_REFERENCE is not set: this test needs the recorded networks under nets/")
-    folder = Path(root) / "nets"
+    folder = recorded_nets()
     return folder / f"{name}.safetensors", load_file(folder / f"{name}.io.safetensors")
 
 

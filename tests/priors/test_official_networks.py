@@ -6,13 +6,12 @@ Tolerance of the recordings: atol 1e-5, rtol 1e-4 in float32, sums in another or
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from import_helpers import recorded_nets
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -38,10 +37,7 @@ WIDTHS = (64, 64, 128, 256, 512)
 
 
 def load_fixture(name: str) -> tuple[Tensors, Tensors]:
-    root = os.environ.get("RESTORE_REFERENCE")
-    if not root:
-        pytest.skip("RESTORE_REFERENCE is not set: this test needs the recorded networks under nets/")
-    folder = Path(root) / "nets"
+    folder = recorded_nets()
     return load_file(folder / f"{name}.safetensors"), load_file(folder / f"{name}.io.safetensors")
 
 
